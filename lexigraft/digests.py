@@ -1,0 +1,100 @@
+"""Digests that say which code and which pinned versions an artifact was made with.
+
+The code digest of a module covers the module and every module of this package that it imports, transitively, found by reading
+the syntax trees: nothing is imported, so a Snakefile can afford it. Comments and formatting do not count: the tree is hashed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "lexigraft"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def code_digest(modules: str | Iterable[str]) -> str:
+    """Hex digest of the syntax trees of `modules` and of all package modules they import, transitively.
+
+    Raises:
+        ModuleNotFoundError: a name is no module of the package.
+    """
+    names = [modules] if isinstance(modules, str) else list(modules)
+    digest = hashlib.sha256()
+    for name in sorted(import_closure(names)):
+        digest.update(f"{name} {_module_digest(name)}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def lock_digest(lock: Path | None = None) -> str:
+    """Hex digest of the pinned versions in the lock file (comments and blank lines do not count)."""
+    path = lock or ROOT / "requirements.lock"
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return hashlib.sha256("\n".join(sorted(filter(None, lines))).encode()).hexdigest()[:32]
+
+
+def import_closure(modules: Iterable[str]) -> set[str]:
+    """Names of `modules` and of every package module that they import, directly or not."""
+    todo, seen = list(modules), set[str]()
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(_imports(name))
+    return seen
+
+
+@cache
+def _path(module: str) -> Path | None:
+    base = ROOT.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _path(module)
+    if path is None:
+        raise ModuleNotFoundError(f"{module!r} is no module of {PACKAGE}")
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def _module_digest(module: str) -> str:
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:]
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    path = _path(module)
+    package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    own = {name for name in found if name.split(".")[0] == PACKAGE and _path(name) is not None}
+    # a package's own __init__ runs before any of its modules; the top one only registers and is left out
+    parents = {".".join(name.split(".")[:depth]) for name in own | {module} for depth in range(2, name.count(".") + 1)}
+    return frozenset((own | parents) - {module, PACKAGE})

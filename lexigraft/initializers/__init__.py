@@ -1,0 +1,27 @@
+"""The registry of initialisers: every module of this package that defines an `Initializer` is a method.
+
+A method is added with one new file here and one line in the configuration.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lexigraft.initializers.base import Initializer
+
+
+@cache
+def registry() -> dict[str, type[Initializer]]:
+    """Name of each method -> its class. The name is the default of the class's `initializer` field."""
+    from lexigraft.initializers.base import Initializer
+
+    found: dict[str, type[Initializer]] = {}
+    for module in sorted(info.name for info in iter_modules(__path__)):
+        for value in vars(import_module(f"{__name__}.{module}")).values():
+            if isinstance(value, type) and issubclass(value, Initializer) and "initializer" in value.model_fields:
+                found[str(value.model_fields["initializer"].default)] = value
+    return found

@@ -1,0 +1,98 @@
+"""What every stage of the workflow shares: log, threads, provenance and the way errors are shown."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexigraft.errors import LexigraftError
+
+if TYPE_CHECKING:
+    from lexigraft.artifacts import Provenance
+
+_NOT_PARAMETERS = frozenset({"code", "lock", "seed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running stage: the job's named files and parameters, its threads, and the provenance of what it writes."""
+
+    input: Any
+    output: Any
+    params: Any
+    threads: int
+    provenance: Provenance
+
+
+@contextmanager
+def stage(name: str, job: Any) -> Iterator[Stage]:
+    """Run the body of the `with` statement as one stage of the workflow.
+
+    Standard output, standard error and logging go to the job's log file. An error that a user can act on is printed without
+    a traceback, on the terminal as well, and ends the process with exit code 1. Heavy libraries should be imported inside
+    the body: the thread counts are set before.
+
+    Args:
+        name: the stage's name, which its artifacts carry.
+        job: an object with `input`, `output`, `params`, `log`, `threads` (a Snakemake job's, or a stand-in).
+    """
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[variable] = str(job.threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    terminal = sys.stderr
+    log_path = Path(job.log[0])
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("w", encoding="utf-8", buffering=1) as log, redirect_stderr(log), redirect_stdout(log):
+        logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+        for noisy in ("httpx", "filelock", "huggingface_hub"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        started = time.monotonic()
+        logging.info("stage %s on %s with %d threads", name, platform.machine(), job.threads)
+        try:
+            yield Stage(job.input, job.output, job.params, int(job.threads), _provenance(name, job))
+        except LexigraftError as error:
+            logging.error("stage %s failed:\n%s", name, error)
+            print(f"lexigraft: stage {name} failed\n{error}", file=terminal, flush=True)
+            sys.exit(1)
+        except Exception as error:
+            traceback.print_exc(file=log)
+            print(f"lexigraft: stage {name} failed: {type(error).__name__}: {error}\n  log: {log_path}", file=terminal)
+            sys.exit(1)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
+        logging.info("stage %s done in %.1f s, peak memory %.2f GB", name, time.monotonic() - started, peak)
+
+
+def _provenance(name: str, job: Any) -> Provenance:
+    from lexigraft.artifacts import Provenance, identity
+
+    parameters = dict(job.params.items())
+    return Provenance(
+        stage=name,
+        parameters={key: plain(value) for key, value in parameters.items() if key not in _NOT_PARAMETERS},
+        seed=parameters.get("seed"),
+        code=parameters.get("code", ""),
+        lock=parameters.get("lock", ""),
+        inputs={
+            key: identity(Path(files)) if isinstance(files, str) else " ".join(identity(Path(file)) for file in files)
+            for key, files in job.input.items()
+        },
+    )
+
+
+def plain(value: Any) -> Any:
+    """Turn a parameter into plain JSON values (named lists of the workflow engine become lists)."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return [plain(item) for item in value]

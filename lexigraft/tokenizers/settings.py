@@ -1,0 +1,44 @@
+"""Settings of target tokenizers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from lexigraft.languages import LanguageCode
+from lexigraft.settings import Name, Settings
+
+
+class UnigramTokenizer(Settings):
+    """A SentencePiece unigram model trained on a corpus."""
+
+    kind: Literal["unigram"]
+    corpus: Name
+    vocab_size: PositiveInt = 30_000
+    character_coverage: float = Field(default=0.9995, gt=0.9, le=1.0)
+    max_sentences: PositiveInt | None = None
+    """Train on a seeded sample of so many sentences (all by default)."""
+
+
+class ExistingTokenizer(Settings):
+    """A tokenizer that exists: a hub id, a folder, a `tokenizer.json`, a SentencePiece `.model`, or `package:NAME/PATH`."""
+
+    kind: Literal["existing"]
+    path: str
+    corpus: Name
+    """Text to count tokens on."""
+
+
+class ExtendedTokenizer(Settings):
+    """The source tokenizer with new pieces, learned on a corpus, spliced into its model."""
+
+    kind: Literal["extension"]
+    source: Name
+    corpus: Name
+    languages: list[LanguageCode] | None = None
+    """Languages to learn the new pieces on (all of the corpus by default)."""
+    new_tokens: PositiveInt = 20_000
+
+
+TokenizerSettings = Annotated[UnigramTokenizer | ExistingTokenizer | ExtendedTokenizer, Field(discriminator="kind")]
