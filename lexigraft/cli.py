@@ -1,0 +1,55 @@
+"""The command `lexigraft`: what can be done with models outside of the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lexigraft import __version__
+from lexigraft.errors import LexigraftError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; return 0, or 1 after printing an error that the user can act on."""
+    parser = argparse.ArgumentParser(prog="lexigraft", description="Graft new languages onto pretrained language models.")
+    parser.add_argument("--version", action="version", version=f"lexigraft {__version__}")
+    subcommands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in _SUBCOMMANDS:
+        add(subcommands)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
+    try:
+        options.run(options)
+    except LexigraftError as error:
+        print(f"lexigraft {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add_export(subcommands: Any) -> None:
+    parser = subcommands.add_parser(
+        "export",
+        help="write a model that loads in plain transformers",
+        description="Multiply the factorised embeddings out and write a folder that loads in transformers without lexigraft.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="a model, such as results/demo/models/NAME/step-0")
+    parser.add_argument("out", type=Path, metavar="OUT_FOLDER", help="a folder that does not exist or is empty")
+    parser.add_argument("--dtype", default="float32", help="of the weights: float32 (default), float16 or bfloat16")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from lexigraft.modeling.export import export_model
+
+    export_model(options.model, options.out, options.dtype)
+
+
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export,)
+"""Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
+
+if __name__ == "__main__":
+    sys.exit(main())

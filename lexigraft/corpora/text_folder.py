@@ -1,0 +1,85 @@
+"""A folder of monolingual text, one file a language: one sentence a line or row, not aligned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lexigraft.corpora.adapter import BLOCK_ROWS, Block, sentence_block
+from lexigraft.corpora.cleaning import NO_MARKS, Marks
+from lexigraft.corpora.lines import line_blocks
+from lexigraft.corpora.settings import TextFolderCorpus
+from lexigraft.corpora.sources import TEXT_SUFFIXES, language_files
+from lexigraft.errors import InputError
+
+_KEY = "text"
+
+
+class TextFolder:
+    """`<language>.txt`, `.txt.gz`, `.jsonl` (key `text`) or `.parquet` (column `text`); ids are line or row numbers from 0."""
+
+    def __init__(self, settings: TextFolderCorpus) -> None:
+        """Find the files.
+
+        Raises:
+            InputError: see `sources.language_files`.
+        """
+        self.files = language_files(Path(settings.path), TEXT_SUFFIXES, settings.languages)
+        self.languages = list(self.files)
+
+    def source(self, language: str) -> str:
+        return self.files[language].name
+
+    def marks(self, language: str) -> Marks:  # noqa: ARG002
+        return NO_MARKS
+
+    def blocks(self, language: str) -> Iterator[Block]:
+        file = self.files[language]
+        if file.suffix == ".parquet":
+            return _parquet_blocks(file)
+        return _json_blocks(file) if file.suffix == ".jsonl" else (sentence_block(*block) for block in line_blocks(file))
+
+
+def _json_blocks(file: Path) -> Iterator[Block]:
+    for first, lines in line_blocks(file):
+        yield sentence_block(first, [_text_of(line, file, first + index) for index, line in enumerate(lines, start=1)])
+
+
+def _text_of(line: str, file: Path, number: int) -> str | None:
+    if not line.strip():
+        return None
+    where, hint = f"{file}, line {number}", f'each line must be an object such as {{"{_KEY}": "a sentence"}}'
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: {error.msg} at column {error.colno}", where=where, hint=hint) from None
+    if not isinstance(row, dict) or _KEY not in row:
+        there = f"keys {', '.join(row)}" if isinstance(row, dict) else f"a {type(row).__name__}"
+        raise InputError(f"no key {_KEY!r}: the line has {there}", where=where, hint=hint)
+    if not isinstance(row[_KEY], str | None):
+        raise InputError(f"{_KEY!r} is {row[_KEY]!r}, not a string", where=where, hint=hint)
+    text: str | None = row[_KEY]
+    return text
+
+
+def _parquet_blocks(file: Path) -> Iterator[Block]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            schema = parquet.schema_arrow
+            if _KEY not in schema.names:
+                problem = f"no column {_KEY!r}: the file has {', '.join(schema.names)}"
+                raise InputError(problem, where=file, hint="rename the column with the sentences")
+            first = 0
+            for batch in parquet.iter_batches(BLOCK_ROWS, columns=[_KEY]):
+                column = pl.Series(pl.from_arrow(batch.column(0)))
+                if column.dtype not in (pl.String, pl.Categorical):
+                    raise InputError(f"column {_KEY!r} holds {column.dtype}, not strings", where=file)
+                yield sentence_block(first, column.cast(pl.String))
+                first += len(column)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"cannot be read as Parquet: {error}", where=file, hint="write the file again") from None

@@ -1,0 +1,273 @@
+"""Scores of all models of a run: one table of percentages, their means over languages, and how sure the means are.
+
+A score is the share of queries whose right sentence is among the k nearest (METHODS 10). Intervals are percentile bootstrap
+intervals over sentences (Efron and Tibshirani 1993, chapter 13): languages that share query ids share the resampled sentences,
+for a hard verse is hard in every language. Two models are compared on the same resampled queries (Koehn 2004, "Statistical
+Significance Tests for Machine Translation Evaluation", https://aclanthology.org/W04-3250).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lexigraft.artifacts import Provenance, read_table, write_table
+from lexigraft.errors import InputError
+
+log = logging.getLogger(__name__)
+
+ROW_KEYS = ("run", "model", "method", "source", "target", "dim", "seed", "step", "task")
+SCHEMA = pl.Schema(
+    {key: pl.Int64 if key in ("dim", "seed", "step") else pl.String for key in ROW_KEYS}
+    | {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64}
+)
+_DRAWS_A_BLOCK = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its interval, in percent (or percentage points)."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference is beyond its interval."""
+        return self.low > 0 or self.high < 0
+
+
+def collect_scores(
+    ranks: Sequence[Path],
+    rows: Sequence[Mapping[str, Any]],
+    top_k: Sequence[int],
+    out: Path,
+    provenance: Provenance,
+) -> pl.DataFrame:
+    """Write `scores.parquet`: for every ranks file, language and k, the percentage of queries with rank <= k.
+
+    Args:
+        ranks: ranks artifacts (language, query_id, rank; null beyond the largest k).
+        rows: what each file is about: `ROW_KEYS`.
+        top_k: the values of k; metrics are named `top_<k>`.
+        out: path of the table; its columns are those of `SCHEMA`, rows in the order of `ranks`, languages, k.
+        provenance: of the table.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: `ranks` and `rows` do not fit each other, a row lacks a key, or a row is given twice.
+        ArtifactError: a ranks file is missing or damaged.
+        InputError: a ranks file has no queries, a query twice, or a rank below 1.
+    """
+    if not ranks or not top_k:
+        raise ValueError("no ranks files, or no k, to make scores of")
+    _check_rows(ranks, rows)
+    blocks = []
+    for path, row in zip(ranks, rows, strict=True):
+        table = read_ranks(path)
+        metrics = [(pl.col("rank") <= k).fill_null(False).mean().mul(100.0).alias(f"top_{k}") for k in sorted(set(top_k))]
+        scores = table.group_by("language", maintain_order=True).agg(*metrics, pl.len().cast(pl.Int64).alias("n"))
+        scores = scores.unpivot(index=["language", "n"], variable_name="metric", value_name="score")
+        order = {language: place for place, language in enumerate(scores["language"].unique(maintain_order=True))}
+        scores = scores.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
+        blocks.append(scores.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names()))
+        log.info("%s, step %s, %s: %d languages, %d queries", row["model"], row["step"], row["task"], len(order), len(table))
+    collected = pl.concat(blocks)
+    write_table(out, collected, provenance)
+    return collected
+
+
+def read_ranks(path: Path) -> pl.DataFrame:
+    """Read a ranks artifact: language, query_id, rank (1-based, null beyond the largest k).
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+        InputError: it has no queries, a query twice, or a rank below 1.
+    """
+    table = read_table(path, "ranks", ["language", "query_id", "rank"])
+    if table.is_empty():
+        raise InputError("no queries were ranked", where=path, hint="the task's corpus has no held-out sentences to search")
+    twice = table.filter(table.select("language", "query_id").is_duplicated())
+    if not twice.is_empty():
+        raise InputError(f"query {twice['query_id'][0]!r} of {twice['language'][0]} stands twice", where=path)
+    lowest = table.select(pl.col("rank").min()).item()
+    if lowest is not None and lowest < 1:
+        raise InputError(f"rank {lowest} is below 1", where=path, hint="ranks count from 1")
+    return table
+
+
+def read_hits(path: Path, k: int) -> pl.DataFrame:
+    """Read a ranks artifact as language, query_id, hit (bool: the right sentence is among the k nearest)."""
+    return read_ranks(path).select("language", "query_id", (pl.col("rank") <= k).fill_null(False).alias("hit"))
+
+
+def confidence_interval(hits: pl.DataFrame, *, level: float = 0.95, draws: int = 1000, seed: int = 0) -> Interval:
+    """Mean over languages of the percentage of hits, with its bootstrap interval over sentences.
+
+    Every draw resamples the query ids of all languages together, so that a shared sentence has the same weight in each of
+    its languages; the mean of a language is the weighted one of its own queries.
+
+    Args:
+        hits: language, query_id, hit.
+        level: coverage of the interval.
+        draws: number of bootstrap draws.
+        seed: of the draws; the same seed and number of sentences give the same draws.
+    """
+    return _bootstrap(hits.select("language", "query_id", pl.col("hit").cast(pl.Float64).alias("value")), level, draws, seed)
+
+
+def paired_difference(
+    first: pl.DataFrame, second: pl.DataFrame, *, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> Interval:
+    """Mean over languages of the difference `first - second` in percentage points, on the queries that both answered.
+
+    The interval is that of `confidence_interval` applied to the difference of each query, so what the two models find hard
+    together does not widen it.
+
+    Raises:
+        ValueError: the two have no query in common.
+    """
+    both = first.join(second, on=["language", "query_id"], how="inner", suffix="_second", maintain_order="left")
+    if both.is_empty():
+        raise ValueError("the two models have no query in common")
+    value = pl.col("hit").cast(pl.Float64) - pl.col("hit_second").cast(pl.Float64)
+    return _bootstrap(both.select("language", "query_id", value.alias("value")), level, draws, seed)
+
+
+def mean_intervals(
+    ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, k: int = 10, seed: int = 0, level: float = 0.95
+) -> pl.DataFrame:
+    """Return model, task, step, mean, low, high (percent): `confidence_interval` of every ranks file, in their order."""
+    _check_rows(ranks, rows)
+    found = []
+    for path, row in zip(ranks, rows, strict=True):
+        interval = confidence_interval(read_hits(path, k), level=level, seed=seed)
+        found.append((row["model"], row["task"], row["step"], interval.mean, interval.low, interval.high))
+    schema = {"model": pl.String, "task": pl.String, "step": pl.Int64} | dict.fromkeys(("mean", "low", "high"), pl.Float64)
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def headline_metric(metrics: Iterable[str]) -> str:
+    """The metric that stands for a task: `top_10` where there is one, else the largest k, else the first name."""
+    names = list(metrics)
+    by_k = sorted((int(name[4:]), name) for name in names if name.startswith("top_") and name[4:].isdecimal())
+    return "top_10" if "top_10" in names else by_k[-1][1] if by_k else names[0]
+
+
+def mean_scores(scores: pl.DataFrame) -> pl.DataFrame:
+    """Means over languages of each task's `headline_metric`: model, task, step, metric, mean (percent), languages, deviation.
+
+    `deviation` is an upper bound of the standard error of the mean: the mean over languages of sqrt(p (1 - p) / n), which
+    is exact if the languages hit and miss the same sentences, and too large otherwise.
+    """
+    headline = {
+        task: headline_metric(table["metric"].unique(maintain_order=True))
+        for (task,), table in scores.group_by("task", maintain_order=True)
+    }
+    chosen = scores.filter(pl.col("metric") == pl.col("task").replace_strict(headline, return_dtype=pl.String))
+    error = (pl.col("score") * (100.0 - pl.col("score")) / pl.col("n")).sqrt()
+    return chosen.group_by("model", "task", "step", "metric", maintain_order=True).agg(
+        pl.col("score").mean().alias("mean"), pl.len().alias("languages"), error.mean().alias("deviation")
+    )
+
+
+def score_table(scores: pl.DataFrame, intervals: pl.DataFrame | None = None) -> str:
+    """Plain-text table for the terminal: models x (task, step), the mean over languages and its 95 % interval.
+
+    Args:
+        scores: the table that `collect_scores` wrote.
+        intervals: what `mean_intervals` returned; without it, an upper bound of the interval is computed from the scores.
+    """
+    means = mean_scores(scores)
+    half = 1.96 * pl.col("deviation")
+    if intervals is None:
+        means = means.with_columns(
+            (pl.col("mean") - half).clip(0.0).alias("low"), (pl.col("mean") + half).clip(0, 100).alias("high")
+        )
+        kind = "in brackets: an upper bound of the 95 % interval"
+    else:
+        means = means.join(intervals.drop("mean"), on=["model", "task", "step"], how="left", maintain_order="left")
+        kind = "in brackets: 95 % interval, bootstrap over sentences"
+    tasks = {task: place for place, task in enumerate(means["task"].unique(maintain_order=True))}
+    columns = means.select("task", "metric", "step").unique().sort(pl.col("task").replace_strict(tasks), "step")
+    models = means["model"].unique(maintain_order=True).to_list()
+    cells = {(row["model"], row["task"], row["step"]): row for row in means.iter_rows(named=True)}
+    best = {
+        key: max(row["mean"] for row in cells.values() if (row["task"], row["step"]) == key)
+        for key in columns.select("task", "step").rows()
+    }
+    lines = [["model", *(f"{task} {metric.replace('_', '-')}" for task, metric, _ in columns.rows())]]
+    lines.append(["", *(f"step {step}" for *_, step in columns.rows())])
+    for model in models:
+        row = [cells.get((model, task, step)) for task, _, step in columns.rows()]
+        lines.append([model, *(_cell(cell, best) for cell in row)])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    rule = "-" * max(map(len, text))
+    counts = means.group_by("task", maintain_order=True).agg(pl.col("languages").max())
+    over = ", ".join(f"{languages} ({task})" if len(counts) > 1 else str(languages) for task, languages in counts.rows())
+    note = f"percent, mean over languages: {over}; {kind}; * best of the column"
+    return "\n".join([*text[:2], rule, *text[2:], rule, note])
+
+
+def _cell(cell: Mapping[str, Any] | None, best: Mapping[tuple[str, int], float]) -> str:
+    if cell is None:
+        return "-  "
+    star = "*" if cell["mean"] == best[cell["task"], cell["step"]] else " "
+    interval = "" if cell["low"] is None else f" [{cell['low']:4.1f}, {cell['high']:4.1f}]"
+    return f"{cell['mean']:.1f}{star}{interval}"
+
+
+def _check_rows(ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> None:
+    if len(ranks) != len(rows):
+        raise ValueError(f"{len(ranks)} ranks files but {len(rows)} rows that say what they are about")
+    seen = set()
+    for row in rows:
+        if missing := [key for key in ROW_KEYS if key not in row]:
+            raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
+        key = (row["model"], row["task"], row["step"])
+        if key in seen:
+            raise ValueError(f"model {key[0]!r}, task {key[1]!r}, step {key[2]} is given twice")
+        seen.add(key)
+
+
+def _bootstrap(values: pl.DataFrame, level: float, draws: int, seed: int) -> Interval:
+    """Mean over languages of the mean value of their queries, times 100, with its percentile interval."""
+    languages = values["language"].rank("dense").to_numpy().astype(np.int64) - 1
+    queries = values["query_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    shape = (int(queries.max()) + 1, int(languages.max()) + 1)
+    value, present = np.zeros(shape), np.zeros(shape)
+    value[queries, languages] = values["value"].to_numpy()
+    present[queries, languages] = 1.0
+    mean = float(np.mean(value.sum(0) / present.sum(0)))
+    weights = _resampled_counts(shape[0], draws, seed)
+    means = np.empty(draws)
+    for start in range(0, draws, _DRAWS_A_BLOCK):
+        block = weights[start : start + _DRAWS_A_BLOCK].astype(np.float64)
+        size = block @ present
+        # a language none of whose few queries was drawn has no mean in that draw, and does not count in it
+        share = np.divide(block @ value, size, out=np.zeros_like(size), where=size > 0)
+        means[start : start + len(block)] = share.sum(1) / np.maximum((size > 0).sum(1), 1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(100 * mean, 100 * float(low), 100 * float(high))
+
+
+@lru_cache(maxsize=2)
+def _resampled_counts(sentences: int, draws: int, seed: int) -> NDArray[np.uint8]:
+    """How often each sentence stands in each draw with replacement: (draws, sentences), each row summing to `sentences`."""
+    generator = np.random.default_rng(seed)
+    counts = np.empty((draws, sentences), dtype=np.uint8)
+    for draw in counts:  # one row at a time: the counts of one draw are about 1 each, far below 255
+        draw[:] = np.bincount(generator.integers(sentences, size=sentences), minlength=sentences)
+    return counts

@@ -1,0 +1,42 @@
+"""The loss history of a hypernetwork, one row an epoch and split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+SCHEMA = pl.Schema(
+    {
+        "network": pl.Int32,
+        "epoch": pl.Int32,
+        "split": pl.String,
+        "loss": pl.Float64,
+        "contrastive": pl.Float64,
+        "l1": pl.Float64,
+        "cosine": pl.Float64,
+        "learning_rate": pl.Float64,
+    }
+)
+
+
+class History:
+    """Rows are added as training goes on; `network` counts the networks of an ensemble."""
+
+    def __init__(self, network: int = 0) -> None:
+        self.network = network
+        self.rows: list[dict[str, object]] = []
+
+    def add(self, epoch: int, split: str, values: Mapping[str, float], learning_rate: float) -> None:
+        """Add one measurement."""
+        row = {"network": self.network, "epoch": epoch, "split": split, "learning_rate": learning_rate, **values}
+        self.rows.append(row)
+
+    def table(self) -> pl.DataFrame:
+        """All rows as a table of `SCHEMA`."""
+        return pl.DataFrame(self.rows, schema=SCHEMA)
+
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss."""
+        validation = self.table().filter(pl.col("split") == "validation").sort("loss", "epoch")
+        return int(validation["epoch"][0])

@@ -1,0 +1,180 @@
+"""The initialised model: target coordinates and source primitives as embeddings, everything else from the source model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_utils import PreTrainedModel
+
+from lexigraft.artifacts import read_tensors
+from lexigraft.errors import ArtifactError, InputError
+from lexigraft.initializers.base import Initialization
+from lexigraft.modeling.families import Family, family_of
+from lexigraft.modeling.head import added_head
+from lexigraft.tokenizers.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+_NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name_or_path", "dtype", "torch_dtype")
+
+
+def assemble(
+    source_folder: Path, primitives: Floats, initialization: Initialization, target: Vocabulary, *, parity: bool = False
+) -> PreTrainedModel:
+    """Build the factorised masked language model of a target vocabulary.
+
+    Encoder, positions, types, LayerNorms and head come from the source. The output bias of a copied token is copied, that of
+    every other token is 0 (METHODS of HyperOFA's published runs: all 0, see `parity`). A source without head gets one, whose
+    bias is the log-unigram distribution of the target tokens (`head.added_head`).
+
+    Args:
+        source_folder: `config.json` and `model.safetensors` of the source stage.
+        primitives: P, (D', D).
+        initialization: F of the target tokens, (V, D'), and how each was made.
+        target: the target vocabulary; its roles name the padding, first and last token.
+        parity: copy no output bias, as in the published runs.
+
+    Returns:
+        the model on the CPU, float32, in evaluation mode; it shares no memory with the arguments.
+
+    Raises:
+        InputError: the source is of a family that cannot be grafted, sizes do not fit, or no token has the role `pad`.
+        ArtifactError: the source is damaged or lacks weights.
+    """
+    config_path, weights_path = source_folder / "config.json", source_folder / "model.safetensors"
+    source_config, family = read_source_config(config_path)
+    _check_sizes(source_config, primitives, initialization, target, source_folder)
+    config = _target_config(source_config, family, len(primitives), target, config_path)
+    weights = read_tensors(weights_path, "source")
+    # the old table is replaced; the pooler belongs to the base model's class and is no part of a masked language model
+    weights = {
+        name: value for name, value in weights.items() if name != f"{family.embedding}.weight" and ".pooler." not in name
+    }
+    has_head = f"{family.dense}.weight" in weights
+    if has_head:
+        bias = weights.get(family.bias)
+        if bias is None:
+            raise ArtifactError(f"the head has no tensor {family.bias!r}", where=weights_path, hint="make the source again")
+        weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, initialization)
+    else:
+        weights |= added_head(family, config.hidden_size, target.counts)
+    if family.positions_follow_padding:
+        weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
+    weights[f"{family.embedding}.coordinates"] = initialization.coordinates
+    weights[f"{family.embedding}.primitives"] = primitives
+    model = _build(family, config, weights, weights_path)
+    made = ", ".join(f"{count} {origin}" for origin, count in initialization.counts().items())
+    log.info("assembled %s: %d tokens (%s), D' = %d", type(model).__name__, len(target), made, len(primitives))
+    log.info("%.1f M parameters, head %s", sum(p.numel() for p in model.parameters()) / 1e6, "copied" if has_head else "added")
+    return model
+
+
+def read_source_config(path: Path) -> tuple[PreTrainedConfig, Family]:
+    """Read a source model's configuration and find its family.
+
+    Raises:
+        InputError: there is none, or models of its type cannot be grafted.
+    """
+    if not path.is_file():
+        raise InputError("the source model has no configuration", where=path, hint="make the source again")
+    values, _ = PreTrainedConfig.get_config_dict(path)
+    family = family_of(str(values.get("model_type")), where=path)
+    if values.get("position_embedding_type", "absolute") != "absolute" or not values.get("tie_word_embeddings", True):
+        raise InputError(
+            "only models with absolute positions and tied word embeddings can be grafted",
+            where=path,
+            hint="name a source model whose config.json says neither a relative position_embedding_type "
+            "nor tie_word_embeddings: false",
+        )
+    return family.plain_config.from_dict(values), family
+
+
+def role_id(target: Vocabulary, role: str) -> int | None:
+    """Id of the first token with `role`, None where no token has it."""
+    return target.roles.index(role) if role in target.roles else None
+
+
+def _check_sizes(
+    config: PreTrainedConfig, primitives: Floats, initialization: Initialization, target: Vocabulary, where: Path
+) -> None:
+    rows, rank = initialization.coordinates.shape
+    if rows != len(target):
+        raise InputError(f"{rows} rows of coordinates for {len(target)} target tokens", where=where, hint="initialise again")
+    if primitives.shape != (rank, config.hidden_size):
+        raise InputError(
+            f"coordinates of width {rank} and a model of width {config.hidden_size} need primitives of shape "
+            f"({rank}, {config.hidden_size}), got {primitives.shape}",
+            where=where,
+            hint="take the factors of this source model",
+        )
+    if not (np.isfinite(initialization.coordinates).all() and np.isfinite(primitives).all()):
+        raise InputError("the coordinates or primitives hold NaN or infinity", where=where, hint="initialise again")
+
+
+def _target_config(source: PreTrainedConfig, family: Family, rank: int, target: Vocabulary, where: Path) -> PreTrainedConfig:
+    padding = role_id(target, "pad")
+    if padding is None:
+        raise InputError("no token of the target tokenizer has the role 'pad'", where=where, hint="use one with a pad token")
+    values = {key: value for key, value in source.to_dict().items() if key not in _NOT_TAKEN_OVER}
+    values |= {
+        "vocab_size": len(target),
+        "embedding_rank": rank,
+        "pad_token_id": padding,
+        "bos_token_id": role_id(target, "bos"),
+        "eos_token_id": role_id(target, "eos"),
+        "dtype": "float32",
+        "architectures": [family.masked_lm.__name__],
+    }
+    if family.positions_follow_padding:
+        if source.pad_token_id is None:
+            raise InputError("the source model names no pad_token_id", where=where, hint="add it to its config.json")
+        values["max_position_embeddings"] += padding - source.pad_token_id
+    config: PreTrainedConfig = family.config(**values)
+    return config
+
+
+def _copied_bias(source: Floats, initialization: Initialization) -> Floats:
+    """(V,) output bias: the source token's for copied tokens, 0 for the others."""
+    bias = np.zeros(len(initialization.origin), dtype=np.float32)
+    copied = initialization.source_ids >= 0
+    bias[copied] = source[initialization.source_ids[copied]]
+    return bias
+
+
+def _moved_positions(positions: Floats, old_padding: int, new_padding: int) -> Floats:
+    """Position embeddings (fairseq's: the first token of a text is at padding id + 1) moved to another padding id.
+
+    The row of padding and all after it keep their order; rows before it are never looked up and are zero.
+    """
+    used = positions[old_padding:]
+    moved = np.zeros((new_padding + len(used), positions.shape[1]), dtype=np.float32)
+    moved[new_padding:] = used
+    if new_padding != old_padding:
+        log.info("positions moved from padding id %d to %d", old_padding, new_padding)
+    return moved
+
+
+def _build(family: Family, config: Any, weights: dict[str, Floats], where: Path) -> PreTrainedModel:
+    # copies: training the model must not change the caller's arrays
+    state = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in weights.items()}
+    loaded: Any = family.masked_lm.from_pretrained(
+        None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    model, report = cast(tuple[PreTrainedModel, dict[str, set[Any]]], loaded)
+    wrong = {
+        "lacks": report["missing_keys"],
+        "has unknown": report["unexpected_keys"],
+        "has misshapen": report["mismatched_keys"],
+    }
+    for what, names in wrong.items():
+        if names:
+            listed = ", ".join(sorted(map(str, names))[:5])
+            raise ArtifactError(f"the source model {what} weights: {listed}", where=where, hint="make the source again")
+    return model

@@ -1,0 +1,151 @@
+"""The model card: a README.md as the Hugging Face hub reads it (https://huggingface.co/docs/hub/model-cards)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+_METHODS = {
+    "random": "tokens shared with the source are copied, all others drawn from the distribution of the source's coordinates",
+    "ofa": "OFA (Liu et al. 2024): tokens shared with the source are copied, others are combinations of source tokens whose "
+    "word vectors are close",
+    "hyperofa": "HyperOFA (Özeren, Liu and Schütze 2025, arXiv:2504.21018): tokens shared with the source are copied, others "
+    "are predicted from their word vectors by a hypernetwork",
+    "graft": "graft: OFA on words of the source model's languages, weighted by coverage and frequency, with verified copies",
+}
+_ORIGINS = {
+    "copied": "copied from the source token of the same form or role",
+    "wise": "computed from word vectors",
+    "mean": "mean of the source's coordinates",
+    "random": "drawn at random",
+}
+_LOADING = "## How to load"
+
+
+def model_card(
+    *,
+    name: str,
+    method: str,
+    options: Mapping[str, Any],
+    seed: int,
+    source: str,
+    source_licence: str | None,
+    base_model: str | None,
+    languages: Sequence[str],
+    rank: int,
+    parameters: int,
+    counts: Mapping[str, int],
+    corpus: str,
+    tokenizer: str,
+    vectors: str,
+    pretraining: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the card of an initialised or pre-trained model.
+
+    Args:
+        name: of the model.
+        method, options: the initialiser and its settings.
+        seed: of everything random in the initialisation.
+        source: the source model as it was named in the configuration.
+        source_licence: licence identifier of the source model, None where it is not known.
+        base_model: hub id of the source model, None where it has none.
+        languages: codes of the form iso639-3_Script that the target tokenizer was made for.
+        rank: D'.
+        parameters: of the model.
+        counts: number of target tokens of each origin (`Initialization.counts`).
+        corpus, tokenizer, vectors: what they are, a few words each.
+        pretraining: settings and results of continual pre-training, None for an initialised model.
+
+    Returns:
+        Markdown with YAML front matter. Nothing of the machine or the time is in it.
+    """
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "tags": ["lexigraft", "multilingual", "factorized-embeddings", method],
+        "language": list(dict.fromkeys(code[:3] for code in languages)),
+        "license": source_licence or "unknown",
+        **({"base_model": base_model} if base_model else {}),
+    }
+    vocabulary = sum(counts.values())
+    state = "initialised, not trained further" if pretraining is None else "initialised and then pre-trained further"
+    parts = [
+        f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
+        f"# {name}",
+        f"A masked language model with factorised word embeddings (E = F P, D' = {rank}), {state}: the encoder of `{source}` "
+        f"grafted onto a vocabulary of {vocabulary:,} tokens for {_several(len(set(languages)), 'language')}. "
+        f"{parameters / 1e6:,.1f} M parameters.",
+        _how_made(method, options, seed, counts),
+        "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
+    ]
+    if pretraining is not None:
+        parts.append(
+            "## Continual pre-training\n\nMasked language modelling on the corpus above.\n\n"
+            + _table(("setting", "value"), pretraining)
+        )
+    parts += [_loading(factorised=True), _licence(source, source_licence)]
+    return "\n\n".join(parts) + "\n"
+
+
+def exported_card(card: str) -> str:
+    """Return the card of a model whose embeddings were multiplied out: plain transformers load it."""
+    text, replaced = re.subn(rf"^{_LOADING}\n.*?(?=^## |\Z)", _loading(factorised=False) + "\n\n", card, flags=re.M | re.S)
+    text = text if replaced else f"{card.rstrip()}\n\n{_loading(factorised=False)}"
+    return text.rstrip() + "\n"
+
+
+def _how_made(method: str, options: Mapping[str, Any], seed: int, counts: Mapping[str, int]) -> str:
+    total = max(sum(counts.values()), 1)
+    rows = {_ORIGINS.get(origin, origin): f"{count:,} ({100 * count / total:.1f} %)" for origin, count in counts.items()}
+    settings = {**options, "seed": seed}
+    return (
+        f"## How it was made\n\nMethod: {_METHODS.get(method, method)}.\n\n"
+        + _table(("tokens", "number"), rows)
+        + "\n\n"
+        + _table(("option", "value"), settings)
+        + "\n\n`tokens.parquet` says of each token how its row was made, and from which source token it was copied."
+    )
+
+
+def _loading(*, factorised: bool) -> str:
+    first = "import lexigraft  # makes transformers know this kind of model\n" if factorised else ""
+    last = (
+        "\n\n`lexigraft export FOLDER OUT` writes a copy that loads without lexigraft."
+        if factorised
+        else "\n\nThe embeddings are multiplied out (E = F P); lexigraft is not needed."
+    )
+    return (
+        f"{_LOADING}\n\n```python\n{first}from transformers import AutoModelForMaskedLM, AutoTokenizer\n\n"
+        'model = AutoModelForMaskedLM.from_pretrained("this folder")\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("this folder")\n```{last}'
+    )
+
+
+def _licence(source: str, licence: str | None) -> str:
+    if licence is None:
+        return (
+            f"## Licence\n\nThe licence of the source model `{source}` is not recorded here; it holds for this model as well."
+        )
+    return f"## Licence\n\nThe source model `{source}` is under {licence}; this model is derived from it."
+
+
+def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items())])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{key}: {item}" for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        text = ", ".join(map(str, value))
+    else:
+        text = str(value)
+    return " ".join(text.split()).replace("|", r"\|")
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

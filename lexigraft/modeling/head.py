@@ -1,0 +1,59 @@
+"""A masked-language-modelling head for source models that have none, of a shape that plain transformers can hold."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lexigraft.modeling.families import Family
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+
+OFFSET = 6.0
+"""Bias before the GELU. x + 6 > 3 for the hidden states of a layer-normalised encoder, where GELU(z) = z to 1e-2; LayerNorm
+takes the constant away again, so the transform is the identity up to LayerNorm. Larger offsets cost precision in bfloat16."""
+SCALE = 0.1
+"""Weight of the transform's LayerNorm: small, so that the unigram bias decides at first."""
+
+
+def log_unigram(counts: NDArray[np.int64]) -> Floats:
+    """(V,) log-probabilities of tokens from how often each occurs, add-one smoothed."""
+    smoothed = counts.astype(np.float64) + 1.0
+    logs: Floats = np.log(smoothed / smoothed.sum()).astype(np.float32)
+    return logs
+
+
+def added_head(family: Family, width: int, counts: NDArray[np.int64]) -> dict[str, Floats]:
+    """Weights of a head that predicts by unigram frequency and, weakly, by the similarity of hidden state and embedding.
+
+    dense = I and a constant bias -> GELU, linear there -> LayerNorm with a small weight -> tied decoder + log-unigram bias. The
+    encoder must be trained with it: with a frozen encoder such a head does not recover.
+
+    Args:
+        family: names the weights.
+        width: D of the model.
+        counts: (V,) occurrences of the target tokens in the corpus.
+
+    Returns:
+        name in the masked language model -> float32 array, for the whole head but its tied tables.
+    """
+    log.info(
+        "the source model has no masked-language-modelling head: added one (transform at the identity with offset %g, "
+        "LayerNorm weight %g, log-unigram output bias from %d counted tokens, tied decoder); train it with the encoder",
+        OFFSET,
+        SCALE,
+        int(counts.sum()),
+    )
+    return {
+        f"{family.dense}.weight": np.eye(width, dtype=np.float32),
+        f"{family.dense}.bias": np.full(width, OFFSET, dtype=np.float32),
+        f"{family.norm}.weight": np.full(width, SCALE, dtype=np.float32),
+        f"{family.norm}.bias": np.zeros(width, dtype=np.float32),
+        family.bias: log_unigram(counts),
+    }

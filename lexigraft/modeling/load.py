@@ -1,0 +1,92 @@
+"""Loading models that lexigraft made."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers.modeling_utils import PreTrainedModel
+
+from lexigraft.artifacts import PROVENANCE_KEY, check
+from lexigraft.errors import ArtifactError, InputError
+from lexigraft.modeling.families import PREFIX, family_of
+
+log = logging.getLogger(__name__)
+
+STAGES = ("initialization", "pretraining")
+_WEIGHTS = "model.safetensors"
+
+
+def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
+    """Load a factorised masked language model from a local folder; nothing is looked up on a hub.
+
+    The encoder alone is `load_model(folder).base_model`.
+
+    Args:
+        folder: `<results>/models/<model>/step-<n>`, or a copy of it.
+        must_be_sealed: refuse weights without a seal. Without it a model that was trained further elsewhere and saved by
+            transformers is loaded as well; a seal that is there is checked in any case.
+
+    Returns:
+        the model on the CPU, float32, in evaluation mode.
+
+    Raises:
+        InputError: the folder does not hold a model of lexigraft.
+        ArtifactError: the weights are missing, truncated, altered, made by another stage, or do not fit `config.json`.
+    """
+    config_path, weights_path = folder / "config.json", folder / _WEIGHTS
+    model_type = _model_type(config_path)
+    if not model_type.startswith(PREFIX):
+        raise InputError(
+            f"not a model of lexigraft: its config.json says model_type {model_type!r}",
+            where=folder,
+            hint="name a folder <results>/models/<model>/step-<n>",
+        )
+    if must_be_sealed or _is_sealed(weights_path):
+        check(weights_path, STAGES)
+    else:
+        log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
+    try:
+        loaded: Any = family_of(model_type, where=config_path).masked_lm.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        message = " ".join(str(error).split())[:300]
+        raise ArtifactError(f"the model cannot be loaded: {message}", where=folder, hint="make it again") from error
+    model, report = cast(tuple[PreTrainedModel, dict[str, set[Any]]], loaded)
+    wrong = sorted(str(name) for key in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[key])
+    if wrong:
+        raise ArtifactError(
+            f"weights do not fit config.json: {', '.join(wrong[:5])}", where=folder, hint="make the model again"
+        )
+    return model
+
+
+def _model_type(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["model_type"])
+    except FileNotFoundError:
+        raise InputError(
+            "no model: there is no config.json", where=path.parent, hint="name a folder <results>/models/<model>/step-<n>"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"config.json cannot be read ({error!r})", where=path, hint="name a folder with a model") from None
+
+
+def _is_sealed(path: Path) -> bool:
+    if not path.is_file():
+        return True  # the check says that it is missing
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            return PROVENANCE_KEY in (handle.metadata() or {})
+    except (SafetensorError, OSError):
+        return True  # nor can it be told from a damaged artifact

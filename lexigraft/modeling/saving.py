@@ -1,0 +1,72 @@
+"""Writing a model's folder: weights sealed, tokenizer, model card, and a table of how each token was made."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from transformers.modeling_utils import PreTrainedModel
+
+from lexigraft.artifacts import Provenance, atomic_file, write_table, write_tensors, write_text
+from lexigraft.errors import ArtifactError
+from lexigraft.initializers.base import ORIGINS, Initialization
+from lexigraft.tokenizers.vocabulary import Vocabulary
+
+WEIGHTS = "model.safetensors"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+TOKENS_SCHEMA = pl.Schema(
+    {"id": pl.Int32, "token": pl.String, "surface": pl.String, "origin": pl.String, "source_id": pl.Int32}
+)
+
+
+def token_table(target: Vocabulary, initialization: Initialization) -> pl.DataFrame:
+    """Return how each target token was made: id, token, surface, origin (`ORIGINS`), source_id (null unless copied)."""
+    return pl.DataFrame(
+        {
+            "id": np.arange(len(target)),
+            "token": target.tokens,
+            "surface": target.surfaces,
+            "origin": np.array(ORIGINS)[initialization.origin],
+            "source_id": pl.Series(initialization.source_ids).replace(-1, None),
+        }
+    ).cast(TOKENS_SCHEMA)
+
+
+def write_model_folder(
+    model: PreTrainedModel, tokenizer_folder: Path, folder: Path, tokens: pl.DataFrame, card: str, provenance: Provenance
+) -> None:
+    """Write `model` as a folder that `from_pretrained` loads after `import lexigraft`, the weights last.
+
+    Args:
+        model: factorised masked language model, on any device.
+        tokenizer_folder: has `tokenizer.json` and `tokenizer_config.json`, which are copied.
+        folder: is made where it does not exist; files in it are replaced one by one, each atomically.
+        tokens: `token_table`, or that of the model's step 0.
+        card: text of the model card, `README.md`.
+        provenance: its stage is `initialization` or `pretraining`.
+
+    Raises:
+        ArtifactError: a tokenizer file does not exist.
+    """
+    for name in TOKENIZER_FILES:
+        if not (tokenizer_folder / name).is_file():
+            raise ArtifactError("the tokenizer's file does not exist", where=tokenizer_folder / name, hint="make it again")
+    write_text(folder / "config.json", model.config.to_json_string())
+    for name in TOKENIZER_FILES:
+        with (tokenizer_folder / name).open("rb") as source, atomic_file(folder / name) as target:
+            shutil.copyfileobj(source, target)
+    write_table(folder / "tokens.parquet", tokens.cast(TOKENS_SCHEMA), provenance)
+    write_text(folder / "README.md", card)
+    write_tensors(folder / WEIGHTS, untied_weights(model), provenance)
+
+
+def untied_weights(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:
+    """Parameters of the model by name, as float32 arrays on the CPU, each shared one once."""
+    tied = model.all_tied_weights_keys
+    return {
+        name: value.detach().to("cpu", torch.float32).numpy() for name, value in model.state_dict().items() if name not in tied
+    }

@@ -1,0 +1,208 @@
+"""Charts of the report as Vega-Lite specifications (Altair), drawn in the browser by the bundle inside the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from lexigraft.initializers.base import ORIGINS
+from lexigraft.report.inputs import Model, labels
+
+Spec = dict[str, Any]
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Helvetica Neue', Arial, sans-serif"
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+"""The version of Vega-Lite that specifications are written for, which the drawing code must be of."""
+BASELINE = "#8a8f98"
+PALETTE = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#33bbee", "#cc3311", "#aa4499", "#999933")
+"""Vibrant and muted colours of Paul Tol, safe for the colour-blind, https://personal.sron.nl/~pault/."""
+ORIGIN_COLOURS = dict(zip(ORIGINS, ("#0077bb", "#009988", "#c9b458", "#ee7733"), strict=True))
+_DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])
+_RAMP = ("#f2f6fb", "#d3e3f2", "#a3c6e4", "#6aa2d2", "#3a7cb8", "#1d5796", "#0b2f5e")
+_POINTS_A_CURVE = 300
+
+
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """Colour of each method: grey for `random`, the palette in order for the others."""
+    names = list(dict.fromkeys(methods))
+    others = [name for name in names if name != "random"]
+    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(others)}
+    return {name: colours.get(name, BASELINE) for name in names}
+
+
+def finish(chart: alt.TopLevelMixin) -> Spec:
+    """The specification with the look that all charts share, without the address of the schema."""
+    spec: Spec = chart.to_dict()
+    spec.pop("$schema", None)
+    spec["background"] = None
+    spec["config"] = {
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": {
+            "labelFontSize": 11,
+            "titleFontSize": 11,
+            "titleFontWeight": "normal",
+            "labelColor": "#444c56",
+            "titleColor": "#444c56",
+            "gridColor": "#e4e7eb",
+            "domainColor": "#9aa1ab",
+            "tickColor": "#9aa1ab",
+            "labelPadding": 4,
+        },
+        "legend": {
+            "orient": "top",
+            "direction": "horizontal",
+            "title": None,
+            "labelFontSize": 11,
+            "labelColor": "#444c56",
+            "symbolStrokeWidth": 2,
+            "labelLimit": 220,
+            "columnPadding": 14,
+            "offset": 8,
+        },
+        "text": {"font": FONT},
+    }
+    return spec
+
+
+def values_of(table: pl.DataFrame, digits: int = 4) -> alt.InlineData:
+    """Inline data: floats rounded, NaN and infinity as null (JSON has neither)."""
+    floats = [name for name, dtype in table.schema.items() if dtype.is_float()]
+    clean = table.with_columns(
+        pl.when(pl.col(name).is_finite()).then(pl.col(name).round(digits)).alias(name) for name in floats
+    )
+    return alt.InlineData(values=clean.to_dicts())
+
+
+def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) -> Spec:
+    """Languages x models of one task, metric and step: model, language, score (percent); colours run from 0 to `highest`."""
+    short = labels(models)
+    present = [name for name in models if name in set(scores["model"])]
+    names = [short[name] for name in present]
+    table = scores.select(pl.col("model").replace_strict(short, return_dtype=pl.String), "language", "score", "n")
+    crowded = sum(map(len, names)) > 34
+    x = alt.X("model:N", sort=names, title=None).axis(
+        orient="top", labelAngle=-40 if crowded else 0, domain=False, ticks=False, labelLimit=200
+    )
+    y = alt.Y("language:N", sort=scores["language"].unique(maintain_order=True).to_list(), title=None)
+    base = alt.Chart(values_of(table, 2)).encode(x=x, y=y.axis(domain=False, ticks=False))
+    scale = alt.Scale(domain=[0, highest], range=list(_RAMP), interpolate="lab")
+    cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
+        color=alt.Color("score:Q", scale=scale, legend=None),
+        tooltip=[
+            alt.Tooltip("language:N"),
+            alt.Tooltip("model:N"),
+            alt.Tooltip("score:Q", format=".1f", title="percent"),
+            alt.Tooltip("n:Q", title="queries"),
+        ],
+    )
+    dark = f"datum.score > {highest * 0.5:.4f}"
+    numbers = base.mark_text(fontSize=11, tooltip=None).encode(
+        text=alt.Text("score:Q", format=".1f"),
+        color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
+    )
+    return finish(alt.layer(cells, numbers).properties(width="container", height=alt.Step(22)))
+
+
+def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
+    """Stacked bars of token counts by origin: model, origin, tokens; each bar is as long as the vocabulary."""
+    short = labels(models)
+    names = [short[name] for name in models if name in set(counts["model"])]
+    total = pl.col("tokens").sum().over("model")
+    table = counts.select(
+        pl.col("model").replace_strict(short, return_dtype=pl.String),
+        "origin",
+        "tokens",
+        (pl.col("tokens") / total).alias("share"),
+        pl.col("origin").replace_strict({name: place for place, name in enumerate(ORIGINS)}).alias("place"),
+    )
+    chart = (
+        alt.Chart(values_of(table))
+        .mark_bar(height={"band": 0.72})
+        .encode(
+            x=alt.X("tokens:Q", title="tokens", stack="zero").axis(format="~s", tickCount=6),
+            y=alt.Y("model:N", sort=names, title=None).axis(ticks=False, domain=False),
+            color=alt.Color("origin:N", scale=alt.Scale(domain=list(ORIGINS), range=list(ORIGIN_COLOURS.values()))),
+            order=alt.Order("place:Q"),
+            tooltip=[
+                alt.Tooltip("model:N"),
+                alt.Tooltip("origin:N"),
+                alt.Tooltip("tokens:Q", format=","),
+                alt.Tooltip("share:Q", format=".1%"),
+            ],
+        )
+        .properties(width="container", height=alt.Step(30))
+    )
+    return finish(chart)
+
+
+def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
+    """Loss of continual pre-training: model, step, tokens, loss; a line a model, means of bins where there are many steps."""
+    short = labels(models)
+    present = [name for name in models if name in set(history["model"])]
+    parts = [thinned(history.filter(pl.col("model") == name), "step") for name in present]
+    table = pl.concat(parts).with_columns(pl.col("model").replace_strict(short, return_dtype=pl.String))
+    colours = method_colours([model.method for model in models.values()])
+    kinds = list(dict.fromkeys(f"{model.source}-{model.dim}" for model in models.values()))
+    dashes = [_DASHES[kinds.index(f"{models[name].source}-{models[name].dim}") % len(_DASHES)] for name in present]
+    domain = [short[name] for name in present]
+    chart = (
+        alt.Chart(values_of(table))
+        .mark_line(strokeWidth=1.8, point=bool(max(map(len, parts)) <= 12))
+        .encode(
+            x=alt.X("step:Q", title="optimizer step").axis(grid=False, tickCount=8),
+            y=alt.Y("loss:Q", title="masked-token loss (nats)").scale(zero=False),
+            color=alt.Color("model:N").scale(domain=domain, range=[colours[models[name].method] for name in present]),
+            strokeDash=alt.StrokeDash("model:N").scale(domain=domain, range=dashes),
+            tooltip=[
+                alt.Tooltip("model:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("loss:Q", format=".3f"),
+                alt.Tooltip("tokens:Q", format=","),
+            ],
+        )
+        .properties(width="container", height=320)
+    )
+    return finish(chart)
+
+
+def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
+    """One column of hypernetwork histories by epoch: name, epoch, split, and `column`; a colour a network, a dash a split."""
+    names = history["name"].unique(maintain_order=True).to_list()
+    splits = history["split"].unique(maintain_order=True).to_list()
+    parts = [thinned(part, "epoch") for part in history.partition_by("name", "split", maintain_order=True)]
+    dashes = [_DASHES[0] if split == "validation" else _DASHES[2] for split in splits]
+    chart = (
+        alt.Chart(values_of(pl.concat(parts).select("name", "epoch", "split", pl.col(column).alias("value"))))
+        .mark_line(strokeWidth=1.8, point=bool(max(map(len, parts)) <= 12))
+        .encode(
+            x=alt.X("epoch:Q", title="epoch").axis(grid=False, tickMinStep=1),
+            y=alt.Y("value:Q", title=title).scale(zero=False),
+            color=alt.Color("name:N").scale(domain=names, range=[PALETTE[place % len(PALETTE)] for place in range(len(names))]),
+            strokeDash=alt.StrokeDash("split:N").scale(domain=splits, range=dashes),
+            tooltip=[
+                alt.Tooltip("name:N"),
+                alt.Tooltip("split:N"),
+                alt.Tooltip("epoch:Q"),
+                alt.Tooltip("value:Q", format=".4f", title=title),
+            ],
+        )
+        .properties(width="container", height=260)
+    )
+    return finish(chart)
+
+
+def thinned(history: pl.DataFrame, by: str, points: int = _POINTS_A_CURVE) -> pl.DataFrame:
+    """At most `points` rows: rows in order of `by` are cut into equal bins; numbers become the means of their bins."""
+    history = history.sort(by)
+    if len(history) <= points:
+        return history
+    bins = pl.Series("bin", np.arange(len(history)) * points // len(history))
+    numbers = [name for name, dtype in history.schema.items() if dtype.is_numeric()]
+    means = [pl.col(name).mean() if name in numbers else pl.col(name).first() for name in history.columns]
+    thin = history.with_columns(bins).group_by("bin", maintain_order=True).agg(means).drop("bin")
+    whole = [name for name, dtype in history.schema.items() if dtype.is_integer()]
+    return thin.with_columns(pl.col(name).round().cast(history.schema[name]) for name in whole)

@@ -1,0 +1,266 @@
+"""The picture of source and initialised target embeddings: which tokens are shown, where they stand, and what is near them."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from lexigraft.artifacts import check, read_table, read_tensors
+from lexigraft.errors import ArtifactError
+from lexigraft.report.charts import Spec, finish, values_of
+from lexigraft.report.inputs import Model, ReportInputs, labels
+from lexigraft.report.neighbour_map import NeighbourMap, make_map, nearest_rows
+from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
+
+log = logging.getLogger(__name__)
+
+SOURCE_TOKENS = 700
+TARGET_TOKENS_A_SCRIPT = 120
+SCRIPTS = 7
+_LABELLED_SOURCE = 26
+_LABELLED_A_SCRIPT = 3
+_SPACING = 0.2
+_FEWEST_WORDS = 3
+_SCRIPT_COLOURS = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#aa4499", "#999933", "#33bbee")
+_SCRIPT_NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana"}
+_DENSE_SCRIPTS = frozenset({"Han", "Kana", "Hangul"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Tokens of the picture.
+
+    Attributes:
+        ids: (n,) token ids, most frequent first within each script.
+        words: their surfaces, without spaces around.
+        scripts: their scripts.
+        labelled: (n,) bool: written out in the picture.
+    """
+
+    ids: NDArray[np.int64]
+    words: list[str]
+    scripts: list[str]
+    labelled: NDArray[np.bool_]
+
+
+def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[str, Spec]:
+    """A chart for every model with weights, by name. Models that share factors share the map of the source.
+
+    A model whose source or target vocabulary has fewer than three words of letters has no picture.
+
+    Raises:
+        ArtifactError: a file is damaged, or vocabulary and embeddings do not belong together.
+    """
+    samples: dict[str, Sample] = {}
+    maps: dict[Path, _Source] = {}
+    specs: dict[str, Spec] = {}
+    for name in models:
+        if name not in inputs.weights:
+            continue
+        model = models[name]
+        if model.target not in samples:
+            samples[model.target] = target_sample(read_vocabulary(inputs.target_vocabularies[model.target]))
+        path = inputs.factors[name]
+        if path not in maps:
+            maps[path] = _read_source(path, inputs.source_vocabularies[model.source])
+        if min(len(maps[path].sample.ids), len(samples[model.target].ids)) < _FEWEST_WORDS:
+            log.info("no picture of the embeddings of %s: too few words of letters", name)
+            continue
+        table = _places(inputs.weights[name], inputs.tokens[name], samples[model.target], maps[path])
+        log.info(
+            "embeddings of %s: %d target tokens on a map of %d source tokens", name, len(table), len(maps[path].sample.ids)
+        )
+        specs[name] = chart(maps[path].table, table, labels(models)[name])
+    return specs
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    vocabulary: Vocabulary
+    coordinates: NDArray[np.float32]
+    primitives: NDArray[np.float32]
+    sample: Sample
+    places: NeighbourMap
+    table: pl.DataFrame
+
+
+def _read_source(factors: Path, vocabulary_path: Path) -> _Source:
+    vocabulary = read_vocabulary(vocabulary_path)
+    tensors = read_tensors(factors, "factors", ["coordinates", "primitives"])
+    coordinates, primitives = tensors["coordinates"], tensors["primitives"]
+    if len(coordinates) < len(vocabulary):
+        raise ArtifactError(
+            f"{len(vocabulary)} tokens but {len(coordinates)} embedding rows",
+            where=f"{vocabulary_path}, {factors}",
+            hint="delete both and run snakemake again",
+        )
+    sample = source_sample(vocabulary)
+    rows = coordinates[sample.ids] @ primitives
+    places = make_map(rows) if len(rows) >= _FEWEST_WORDS else NeighbourMap(np.zeros(0), rows, np.zeros((len(rows), 2)))
+    labelled = _spaced(places.places, _LABELLED_SOURCE)
+    table = pl.DataFrame({"word": sample.words, "x": places.places[:, 0], "y": places.places[:, 1], "labelled": labelled})
+    return _Source(vocabulary, coordinates, primitives, sample, places, table)
+
+
+def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.DataFrame:
+    """Where a model's sampled tokens stand, how each was made, and the source tokens nearest to it."""
+    coordinates, primitives = _factors_of(weights)
+    made = read_table(tokens, "initialization", ["id", "origin"]).sort("id")
+    if len(made) > len(coordinates) or len(made) <= int(sample.ids.max(initial=0)):
+        raise ArtifactError(
+            f"{len(made)} tokens, {len(coordinates)} embedding rows, but the vocabulary has token {sample.ids.max(initial=0)}",
+            where=f"{tokens}, {weights}",
+            hint="delete both and run snakemake again",
+        )
+    rows = coordinates[sample.ids] @ primitives
+    places = source.places.place(rows)
+    candidates = np.flatnonzero(source.vocabulary.is_text)
+    ids, cosines = nearest_rows(rows, source.coordinates, source.primitives, candidates, source.places.mean)
+    near = [
+        ", ".join(f"{source.vocabulary.surfaces[token].strip()} {cosine:.2f}" for token, cosine in zip(*pair, strict=True))
+        for pair in zip(ids.tolist(), cosines.tolist(), strict=True)
+    ]
+    columns = {"word": sample.words, "script": sample.scripts, "origin": made["origin"].gather(sample.ids), "nearest": near}
+    return pl.DataFrame({**columns, "x": places[:, 0], "y": places[:, 1], "labelled": sample.labelled})
+
+
+def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Coordinates F_t (V, D') and primitives P (D', D) of a model, found by the ends of their names."""
+    check(weights, "initialization")
+    with safe_open(str(weights), framework="np") as handle:
+        names = sorted(handle.keys())
+    found = [[name for name in names if name.rpartition(".")[2] == end] for end in ("coordinates", "primitives")]
+    if any(len(matching) != 1 for matching in found):
+        raise ArtifactError(
+            f"model has {len(found[0])} tensors named coordinates and {len(found[1])} named primitives, expected one of each",
+            where=weights,
+            hint="delete the model's folder and run snakemake again",
+        )
+    (coordinates,), (primitives,) = found
+    tensors = read_tensors(weights, "initialization", [coordinates, primitives])
+    return tensors[coordinates], tensors[primitives]
+
+
+def source_sample(vocabulary: Vocabulary, count: int = SOURCE_TOKENS) -> Sample:
+    """The most frequent whole words of the source vocabulary; evenly spaced ids where its tokens were not counted.
+
+    Whole words start with a space in their surface. Tokenizers that mark no word starts give any word of letters.
+    """
+    words = np.array([is_word(surface, 3) for surface in vocabulary.surfaces]) & vocabulary.is_text
+    starts = words & np.array([surface.startswith(" ") for surface in vocabulary.surfaces])
+    ids = np.flatnonzero(starts if starts.sum() >= min(count, words.sum()) / 2 else words)
+    if vocabulary.counts[ids].any():
+        ids = ids[np.argsort(-vocabulary.counts[ids], kind="stable")][:count]
+    elif len(ids) > count:
+        ids = ids[np.linspace(0, len(ids) - 1, count).round().astype(np.int64)]
+    surfaces = [vocabulary.surfaces[token].strip() for token in ids]
+    return Sample(ids, surfaces, list(map(script_of, surfaces)), np.zeros(len(ids), dtype=bool))
+
+
+def target_sample(vocabulary: Vocabulary, count: int = TARGET_TOKENS_A_SCRIPT, scripts: int = SCRIPTS) -> Sample:
+    """The most frequent words of letters in each of the most frequent scripts of the target vocabulary.
+
+    The longest of the frequent ones of each script are labelled: they tell the most to a reader, and no model chose them.
+    """
+    ids = [token for token in np.flatnonzero(vocabulary.is_text).tolist() if is_word(vocabulary.surfaces[token], 2)]
+    table = pl.DataFrame(
+        {
+            "id": pl.Series(ids, dtype=pl.Int64),
+            "word": pl.Series([vocabulary.surfaces[token].strip() for token in ids], dtype=pl.String),
+            "whole": pl.Series([vocabulary.surfaces[token].startswith(" ") for token in ids], dtype=pl.Boolean),
+            "count": pl.Series(vocabulary.counts[ids], dtype=pl.Int64),
+        }
+    )
+    table = table.with_columns(pl.col("word").map_elements(script_of, return_dtype=pl.String).alias("script"))
+    sizes = table.group_by("script").agg(pl.col("count").sum().alias("total"), pl.len().alias("tokens"))
+    largest = sizes.sort(["total", "tokens", "script"], descending=[True, True, False])["script"].head(scripts).to_list()
+    rank = {script: place for place, script in enumerate(largest)}
+    table = table.filter(pl.col("script").is_in(largest)).with_columns(pl.col("script").replace_strict(rank).alias("place"))
+    table = (
+        table.sort(["place", "count", "id"], descending=[False, True, False]).group_by("place", maintain_order=True).head(count)
+    )
+    length = pl.col("word").str.len_chars().cast(pl.Int64).clip(upper_bound=7)
+    order = pl.struct(-pl.col("whole").cast(pl.Int64), -length, -pl.col("count"), pl.col("id"))
+    table = table.with_columns((order.rank("ordinal").over("place") <= _LABELLED_A_SCRIPT).alias("labelled"))
+    return Sample(
+        table["id"].to_numpy(), table["word"].to_list(), table["script"].to_list(), table["labelled"].to_numpy().astype(bool)
+    )
+
+
+def is_word(surface: str, letters: int) -> bool:
+    """Whether a surface is letters only, at least so many (one in scripts whose characters are words or syllables)."""
+    text = surface.strip()
+    plain = bool(text) and all(unicodedata.category(character)[0] in "LM" for character in text)
+    return plain and (len(text) >= letters or script_of(text) in _DENSE_SCRIPTS)
+
+
+def script_of(text: str) -> str:
+    """Script of a text by the Unicode name of its first letter: Latin, Cyrillic, Arabic, Hangul, Han, Kana, …"""
+    name = unicodedata.name(text[:1], "Other").split()[0]
+    return _SCRIPT_NAMES.get(name, name.title())
+
+
+def _spaced(places: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
+    """The first `count` places, in order, that keep a distance from each other."""
+    chosen: list[int] = []
+    for index, place in enumerate(places):
+        gaps = np.abs(places[chosen] - place) if chosen else np.ones((1, 2))
+        if np.all((gaps[:, 0] > _SPACING) | (gaps[:, 1] > _SPACING / 3)):
+            chosen.append(index)
+        if len(chosen) == count:
+            break
+    mask = np.zeros(len(places), dtype=bool)
+    mask[chosen] = True
+    return mask
+
+
+def chart(source: pl.DataFrame, target: pl.DataFrame, name: str) -> Spec:
+    """Source tokens in grey under target tokens in the colour of their script, with a few of both written out."""
+    scripts = target["script"].unique(maintain_order=True).to_list()
+    scale = alt.Scale(domain=[-1.06, 1.06], nice=False, zero=False)
+    x, y = alt.X("x:Q", axis=None, scale=scale), alt.Y("y:Q", axis=None, scale=scale)
+    colour = alt.Color("script:N", scale=alt.Scale(domain=scripts, range=list(_SCRIPT_COLOURS[: len(scripts)])))
+    made = [origin for origin in ("copied", "wise", "mean", "random") if origin in set(target["origin"])]
+    below, above = values_of(source, 3), values_of(target, 3)
+    tooltip = [
+        alt.Tooltip("word:N", title="target token"),
+        "script:N",
+        "origin:N",
+        alt.Tooltip("nearest:N", title="nearest source tokens"),
+    ]
+    layers = [
+        alt.Chart(below)
+        .mark_circle(size=12, color="#9aa1ab", opacity=0.45)
+        .encode(x=x, y=y, tooltip=[alt.Tooltip("word:N", title="source token")]),
+        alt.Chart(above)
+        .mark_point(size=24, filled=True, opacity=0.75, strokeWidth=0)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=alt.Shape("origin:N", scale=alt.Scale(domain=made, range=[_SHAPES[origin] for origin in made])),
+            tooltip=tooltip,
+        ),
+        alt.Chart(below)
+        .transform_filter("datum.labelled")
+        .mark_text(fontSize=10, dy=-6, color="#6b7280")
+        .encode(x=x, y=y, text="word:N"),
+        alt.Chart(above)
+        .transform_filter("datum.labelled")
+        .mark_text(fontSize=12, dy=-8, fontWeight="bold")
+        .encode(x=x, y=y, text="word:N", color=colour),
+    ]
+    return finish(alt.layer(*layers).properties(width="container", height=460, title=name))
+
+
+_SHAPES = {"copied": "square", "wise": "circle", "mean": "triangle-up", "random": "diamond"}

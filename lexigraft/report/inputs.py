@@ -1,0 +1,97 @@
+"""What a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lexigraft.evaluation.scores import ROW_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInputs:
+    """Artifacts of one run, and what was asked for. What is left empty is absent from the report, which says so.
+
+    Attributes:
+        run: name of the run.
+        scores: `scores.parquet`.
+        ranks: ranks artifacts, for the intervals.
+        rows: what each of `ranks` is about, as `collect_scores` takes it; the order of models is theirs.
+        configuration: the resolved configuration, plain JSON values.
+        seed: of the run.
+        corpora: name of a corpus -> `counts.parquet`.
+        tokens: name of a model -> `tokens.parquet` of step 0.
+        weights: name of a model -> `model.safetensors` of step 0.
+        factors: name of a model -> factors of its source.
+        source_vocabularies: name of a source -> `vocabulary.parquet`.
+        target_vocabularies: name of a tokenizer -> `vocabulary.parquet`.
+        pretraining: name of a model -> `pretraining_history.parquet`.
+        hypernetworks: name of a hypernetwork -> `history.parquet`.
+    """
+
+    run: str
+    scores: Path
+    ranks: Sequence[Path]
+    rows: Sequence[Mapping[str, Any]]
+    configuration: Mapping[str, Any]
+    seed: int
+    corpora: Mapping[str, Path] = field(default_factory=dict)
+    tokens: Mapping[str, Path] = field(default_factory=dict)
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    factors: Mapping[str, Path] = field(default_factory=dict)
+    source_vocabularies: Mapping[str, Path] = field(default_factory=dict)
+    target_vocabularies: Mapping[str, Path] = field(default_factory=dict)
+    pretraining: Mapping[str, Path] = field(default_factory=dict)
+    hypernetworks: Mapping[str, Path] = field(default_factory=dict)
+
+    def models(self) -> dict[str, Model]:
+        """The models by name, in the order of `rows`.
+
+        Raises:
+            ValueError: `ranks` and `rows` do not fit each other, a table is of a model that `rows` does not know, or a
+                model to be pictured lacks its factors or a vocabulary.
+        """
+        if len(self.ranks) != len(self.rows):
+            raise ValueError(f"{len(self.ranks)} ranks files but {len(self.rows)} rows that say what they are about")
+        for row in self.rows:
+            if missing := [key for key in ROW_KEYS if key not in row]:
+                raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
+        models = {
+            row["model"]: Model(row["model"], row["method"], row["source"], row["target"], int(row["dim"])) for row in self.rows
+        }
+        for kind in ("tokens", "weights", "factors", "pretraining"):
+            if unknown := sorted(set(getattr(self, kind)) - set(models)):
+                raise ValueError(f"{kind} of {', '.join(unknown)}: no such model in rows; known: {', '.join(models)}")
+        for name in self.weights:
+            lacking = [
+                what
+                for what, there in (
+                    ("tokens", name in self.tokens),
+                    ("factors", name in self.factors),
+                    ("source vocabulary", models[name].source in self.source_vocabularies),
+                    ("target vocabulary", models[name].target in self.target_vocabularies),
+                )
+                if not there
+            ]
+            if lacking:
+                raise ValueError(f"model {name!r} cannot be pictured without {', '.join(lacking)}")
+        return models
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by its parts."""
+
+    name: str
+    method: str
+    source: str
+    target: str
+    dim: int
+
+
+def labels(models: Mapping[str, Model]) -> dict[str, str]:
+    """Short label of each model: its method where that is unique, else its name."""
+    methods = [model.method for model in models.values()]
+    return {name: model.method if methods.count(model.method) == 1 else name for name, model in models.items()}

@@ -1,0 +1,148 @@
+"""A map of source embeddings, and places for target embeddings on it.
+
+The map is an exact t-SNE (van der Maaten and Hinton 2008, https://jmlr.org/papers/v9/vandermaaten08a.html) of source rows,
+started from their two principal components, without anything random. Target rows do not move the map: each is placed among its
+nearest source rows, so that the pictures of several models can be compared point by point. Similarity is the cosine after the
+mean source row is taken off, for the rows of most models share a large common direction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_PERPLEXITY = 30.0
+_ITERATIONS = 600
+_EXAGGERATED = 150
+_EXAGGERATION = 12.0
+_NEIGHBOURS = 10
+_TEMPERATURE = 0.05
+_BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourMap:
+    """Places of source rows.
+
+    Attributes:
+        mean: (D,) mean source row, taken off before cosines.
+        rows: (n, D) source rows of the map, centred, unit length.
+        places: (n, 2) their places; the longest side of the map is 2, its middle 0.
+    """
+
+    mean: Floats
+    rows: Floats
+    places: Floats
+
+    def place(self, rows: NDArray[np.floating]) -> Floats:
+        """Places (m, 2) of target rows (m, D): the mean place of the 10 most similar source rows, weights softmax(cos/.05)."""
+        cosine = unit(rows - self.mean) @ self.rows.T
+        count = min(_NEIGHBOURS, cosine.shape[1])
+        nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
+        weights = np.exp((np.take_along_axis(cosine, nearest, 1) - cosine.max(1, keepdims=True)) / _TEMPERATURE)
+        weights /= weights.sum(1, keepdims=True)
+        found: Floats = np.einsum("mk,mkd->md", weights, self.places[nearest])
+        return found
+
+
+def make_map(rows: NDArray[np.floating]) -> NeighbourMap:
+    """Map source rows (n, D), n >= 3."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    centred = unit(rows - mean)
+    places = tsne(centred)
+    low, high = places.min(0), places.max(0)
+    return NeighbourMap(mean, centred, (places - (low + high) / 2) * 2 / max(float((high - low).max()), 1e-12))
+
+
+def principal_plane(rows: Floats) -> Floats:
+    """Coordinates (n, 2) of rows (n, D) on their first two principal axes; the largest entry of each axis is positive."""
+    centred = rows - rows.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2] * np.sign(axes[:2][np.arange(2), np.argmax(np.abs(axes[:2]), axis=1)])[:, None]
+    plane: Floats = centred @ axes.T
+    return plane
+
+
+def tsne(rows: Floats) -> Floats:
+    """Exact t-SNE of rows (n, D) to (n, 2), O(n^2) in time and memory: gains and momentum as in the authors' implementation."""
+    count = len(rows)
+    similar = joint_similarities(rows, min(_PERPLEXITY, (count - 1) / 3))
+    start = principal_plane(rows)
+    places = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
+    velocity, gains = np.zeros_like(places), np.ones_like(places)
+    # learning rate n / exaggeration: Belkina et al. 2019, https://doi.org/10.1038/s41467-019-13055-y
+    rate = max(count / _EXAGGERATION, 50.0)
+    for iteration in range(_ITERATIONS):
+        early = iteration < _EXAGGERATED
+        kernel = 1.0 / (1.0 + squared_distances(places))
+        np.fill_diagonal(kernel, 0.0)
+        pull = (similar * (_EXAGGERATION if early else 1.0) - kernel / kernel.sum()) * kernel
+        gradient = 4.0 * (pull.sum(1)[:, None] * places - pull @ places)
+        gains = np.maximum(np.where(np.sign(gradient) == np.sign(velocity), gains * 0.8, gains + 0.2), 0.01)
+        velocity = (0.5 if early else 0.8) * velocity - rate * gains * gradient
+        places = places + velocity
+        places -= places.mean(0)
+    return places
+
+
+def joint_similarities(rows: Floats, perplexity: float) -> Floats:
+    """Symmetric joint probabilities (n, n), sum 1: Gaussian kernels whose widths give every row the same perplexity."""
+    count = len(rows)
+    distances = squared_distances(rows)
+    np.fill_diagonal(distances, np.inf)
+    distances -= distances.min(1, keepdims=True)  # a constant of each row cancels in its kernel
+    low, high, precision = np.zeros(count), np.full(count, np.inf), np.ones(count)
+    for _ in range(60):
+        kernel = np.exp(-distances * precision[:, None])
+        kernel /= kernel.sum(1, keepdims=True)
+        entropy = -(kernel * np.log(np.maximum(kernel, 1e-300))).sum(1)
+        wide = entropy > np.log(perplexity)
+        low, high = np.where(wide, precision, low), np.where(wide, high, precision)
+        precision = np.where(np.isinf(high), precision * 2.0, (low + high) / 2.0)
+    joint: Floats = (kernel + kernel.T) / (2.0 * count)
+    return joint
+
+
+def squared_distances(rows: Floats) -> Floats:
+    """(n, n) squared Euclidean distances."""
+    norms = np.einsum("nd,nd->n", rows, rows)
+    distances: Floats = np.maximum(norms[:, None] + norms - 2.0 * rows @ rows.T, 0.0)
+    return distances
+
+
+def unit(rows: NDArray[np.floating]) -> Floats:
+    """Rows scaled to length 1; rows of zeros stay."""
+    rows = rows.astype(np.float64)
+    scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return scaled
+
+
+def nearest_rows(
+    queries: NDArray[np.floating],
+    coordinates: NDArray[np.floating],
+    primitives: NDArray[np.floating],
+    candidates: NDArray[np.int64],
+    mean: Floats,
+    count: int = 3,
+) -> tuple[NDArray[np.int64], Floats]:
+    """Ids and cosines (m, count) of the candidate rows of E = F P most similar to `queries` (m, D), the mean taken off both.
+
+    E is made in blocks of rows, so that no large vocabulary stands in memory as a whole.
+    """
+    wanted = unit(queries - mean).astype(np.float32)
+    count = min(count, len(candidates))
+    ids = np.zeros((len(queries), 0), dtype=np.int64)
+    cosines = np.zeros((len(queries), 0), dtype=np.float32)
+    for start in range(0, len(candidates), _BLOCK_ROWS):
+        block = candidates[start : start + _BLOCK_ROWS]
+        rows = unit(coordinates[block] @ primitives - mean).astype(np.float32)
+        cosine = np.concatenate([cosines, wanted @ rows.T], axis=1)
+        names = np.concatenate([ids, np.broadcast_to(block, (len(queries), len(block)))], axis=1)
+        kept = np.argpartition(-cosine, min(count, cosine.shape[1] - 1), axis=1)[:, :count]
+        ids, cosines = np.take_along_axis(names, kept, 1), np.take_along_axis(cosine, kept, 1)
+    order = np.argsort(-cosines, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, 1), np.take_along_axis(cosines, order, 1).astype(np.float64)

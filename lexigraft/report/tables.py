@@ -1,0 +1,254 @@
+"""Tables of the report as plain rows: scores with intervals, paired differences, languages, corpora, origins, configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import Any
+
+import polars as pl
+
+from lexigraft.evaluation.scores import (
+    Interval,
+    confidence_interval,
+    headline_metric,
+    mean_scores,
+    paired_difference,
+    read_hits,
+)
+from lexigraft.initializers.base import ORIGINS
+from lexigraft.report.inputs import Model, ReportInputs
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the score table."""
+
+    task: str
+    metric: str
+    step: int
+
+    @property
+    def name(self) -> str:
+        """The metric as it is read: `top-10`."""
+        return self.metric.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A score: percent, mean over languages.
+
+    Attributes:
+        score: the mean.
+        interval: its interval, where there are ranks to make one of.
+        best: highest of its column.
+        tied: not the highest, but the interval of the paired difference with the highest holds 0.
+    """
+
+    score: float
+    interval: Interval | None
+    best: bool
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A model against the next one below it, on the same queries, in percentage points."""
+
+    column: Column
+    model: str
+    other: str
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """Models x columns.
+
+    Attributes:
+        columns: by task, then step.
+        models: names in the order of the run.
+        cells: (model, column) -> cell; models that were not scored at a step have none.
+        comparisons: every model with the next below it, by column, best first.
+        languages: task -> number of languages.
+        queries: task -> number of queries of a language, lowest and highest.
+    """
+
+    columns: list[Column]
+    models: list[str]
+    cells: dict[tuple[str, Column], Cell]
+    comparisons: list[Comparison]
+    languages: dict[str, int]
+    queries: dict[str, tuple[int, int]]
+
+    @property
+    def groups(self) -> list[tuple[str, list[Column]]]:
+        """Columns by task."""
+        return [(task, list(group)) for task, group in groupby(self.columns, key=lambda column: column.task)]
+
+
+def columns_of(scores: pl.DataFrame) -> list[Column]:
+    """Columns of the score table: the headline metric of each task at each step, tasks in their order."""
+    found = []
+    for (task,), table in scores.group_by("task", maintain_order=True):
+        metric = headline_metric(table["metric"].unique(maintain_order=True))
+        found += [Column(str(task), metric, step) for step in sorted(set(table["step"]))]
+    return found
+
+
+def score_table(scores: pl.DataFrame, inputs: ReportInputs, models: Mapping[str, Model]) -> ScoreTable:
+    """Score table with intervals and comparisons from the ranks artifacts (read one column at a time)."""
+    means = {(row["model"], row["task"], row["step"]): row["mean"] for row in mean_scores(scores).iter_rows(named=True)}
+    paths = {(row["model"], row["task"], row["step"]): path for row, path in zip(inputs.rows, inputs.ranks, strict=True)}
+    columns = columns_of(scores)
+    cells: dict[tuple[str, Column], Cell] = {}
+    comparisons: list[Comparison] = []
+    for column in columns:
+        place = (column.task, column.step)
+        scored = [name for name in models if (name, *place) in means]
+        falling = sorted(scored, key=lambda name: -means[name, *place])
+        hits = {}
+        if column.metric.startswith("top_"):
+            k = int(column.metric.removeprefix("top_"))
+            hits = {name: read_hits(paths[name, *place], k) for name in falling if (name, *place) in paths}
+        for name in falling:
+            first = falling[0]
+            both = name in hits and first in hits
+            cells[name, column] = Cell(
+                score=means[name, *place],
+                interval=confidence_interval(hits[name], seed=inputs.seed) if name in hits else None,
+                best=means[name, *place] == means[first, *place],
+                tied=both and not paired_difference(hits[first], hits[name], seed=inputs.seed).excludes_zero,
+            )
+        comparisons += [
+            Comparison(column, name, other, paired_difference(hits[name], hits[other], seed=inputs.seed))
+            for name, other in pairwise(falling)
+            if name in hits and other in hits
+        ]
+    return ScoreTable(
+        columns=columns,
+        models=list(models),
+        cells=cells,
+        comparisons=comparisons,
+        languages=dict(scores.group_by("task", maintain_order=True).agg(pl.col("language").n_unique()).iter_rows()),
+        queries={
+            task: (low, high)
+            for task, low, high in scores.group_by("task", maintain_order=True)
+            .agg(pl.col("n").min().alias("low"), pl.col("n").max().alias("high"))
+            .iter_rows()
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageTable:
+    """Scores of every language in one column of the score table.
+
+    Attributes:
+        column: which.
+        models: the models that were scored.
+        rows: language, number of queries, and the percentage of each model (None where it has none).
+    """
+
+    column: Column
+    models: list[str]
+    rows: list[tuple[str, int, list[float | None]]]
+
+
+def language_table(scores: pl.DataFrame, column: Column, models: Mapping[str, Model]) -> LanguageTable:
+    """Scores by language, in the languages' order."""
+    chosen = of_column(scores, column)
+    present = [name for name in models if name in set(chosen["model"])]
+    value = {(row["language"], row["model"]): row["score"] for row in chosen.iter_rows(named=True)}
+    sizes = chosen.group_by("language", maintain_order=True).agg(pl.col("n").max())
+    rows = [(language, n, [value.get((language, name)) for name in present]) for language, n in sizes.iter_rows()]
+    return LanguageTable(column, present, rows)
+
+
+def of_column(scores: pl.DataFrame, column: Column) -> pl.DataFrame:
+    """The rows of the scores that a column of the score table is the mean of."""
+    return scores.filter(pl.col("task") == column.task, pl.col("metric") == column.metric, pl.col("step") == column.step)
+
+
+def other_metrics(scores: pl.DataFrame, models: Mapping[str, Model]) -> tuple[list[Column], dict[tuple[str, Column], float]]:
+    """Columns of all metrics and steps, and their means over languages by model and column."""
+    means = scores.group_by("model", "task", "metric", "step").agg(pl.col("score").mean())
+    columns = [
+        Column(task, metric, step)
+        for task, step in dict.fromkeys((column.task, column.step) for column in columns_of(scores))
+        for metric in scores.filter(pl.col("task") == task)["metric"].unique(maintain_order=True)
+    ]
+    known = {(model, Column(task, metric, step)): score for model, task, metric, step, score in means.iter_rows()}
+    return columns, {key: score for key, score in known.items() if key[0] in models}
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusTable:
+    """What was read of a corpus: a row a language and source, whole numbers under `columns`, and their sums."""
+
+    name: str
+    columns: list[str]
+    rows: list[tuple[str, str, list[int]]]
+    sums: list[int]
+
+    @property
+    def languages(self) -> int:
+        """Number of languages."""
+        return len({language for language, *_ in self.rows})
+
+    def summary(self) -> str:
+        """One line: languages, sentences kept, held out, and what was dropped why."""
+        of = dict(zip(self.columns, self.sums, strict=True))
+        named = [f"{of[key]:,} {key.replace('_', ' ')}" for key in ("kept", "held_out") if key in of]
+        dropped = [f"{of[key]:,} {key.replace('_', ' ')}" for key in self.columns if key not in ("read", "kept", "held_out")]
+        plural = "language" if self.languages == 1 else "languages"
+        line = ", ".join([f"{self.languages} {plural}", *named])
+        return f"{line}; dropped: {', '.join(dropped)}" if dropped else line
+
+
+def corpus_table(name: str, counts: pl.DataFrame) -> CorpusTable:
+    """Rows of a `counts.parquet`: language, source, and every column of whole numbers."""
+    columns = [column for column, dtype in counts.schema.items() if dtype.is_integer()]
+    rows = [
+        (row["language"], str(row.get("source") or ""), [int(row[column] or 0) for column in columns])
+        for row in counts.iter_rows(named=True)
+    ]
+    return CorpusTable(name, columns, rows, [sum(row[2][place] for row in rows) for place in range(len(columns))])
+
+
+def origin_counts(tokens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Tokens by origin: model, origin, tokens (int64), every origin of every model; they add up to its vocabulary."""
+    rows = [(model, origin, int((table["origin"] == origin).sum())) for model, table in tokens.items() for origin in ORIGINS]
+    return pl.DataFrame(rows, schema={"model": pl.String, "origin": pl.String, "tokens": pl.Int64}, orient="row")
+
+
+def configuration_sections(configuration: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The configuration as sections of (name, options); single values come first, in a section without a name."""
+    single = [(key, phrase(value)) for key, value in configuration.items() if not isinstance(value, Mapping)]
+    sections: list[tuple[str, list[tuple[str, str]]]] = [("", single)] if single else []
+    for key, value in configuration.items():
+        if isinstance(value, Mapping) and value:
+            sections.append((key, [(str(name), phrase(options)) for name, options in value.items()]))
+    return sections
+
+
+def phrase(value: Any) -> str:
+    """A configuration value in words: `top k 10, temperature 0.1`."""
+    if isinstance(value, Mapping):
+        parts = []
+        for key, item in value.items():
+            text = phrase(item)
+            parts.append(f"{str(key).replace('_', ' ')} {f'({text})' if isinstance(item, Mapping) else text}")
+        return ", ".join(parts)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return " ".join(phrase(item) for item in value)
