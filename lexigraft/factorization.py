@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 from scipy.linalg import eigh
 
 from lexigraft.artifacts import Provenance, read_tensors, write_tensors
-from lexigraft.errors import ConfigError, InputError
+from lexigraft.errors import ArtifactError, ConfigError, InputError
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +75,29 @@ def factorize(embeddings: Floats, rank: int, where: object = None) -> Factors:
     return Factors(coordinates, (vectors * singular).T.astype(np.float32), singular.astype(np.float32))
 
 
-def write_factors(model: Path, embedding_name: str, rank: int, path: Path, provenance: Provenance) -> None:
-    """Factorise the embedding matrix named `embedding_name` of a source artifact and write the factors."""
-    factors = factorize(read_tensors(model, "source", [embedding_name])[embedding_name], rank, where=f"{model}, dim: {rank}")
+def write_factors(model: Path, rank: int, path: Path, provenance: Provenance) -> None:
+    """Factorise the word embeddings of a source artifact and write coordinates, primitives and singular values.
+
+    Raises:
+        ArtifactError: the file is damaged or has no word embeddings.
+    """
+    factors = factorize(read_word_embeddings(model), rank, where=f"{model}, dim: {rank}")
     tensors = {
         "coordinates": factors.coordinates,
         "primitives": factors.primitives,
         "singular_values": factors.singular_values,
     }
     write_tensors(path, tensors, provenance)
+
+
+def read_word_embeddings(model: Path) -> Floats:
+    """The word embedding matrix E, (V, D) float32, of a source artifact."""
+    with safe_open(str(model), framework="np") as handle:
+        names = [name for name in handle.keys() if name.endswith("word_embeddings.weight")]  # noqa: SIM118
+    if len(names) != 1:
+        raise ArtifactError(f"expected one word embedding matrix, found {names}", where=model, hint="make the source again")
+    embeddings: Floats = read_tensors(model, "source", names)[names[0]]
+    return embeddings
 
 
 def read_factors(path: Path) -> Factors:

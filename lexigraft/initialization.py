@@ -6,30 +6,43 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import torch
 
+from lexigraft.artifacts import Provenance
 from lexigraft.errors import ArtifactError
 from lexigraft.factorization import Factors, read_factors
+from lexigraft.initializers import registry
 from lexigraft.initializers.base import ORIGINS, Initialization, Initializer, Predictor, View
 from lexigraft.matching import read_matches
+from lexigraft.modeling.assembling import assemble
+from lexigraft.modeling.card import model_card
+from lexigraft.modeling.saving import token_table, write_model_folder
+from lexigraft.settings import parse
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.word_vectors.table import read_word_vectors
-
-if TYPE_CHECKING:
-    from lexigraft.artifacts import Provenance
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class InitializationInputs:
-    """Files that the stage reads (see docs/artifacts.md)."""
+    """Files and folders that the stage reads (see docs/artifacts.md).
 
+    Attributes:
+        source: folder of the source model.
+        tokenizer: folder of the target tokenizer.
+        factors: of the source model.
+        source_matches, target_matches: of either vocabulary with the words.
+        words, vectors: the word vectors.
+        hypernetwork: a trained network, where the method has one.
+    """
+
+    source: Path
+    tokenizer: Path
     factors: Path
-    source_vocabulary: Path
-    target_vocabulary: Path
     source_matches: Path
     target_matches: Path
     words: Path
@@ -37,24 +50,77 @@ class InitializationInputs:
     hypernetwork: Path | None = None
 
 
-def read_view(inputs: InitializationInputs, source_languages: tuple[str, ...], seed: int, gpus: int) -> tuple[View, Factors]:
-    """Load everything that an initialiser looks at."""
+def write_initialized_model(
+    method: Mapping[str, Any],
+    inputs: InitializationInputs,
+    folder: Path,
+    *,
+    source_languages: tuple[str, ...],
+    card: Mapping[str, Any],
+    parity: bool,
+    threads: int,
+    gpus: int,
+    provenance: Provenance,
+) -> None:
+    """Initialise the target vocabulary and write the model folder: weights, configuration, tokenizer, card, token table.
+
+    Args:
+        method: an initialiser's name and options, as in the configuration.
+        inputs: what is read.
+        folder: of the model.
+        source_languages: languages that the source model was pretrained on.
+        card: arguments of `model_card` that say where things come from.
+        parity: see `assemble`.
+        threads, gpus: what may be used; without a GPU everything runs on the CPU.
+        provenance: its seed is that of everything random.
+    """
+    torch.set_num_threads(threads)
+    initializer = find_initializer(method)
+    device = torch.device("cuda" if gpus else "cpu")
+    view, factors = read_view(inputs, source_languages, provenance.seed or 0, device)
+    result = initialize(initializer, view)
+    model = assemble(inputs.source, factors.primitives, result, view.target, parity=parity)
+    text = model_card(
+        **card,
+        options=initializer.model_dump(mode="json"),
+        seed=view.seed,
+        base_model=None if ":" in card["source"] or Path(card["source"]).exists() else card["source"],
+        rank=len(factors.primitives),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        counts=result.counts(),
+    )
+    write_model_folder(model, inputs.tokenizer, folder, token_table(view.target, result), text, provenance)
+
+
+def find_initializer(method: Mapping[str, Any]) -> Initializer:
+    """The initialiser that the configuration of a method names, with its options."""
+    initializer: Initializer = parse(registry()[method["initializer"]], dict(method), where="methods")
+    return initializer
+
+
+def read_view(
+    inputs: InitializationInputs, source_languages: tuple[str, ...], seed: int, device: torch.device
+) -> tuple[View, Factors]:
+    """Load everything that an initialiser looks at, and the factors.
+
+    Raises:
+        ArtifactError: an artifact is damaged, or two do not belong together.
+    """
     factors = read_factors(inputs.factors)
-    source, target = read_vocabulary(inputs.source_vocabulary), read_vocabulary(inputs.target_vocabulary)
+    source = read_vocabulary(inputs.source / "vocabulary.parquet")
+    target = read_vocabulary(inputs.tokenizer / "vocabulary.parquet")
     vectors = read_word_vectors(inputs.words, inputs.vectors)
     if len(source) != len(factors.coordinates):
         raise ArtifactError(
             f"{len(source)} source tokens but {len(factors.coordinates)} rows of F",
-            where=f"{inputs.source_vocabulary}, {inputs.factors}",
+            where=f"{inputs.source}, {inputs.factors}",
             hint="delete both and run snakemake again",
         )
     predictor: Predictor | None = None
     if inputs.hypernetwork is not None:
-        import torch
-
         from lexigraft.hypernetwork.build import load_predictor
 
-        predictor = load_predictor(inputs.hypernetwork, vectors.vectors, torch.device("cuda" if gpus else "cpu"))
+        predictor = load_predictor(inputs.hypernetwork, vectors.vectors, device)
     view = View(
         coordinates=factors.coordinates,
         singular_values=factors.singular_values,
@@ -71,37 +137,16 @@ def read_view(inputs: InitializationInputs, source_languages: tuple[str, ...], s
 
 
 def initialize(method: Initializer, view: View) -> Initialization:
-    """Run a method and check what it returns: every row finite, every token accounted for."""
+    """Run a method and check what it returns: every row finite, every token accounted for.
+
+    Raises:
+        ArtifactError: the rows have the wrong shape or are not finite.
+    """
     result = method.initialize(view)
     expected = (len(view.target), view.coordinates.shape[1])
     if result.coordinates.shape != expected or not np.isfinite(result.coordinates).all():
-        raise ArtifactError(f"{type(method).__name__} returned rows of shape {result.coordinates.shape}, or not finite ones")
+        shape = result.coordinates.shape
+        raise ArtifactError(f"{type(method).__name__} returned rows of shape {shape}, expected finite ones of {expected}")
     counts = result.counts()
     log.info("of %d tokens: %s", len(view.target), ", ".join(f"{counts[origin]} {origin}" for origin in ORIGINS))
     return result
-
-
-def write_initialized_model(
-    method: Initializer,
-    inputs: InitializationInputs,
-    *,
-    source_folder: Path,
-    tokenizer_folder: Path,
-    folder: Path,
-    source_languages: tuple[str, ...],
-    card: Mapping[str, object],
-    seed: int,
-    threads: int,
-    gpus: int,
-    provenance: Provenance,
-) -> None:
-    """Initialise the target vocabulary and write the model folder: weights, configuration, tokenizer, card and token table."""
-    import torch
-
-    from lexigraft.modeling.assembling import assemble, write_model_folder
-
-    torch.set_num_threads(threads)
-    view, factors = read_view(inputs, source_languages, seed, gpus)
-    initialization = initialize(method, view)
-    model = assemble(source_folder, factors.primitives, initialization, view.target)
-    write_model_folder(model, tokenizer_folder, folder, initialization, view.target, dict(card), provenance)

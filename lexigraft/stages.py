@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from lexigraft.errors import LexigraftError
@@ -25,13 +26,25 @@ _NOT_PARAMETERS = frozenset({"code", "lock", "seed"})
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A running stage: the job's named files and parameters, its threads, and the provenance of what it writes."""
+    """A running stage.
 
-    input: Any
-    output: Any
-    params: Any
+    Attributes:
+        input, output: the job's files by name: a Path, or a list of Paths.
+        params: its parameters by name, as plain values.
+        threads: how many it may use.
+        provenance: of what it writes.
+    """
+
+    input: SimpleNamespace
+    output: SimpleNamespace
+    params: SimpleNamespace
     threads: int
     provenance: Provenance
+
+    def folder(self, name: str) -> Path:
+        """The folder of the output file of this name."""
+        path: Path = getattr(self.output, name)
+        return path.parent
 
 
 @contextmanager
@@ -59,7 +72,8 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
         started = time.monotonic()
         logging.info("stage %s on %s with %d threads", name, platform.machine(), job.threads)
         try:
-            yield Stage(job.input, job.output, job.params, int(job.threads), _provenance(name, job))
+            params = SimpleNamespace(**{key: plain(value) for key, value in job.params.items()})
+            yield Stage(_paths(job.input), _paths(job.output), params, int(job.threads), _provenance(name, job))
         except LexigraftError as error:
             logging.error("stage %s failed:\n%s", name, error)
             print(f"lexigraft: stage {name} failed\n{error}", file=terminal, flush=True)
@@ -70,6 +84,12 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
             sys.exit(1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         logging.info("stage %s done in %.1f s, peak memory %.2f GB", name, time.monotonic() - started, peak)
+
+
+def _paths(files: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{name: Path(value) if isinstance(value, str) else [Path(item) for item in value] for name, value in files.items()}
+    )
 
 
 def _provenance(name: str, job: Any) -> Provenance:

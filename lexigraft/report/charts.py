@@ -38,6 +38,7 @@ def finish(chart: alt.TopLevelMixin) -> Spec:
     spec: Spec = chart.to_dict()
     spec.pop("$schema", None)
     spec["background"] = None
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     spec["config"] = {
         "font": FONT,
         "view": {"stroke": None},
@@ -104,7 +105,7 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
         text=alt.Text("score:Q", format=".1f"),
         color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
     )
-    return finish(alt.layer(cells, numbers).properties(width="container", height=alt.Step(22)))
+    return finish(alt.layer(cells, numbers).properties(width="container", height=22 * table["language"].n_unique()))
 
 
 def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
@@ -134,7 +135,7 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
                 alt.Tooltip("share:Q", format=".1%"),
             ],
         )
-        .properties(width="container", height=alt.Step(30))
+        .properties(width="container", height=30 * len(names))
     )
     return finish(chart)
 

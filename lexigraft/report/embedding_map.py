@@ -18,7 +18,7 @@ from safetensors import safe_open
 from lexigraft.artifacts import check, read_table, read_tensors
 from lexigraft.errors import ArtifactError
 from lexigraft.report.charts import Spec, finish, values_of
-from lexigraft.report.inputs import Model, ReportInputs, labels
+from lexigraft.report.inputs import Model, ReportInputs
 from lexigraft.report.neighbour_map import NeighbourMap, make_map, nearest_rows
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
@@ -28,8 +28,9 @@ SOURCE_TOKENS = 700
 TARGET_TOKENS_A_SCRIPT = 120
 SCRIPTS = 7
 _LABELLED_SOURCE = 26
-_LABELLED_A_SCRIPT = 3
-_SPACING = 0.2
+_LABELLED_TARGET = 14
+_LABEL_CANDIDATES = 12
+_SPACING = (0.34, 0.07)
 _FEWEST_WORDS = 3
 _SCRIPT_COLOURS = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#aa4499", "#999933", "#33bbee")
 _SCRIPT_NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana"}
@@ -44,13 +45,13 @@ class Sample:
         ids: (n,) token ids, most frequent first within each script.
         words: their surfaces, without spaces around.
         scripts: their scripts.
-        labelled: (n,) bool: written out in the picture.
+        label_order: (n,) int64: tokens are written out in this order as far as there is room; 0 for the others.
     """
 
     ids: NDArray[np.int64]
     words: list[str]
     scripts: list[str]
-    labelled: NDArray[np.bool_]
+    label_order: NDArray[np.int64]
 
 
 def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[str, Spec]:
@@ -80,7 +81,7 @@ def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[st
         log.info(
             "embeddings of %s: %d target tokens on a map of %d source tokens", name, len(table), len(maps[path].sample.ids)
         )
-        specs[name] = chart(maps[path].table, table, labels(models)[name])
+        specs[name] = chart(maps[path].table, table)
     return specs
 
 
@@ -107,7 +108,7 @@ def _read_source(factors: Path, vocabulary_path: Path) -> _Source:
     sample = source_sample(vocabulary)
     rows = coordinates[sample.ids] @ primitives
     places = make_map(rows) if len(rows) >= _FEWEST_WORDS else NeighbourMap(np.zeros(0), rows, np.zeros((len(rows), 2)))
-    labelled = _spaced(places.places, _LABELLED_SOURCE)
+    labelled = spaced(places.places, np.arange(1, len(sample.ids) + 1), _LABELLED_SOURCE)
     table = pl.DataFrame({"word": sample.words, "x": places.places[:, 0], "y": places.places[:, 1], "labelled": labelled})
     return _Source(vocabulary, coordinates, primitives, sample, places, table)
 
@@ -130,8 +131,12 @@ def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.
         ", ".join(f"{source.vocabulary.surfaces[token].strip()} {cosine:.2f}" for token, cosine in zip(*pair, strict=True))
         for pair in zip(ids.tolist(), cosines.tolist(), strict=True)
     ]
-    columns = {"word": sample.words, "script": sample.scripts, "origin": made["origin"].gather(sample.ids), "nearest": near}
-    return pl.DataFrame({**columns, "x": places[:, 0], "y": places[:, 1], "labelled": sample.labelled})
+    origins = made["origin"].gather(sample.ids)
+    # a copied token stands on its own source token, which tells a reader nothing
+    wanted = np.where((origins != "copied").to_numpy(), sample.label_order, 0)
+    columns = {"word": sample.words, "script": sample.scripts, "origin": origins, "nearest": near}
+    labelled = spaced(places, wanted, _LABELLED_TARGET)
+    return pl.DataFrame({**columns, "x": places[:, 0], "y": places[:, 1], "labelled": labelled})
 
 
 def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -164,13 +169,14 @@ def source_sample(vocabulary: Vocabulary, count: int = SOURCE_TOKENS) -> Sample:
     elif len(ids) > count:
         ids = ids[np.linspace(0, len(ids) - 1, count).round().astype(np.int64)]
     surfaces = [vocabulary.surfaces[token].strip() for token in ids]
-    return Sample(ids, surfaces, list(map(script_of, surfaces)), np.zeros(len(ids), dtype=bool))
+    return Sample(ids, surfaces, list(map(script_of, surfaces)), np.zeros(len(ids), dtype=np.int64))
 
 
 def target_sample(vocabulary: Vocabulary, count: int = TARGET_TOKENS_A_SCRIPT, scripts: int = SCRIPTS) -> Sample:
     """The most frequent words of letters in each of the most frequent scripts of the target vocabulary.
 
-    The longest of the frequent ones of each script are labelled: they tell the most to a reader, and no model chose them.
+    The longest of the frequent ones of each script come first to be labelled, scripts in turn: they tell the most to a reader,
+    and no model chose them.
     """
     ids = [token for token in np.flatnonzero(vocabulary.is_text).tolist() if is_word(vocabulary.surfaces[token], 2)]
     table = pl.DataFrame(
@@ -191,10 +197,10 @@ def target_sample(vocabulary: Vocabulary, count: int = TARGET_TOKENS_A_SCRIPT, s
     )
     length = pl.col("word").str.len_chars().cast(pl.Int64).clip(upper_bound=7)
     order = pl.struct(-pl.col("whole").cast(pl.Int64), -length, -pl.col("count"), pl.col("id"))
-    table = table.with_columns((order.rank("ordinal").over("place") <= _LABELLED_A_SCRIPT).alias("labelled"))
-    return Sample(
-        table["id"].to_numpy(), table["word"].to_list(), table["script"].to_list(), table["labelled"].to_numpy().astype(bool)
-    )
+    table = table.with_columns(order.rank("ordinal").over("place").alias("turn"))
+    turns = pl.when(pl.col("turn") <= _LABEL_CANDIDATES).then(pl.col("turn") * scripts + pl.col("place")).otherwise(0)
+    label_order = table.select(turns.cast(pl.Int64)).to_series().to_numpy()
+    return Sample(table["id"].to_numpy(), table["word"].to_list(), table["script"].to_list(), label_order)
 
 
 def is_word(surface: str, letters: int) -> bool:
@@ -210,12 +216,12 @@ def script_of(text: str) -> str:
     return _SCRIPT_NAMES.get(name, name.title())
 
 
-def _spaced(places: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    """The first `count` places, in order, that keep a distance from each other."""
+def spaced(places: NDArray[np.float64], order: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """(n,) bool: the first `count` places by rising `order` (0: never) whose labels, wider than high, do not touch."""
     chosen: list[int] = []
-    for index, place in enumerate(places):
-        gaps = np.abs(places[chosen] - place) if chosen else np.ones((1, 2))
-        if np.all((gaps[:, 0] > _SPACING) | (gaps[:, 1] > _SPACING / 3)):
+    for index in np.argsort(order, kind="stable")[np.sum(order == 0) :].tolist():
+        gaps = np.abs(places[chosen] - places[index]) if chosen else np.ones((1, 2))
+        if np.all((gaps[:, 0] > _SPACING[0]) | (gaps[:, 1] > _SPACING[1])):
             chosen.append(index)
         if len(chosen) == count:
             break
@@ -224,7 +230,7 @@ def _spaced(places: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
     return mask
 
 
-def chart(source: pl.DataFrame, target: pl.DataFrame, name: str) -> Spec:
+def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
     """Source tokens in grey under target tokens in the colour of their script, with a few of both written out."""
     scripts = target["script"].unique(maintain_order=True).to_list()
     scale = alt.Scale(domain=[-1.06, 1.06], nice=False, zero=False)
@@ -248,19 +254,19 @@ def chart(source: pl.DataFrame, target: pl.DataFrame, name: str) -> Spec:
             x=x,
             y=y,
             color=colour,
-            shape=alt.Shape("origin:N", scale=alt.Scale(domain=made, range=[_SHAPES[origin] for origin in made])),
+            shape=alt.Shape("origin:N", scale=alt.Scale(domain=made, range=[_SHAPES[origin] for origin in made]), legend=None),
             tooltip=tooltip,
         ),
         alt.Chart(below)
         .transform_filter("datum.labelled")
-        .mark_text(fontSize=10, dy=-6, color="#6b7280")
+        .mark_text(fontSize=10.5, dy=9, color="#6b7280")
         .encode(x=x, y=y, text="word:N"),
         alt.Chart(above)
         .transform_filter("datum.labelled")
         .mark_text(fontSize=12, dy=-8, fontWeight="bold")
         .encode(x=x, y=y, text="word:N", color=colour),
     ]
-    return finish(alt.layer(*layers).properties(width="container", height=460, title=name))
+    return finish(alt.layer(*layers).properties(width="container", height=460))
 
 
 _SHAPES = {"copied": "square", "wise": "circle", "mean": "triangle-up", "random": "diamond"}

@@ -5,7 +5,7 @@
     const spec = specs[place.dataset.chart];
     const width = place.clientWidth || 600;
     // a legend as wide as its chart: Vega-Lite does not wrap legends by itself
-    spec.config.legend.columns = Math.max(1, Math.floor(width / 130));
+    spec.config.legend.columns = Math.max(1, Math.floor(width / 105));
     await vegaEmbed(place, spec, {
       mode: "vega-lite",
       renderer: "svg",

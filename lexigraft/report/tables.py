@@ -20,6 +20,8 @@ from lexigraft.evaluation.scores import (
 from lexigraft.initializers.base import ORIGINS
 from lexigraft.report.inputs import Model, ReportInputs
 
+_KINDS = ("adapter", "kind", "initializer")
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -200,7 +202,7 @@ class CorpusTable:
     def summary(self) -> str:
         """One line: languages, sentences kept, held out, and what was dropped why."""
         of = dict(zip(self.columns, self.sums, strict=True))
-        named = [f"{of[key]:,} {key.replace('_', ' ')}" for key in ("kept", "held_out") if key in of]
+        named = [f"{of[key]:,} sentences {key.replace('_', ' ')}" for key in ("kept", "held_out") if key in of]
         dropped = [f"{of[key]:,} {key.replace('_', ' ')}" for key in self.columns if key not in ("read", "kept", "held_out")]
         plural = "language" if self.languages == 1 else "languages"
         line = ", ".join([f"{self.languages} {plural}", *named])
@@ -224,22 +226,30 @@ def origin_counts(tokens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def configuration_sections(configuration: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The configuration as sections of (name, options); single values come first, in a section without a name."""
-    single = [(key, phrase(value)) for key, value in configuration.items() if not isinstance(value, Mapping)]
-    sections: list[tuple[str, list[tuple[str, str]]]] = [("", single)] if single else []
+    """The configuration as sections of (name, options).
+
+    A section of named things (`methods: {ofa: {…}, …}`) has a row each; a section of options is one row without a name, and
+    single values are not repeated here.
+    """
+    sections: list[tuple[str, list[tuple[str, str]]]] = []
     for key, value in configuration.items():
         if isinstance(value, Mapping) and value:
-            sections.append((key, [(str(name), phrase(options)) for name, options in value.items()]))
+            named = all(isinstance(options, Mapping) for options in value.values())
+            rows = [(str(name), phrase(options)) for name, options in value.items()] if named else [("", phrase(value))]
+            sections.append((key, rows))
     return sections
 
 
 def phrase(value: Any) -> str:
-    """A configuration value in words: `top k 10, temperature 0.1`."""
+    """A configuration value in words: `ofa, top k 10, temperature 0.1`. Options that are off (None) are left out."""
     if isinstance(value, Mapping):
-        parts = []
+        parts: list[str] = []
         for key, item in value.items():
             text = phrase(item)
-            parts.append(f"{str(key).replace('_', ' ')} {f'({text})' if isinstance(item, Mapping) else text}")
+            if key in _KINDS:
+                parts.insert(0, text)
+            elif item is not None:
+                parts.append(f"{str(key).replace('_', ' ')} {f'({text})' if isinstance(item, Mapping) else text}")
         return ", ".join(parts)
     if isinstance(value, str):
         return value

@@ -1,0 +1,42 @@
+"""lexigraft: graft new languages onto pretrained language models. One rules file a stage, in the order of the flow."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# a configuration given with --configfile stands alone; Snakemake would merge it into the default
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=f"results/{CONFIG.run}",
+
+
+include: "rules/corpora.smk"
+include: "rules/sources.smk"
+include: "rules/tokenizers.smk"
+include: "rules/word_vectors.smk"
+include: "rules/matches.smk"
+include: "rules/factors.smk"
+include: "rules/hypernetworks.smk"
+include: "rules/initialization.smk"
+include: "rules/pretraining.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/scores.parquet" if CONFIG.tasks else [],
+        "<results>/report.html" if CONFIG.tasks else [],
+        expand(
+            "<results>/models/{model}/step-{step}/model.safetensors",
+            model=list(MODELS),
+            step=STEPS,
+        ),

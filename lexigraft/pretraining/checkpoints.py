@@ -1,0 +1,96 @@
+"""Resumable state of a pre-training run: one sealed safetensors file a checkpoint.
+
+A file holds model, optimizer and history; the step and a fingerprint of the run stand in its metadata. One file is written and
+renamed as a whole, and its seal tells a truncated or altered one, which is skipped for the one before. Checkpoints at the named
+steps, from which the artifacts are made in the end, are kept, of the others the last two.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lexigraft.artifacts import Provenance, check, read_tensors, write_tensors
+from lexigraft.errors import ArtifactError, ConfigError
+
+log = logging.getLogger(__name__)
+
+STAGE = "pretraining_checkpoint"
+_KEPT = 2
+_PATTERN = "checkpoint-*.safetensors"
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """File of the checkpoint after `step`."""
+    return folder / f"checkpoint-{step:08d}.safetensors"
+
+
+def save_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, NDArray[Any]], fingerprint: Mapping[str, str], named: Collection[int]
+) -> None:
+    """Write the state after `step`, then remove the checkpoints that are no longer needed."""
+    provenance = Provenance(STAGE, parameters={"step": step, "fingerprint": dict(fingerprint)})
+    write_tensors(checkpoint_path(folder, step), tensors, provenance)
+    steps = _steps(folder)
+    for old in steps[:-_KEPT]:
+        if old not in named:
+            checkpoint_path(folder, old).unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path, fingerprint: Mapping[str, str], named: Collection[int]) -> int:
+    """Step of the newest checkpoint to go on from, 0 if there is none.
+
+    A damaged checkpoint is skipped, and so is one that comes after a named step whose own checkpoint is lost: the named model
+    could not be written in the end.
+
+    Raises:
+        ConfigError: the checkpoints are of a run with another model, other data or other settings.
+    """
+    usable: list[int] = []
+    for step in _steps(folder):
+        try:
+            found = check(checkpoint_path(folder, step), STAGE)["parameters"]["fingerprint"]
+        except ArtifactError as error:
+            log.warning("checkpoint of step %d is skipped: %s", step, error.problem)
+            continue
+        differing = sorted(key for key in {*found, *fingerprint} if found.get(key) != fingerprint.get(key))
+        if differing:
+            raise ConfigError(
+                f"the checkpoints are of a run that differs in: {', '.join(differing)}",
+                where=folder,
+                hint=f"to start anew, delete the folder {folder}; to go on, undo the change",
+            )
+        usable.append(step)
+    for step in reversed(usable):
+        lost = [earlier for earlier in named if earlier < step and earlier not in usable]
+        if not lost:
+            return step
+        log.warning("checkpoint of step %d is skipped: that of step %d, whose model is wanted, is lost", step, lost[0])
+    return 0
+
+
+def read_checkpoint(folder: Path, step: int) -> dict[str, NDArray[Any]]:
+    """Tensors of the checkpoint after `step`.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    return read_tensors(checkpoint_path(folder, step), STAGE)
+
+
+def clear(folder: Path) -> None:
+    """Remove all state of a run, and the folder if nothing else is in it."""
+    for pattern in (_PATTERN, "sequences-*.npy", ".checkpoint-*.part", ".sequences-*.part"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _steps(folder: Path) -> list[int]:
+    return sorted(int(path.stem.removeprefix("checkpoint-")) for path in folder.glob(_PATTERN))

@@ -1,0 +1,25 @@
+from lexigraft.corpora.sources import corpus_sources
+
+
+rule corpus:
+    input:
+        files=lambda wildcards: or_stop(
+            corpus_sources, named("corpora", "corpus")(wildcards)
+        ),
+    output:
+        sentences="<resources>/corpora/{corpus}/sentences.parquet",
+        held_out="<resources>/corpora/{corpus}/held_out.parquet",
+        counts="<resources>/corpora/{corpus}/counts.parquet",
+    params:
+        corpus="{corpus}",
+        settings=settings_of("corpora", "corpus"),
+        code=code_digest("lexigraft.corpora.build"),
+        lock=LOCK,
+    log:
+        "<logs>/corpora/{corpus}.log",
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "corpus {wildcards.corpus}: read, clean, hold out"
+    script:
+        "../workflow_scripts/corpus.py"

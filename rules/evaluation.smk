@@ -1,0 +1,77 @@
+def scored():
+    """Every (task, model, step) of the run, as the score table names them."""
+    return [
+        {
+            "run": CONFIG.run,
+            "model": model.name,
+            "method": model.method,
+            "source": model.source,
+            "target": model.tokenizer,
+            "dim": model.dim,
+            "seed": CONFIG.seed,
+            "step": step,
+            "task": task,
+        }
+        for task in CONFIG.tasks
+        for model in MODELS.values()
+        for step in STEPS
+    ]
+
+
+SCORED = scored()
+RANKS = [
+    f"<results>/ranks/{row['task']}/{row['model']}-step-{row['step']}.parquet"
+    for row in SCORED
+]
+
+
+rule ranks:
+    input:
+        sentences=lambda wildcards: (
+            f"<resources>/corpora/{named('tasks', 'task')(wildcards).corpus}/held_out.parquet"
+        ),
+        weights="<results>/models/{model}/step-{step}/model.safetensors",
+        files=expand(
+            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
+        ),
+    output:
+        ranks="<results>/ranks/{task}/{model}-step-{step}.parquet",
+    params:
+        task="{task}",
+        model="{model}",
+        step="{step}",
+        settings=settings_of("tasks", "task"),
+        gpus=GPUS,
+        code=code_digest("lexigraft.evaluation.retrieval"),
+        lock=LOCK,
+    log:
+        "<logs>/ranks/{task}/{model}-step-{step}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    message:
+        "{wildcards.task} of {wildcards.model} at step {wildcards.step}"
+    script:
+        "../workflow_scripts/ranks.py"
+
+
+rule scores:
+    input:
+        ranks=RANKS,
+    output:
+        scores="<results>/scores.parquet",
+    params:
+        rows=SCORED,
+        top_k={name: task.top_k for name, task in CONFIG.tasks.items()},
+        code=code_digest("lexigraft.evaluation.scores"),
+        lock=LOCK,
+    log:
+        "<logs>/scores.log",
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "scores of all models"
+    script:
+        "../workflow_scripts/scores.py"

@@ -1,0 +1,19 @@
+rule factors:
+    input:
+        weights="<resources>/sources/{source}/model.safetensors",
+    output:
+        factors="<resources>/factors/{source}-{dim}.safetensors",
+    params:
+        source="{source}",
+        dim=lambda wildcards: int(wildcards.dim),
+        code=code_digest("lexigraft.factorization"),
+        lock=LOCK,
+    log:
+        "<logs>/factors/{source}-{dim}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    message:
+        "factors of {wildcards.source} at D' = {wildcards.dim}"
+    script:
+        "../workflow_scripts/factors.py"

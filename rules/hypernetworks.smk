@@ -1,0 +1,33 @@
+rule hypernetwork:
+    input:
+        factors="<resources>/factors/{source}-{dim}.safetensors",
+        matches="<resources>/matches/{vectors}/source-{source}.parquet",
+        vocabulary="<resources>/sources/{source}/vocabulary.parquet",
+        words="<resources>/word_vectors/{vectors}/words.parquet",
+        vectors="<resources>/word_vectors/{vectors}/vectors.safetensors",
+    output:
+        network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/network.safetensors",
+        history="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/history.parquet",
+    params:
+        hypernetwork="{hypernetwork}",
+        source="{source}",
+        dim=lambda wildcards: int(wildcards.dim),
+        vectors="{vectors}",
+        settings=settings_of("hypernetworks", "hypernetwork"),
+        languages=lambda wildcards: named("sources", "source")(wildcards).languages,
+        gpus=GPUS,
+        seed=CONFIG.seed,
+        code=code_digest("lexigraft.hypernetwork.build"),
+        lock=LOCK,
+    log:
+        "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    priority: 10
+    message:
+        "hypernetwork {wildcards.hypernetwork} for {wildcards.source} at D' = {wildcards.dim}"
+    script:
+        "../workflow_scripts/hypernetwork.py"

@@ -1,0 +1,49 @@
+MATCHES_CODE = code_digest("lexigraft.matching")
+
+
+rule source_matches:
+    input:
+        words="<resources>/word_vectors/{vectors}/words.parquet",
+        tokenizer="<resources>/sources/{source}/tokenizer.json",
+        tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
+        vocabulary="<resources>/sources/{source}/vocabulary.parquet",
+    output:
+        matches="<resources>/matches/{vectors}/source-{source}.parquet",
+    params:
+        source="{source}",
+        vectors="{vectors}",
+        code=MATCHES_CODE,
+        lock=LOCK,
+    log:
+        "<logs>/matches/{vectors}/source-{source}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    message:
+        "matches of {wildcards.source}'s tokens with the words of {wildcards.vectors}"
+    script:
+        "../workflow_scripts/matches.py"
+
+
+rule target_matches:
+    input:
+        words="<resources>/word_vectors/{vectors}/words.parquet",
+        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
+        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
+        vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
+    output:
+        matches="<resources>/matches/{vectors}/target-{tokenizer}.parquet",
+    params:
+        tokenizer="{tokenizer}",
+        vectors="{vectors}",
+        code=MATCHES_CODE,
+        lock=LOCK,
+    log:
+        "<logs>/matches/{vectors}/target-{tokenizer}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    message:
+        "matches of {wildcards.tokenizer}'s tokens with the words of {wildcards.vectors}"
+    script:
+        "../workflow_scripts/matches.py"

@@ -1,0 +1,71 @@
+TRAINED_STEPS = STEPS[1:]
+
+
+rule pretraining_data:
+    input:
+        sentences="<resources>/corpora/{corpus}/sentences.parquet",
+        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
+        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
+        vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
+    output:
+        data="<resources>/pretraining_data/{corpus}-{tokenizer}/sequences.parquet",
+        counts="<resources>/pretraining_data/{corpus}-{tokenizer}/counts.parquet",
+    params:
+        corpus="{corpus}",
+        tokenizer="{tokenizer}",
+        languages=lambda wildcards: CONFIG.pretraining.languages,
+        length=lambda wildcards: CONFIG.pretraining.length,
+        seed=CONFIG.seed,
+        code=code_digest("lexigraft.pretraining.data"),
+        lock=LOCK,
+    log:
+        "<logs>/pretraining_data/{corpus}-{tokenizer}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    message:
+        "pack {wildcards.corpus} for pre-training with {wildcards.tokenizer}"
+    script:
+        "../workflow_scripts/pretraining_data.py"
+
+
+rule pretraining:
+    input:
+        weights="<results>/models/{model}/step-0/model.safetensors",
+        files=expand("<results>/models/{{model}}/step-0/{file}", file=MODEL_FILES),
+        vocabulary=of_model("<resources>/tokenizers/{tokenizer}/vocabulary.parquet"),
+        data=lambda wildcards: (
+            f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}"
+            f"-{model_of(wildcards).tokenizer}/sequences.parquet"
+        ),
+    output:
+        weights=expand(
+            "<results>/models/{{model}}/step-{step}/model.safetensors",
+            step=TRAINED_STEPS,
+        ),
+        files=expand(
+            "<results>/models/{{model}}/step-{step}/{file}",
+            step=TRAINED_STEPS,
+            file=MODEL_FILES,
+        ),
+        history="<results>/models/{model}/pretraining_history.parquet",
+    params:
+        model="{model}",
+        settings=lambda wildcards: CONFIG.pretraining.model_dump(mode="json"),
+        steps=TRAINED_STEPS,
+        gpus=GPUS,
+        seed=CONFIG.seed,
+        code=code_digest("lexigraft.pretraining.engine"),
+        lock=LOCK,
+    log:
+        "<logs>/pretraining/{model}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    priority: 5
+    message:
+        "continual pre-training of {wildcards.model}"
+    script:
+        "../workflow_scripts/pretraining.py"

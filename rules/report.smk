@@ -1,0 +1,71 @@
+def network_histories(wildcards):
+    """Loss histories of all networks that the run's models predict with."""
+    histories = {}
+    for model in MODELS.values():
+        name = getattr(CONFIG.methods[model.method], "hypernetwork", None)
+        if name is not None:
+            histories[f"{name} ({model.source}, D' = {model.dim})"] = (
+                f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/history.parquet"
+            )
+    return histories
+
+
+REPORT_SOURCES = sorted({model.source for model in MODELS.values()})
+REPORT_TOKENIZERS = sorted({model.tokenizer for model in MODELS.values()})
+
+
+rule report:
+    input:
+        scores="<results>/scores.parquet",
+        ranks=RANKS,
+        counts=expand(
+            "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
+        ),
+        tokens=expand(
+            "<results>/models/{model}/step-0/tokens.parquet", model=list(MODELS)
+        ),
+        weights=expand(
+            "<results>/models/{model}/step-0/model.safetensors", model=list(MODELS)
+        ),
+        factors=[
+            f"<resources>/factors/{model.source}-{model.dim}.safetensors"
+            for model in MODELS.values()
+        ],
+        source_vocabularies=expand(
+            "<resources>/sources/{source}/vocabulary.parquet", source=REPORT_SOURCES
+        ),
+        target_vocabularies=expand(
+            "<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
+            tokenizer=REPORT_TOKENIZERS,
+        ),
+        pretraining=expand(
+            "<results>/models/{model}/pretraining_history.parquet",
+            model=list(MODELS) if CONFIG.pretraining else [],
+        ),
+        hypernetworks=lambda wildcards: list(network_histories(wildcards).values()),
+    output:
+        report=report(
+            "<results>/report.html",
+            caption="../docs/report_caption.rst",
+            category="Report",
+        ),
+    params:
+        run=CONFIG.run,
+        configuration=CONFIG.model_dump(mode="json"),
+        rows=SCORED,
+        corpora=list(CONFIG.corpora),
+        models=list(MODELS),
+        sources=REPORT_SOURCES,
+        tokenizers=REPORT_TOKENIZERS,
+        hypernetworks=lambda wildcards: list(network_histories(wildcards)),
+        seed=CONFIG.seed,
+        code=code_digest("lexigraft.report.page"),
+        lock=LOCK,
+    log:
+        "<logs>/report.log",
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "report"
+    script:
+        "../workflow_scripts/report.py"

@@ -1,0 +1,30 @@
+from lexigraft.sources.resolve import source_files
+
+
+rule source:
+    input:
+        files=lambda wildcards: [
+            str(path)
+            for path in or_stop(
+                source_files, named("sources", "source")(wildcards).model
+            )
+        ],
+    output:
+        config="<resources>/sources/{source}/config.json",
+        weights="<resources>/sources/{source}/model.safetensors",
+        tokenizer="<resources>/sources/{source}/tokenizer.json",
+        tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
+        vocabulary="<resources>/sources/{source}/vocabulary.parquet",
+    params:
+        source="{source}",
+        settings=settings_of("sources", "source"),
+        code=code_digest("lexigraft.sources.build"),
+        lock=LOCK,
+    log:
+        "<logs>/sources/{source}.log",
+    conda:
+        "../envs/cpu.yaml"
+    message:
+        "source model {wildcards.source}: weights, tokenizer and vocabulary in one form"
+    script:
+        "../workflow_scripts/source.py"

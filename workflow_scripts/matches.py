@@ -1,0 +1,8 @@
+"""Adapter of the matching stage."""
+
+from lexigraft.stages import stage
+
+with stage("matches", snakemake) as job:
+    from lexigraft.matching import write_matches
+
+    write_matches(job.input.words, job.input.tokenizer.parent, job.output.matches, job.provenance)

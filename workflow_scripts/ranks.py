@@ -1,0 +1,18 @@
+"""Adapter of the retrieval stage."""
+
+from lexigraft.stages import stage
+
+with stage("ranks", snakemake) as job:
+    from lexigraft.evaluation.retrieval import write_ranks
+    from lexigraft.evaluation.settings import TaskSettings
+    from lexigraft.settings import parse
+
+    write_ranks(
+        parse(TaskSettings, job.params.settings),
+        sentences=job.input.sentences,
+        model_folder=job.input.weights.parent,
+        path=job.output.ranks,
+        threads=job.threads,
+        gpus=job.params.gpus,
+        provenance=job.provenance,
+    )

@@ -1,0 +1,18 @@
+"""Adapter of the tokenizer stage."""
+
+from lexigraft.stages import stage
+
+with stage("tokenizer", snakemake) as job:
+    from lexigraft.settings import parse
+    from lexigraft.tokenizers.build import write_tokenizer
+    from lexigraft.tokenizers.settings import TokenizerSettings
+
+    write_tokenizer(
+        parse(TokenizerSettings, job.params.settings),
+        job.input.sentences,
+        job.folder("tokenizer"),
+        seed=job.params.seed,
+        threads=job.threads,
+        provenance=job.provenance,
+        source_folder=job.input.source[0].parent if job.input.source else None,
+    )
