@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for add in _SUBCOMMANDS:
         add(subcommands)
     options = parser.parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         options.run(options)
     except LexigraftError as error:

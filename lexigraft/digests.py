@@ -16,23 +16,22 @@ PACKAGE = "lexigraft"
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def code_digest(modules: str | Iterable[str]) -> str:
-    """Hex digest of the syntax trees of `modules` and of all package modules they import, transitively.
+def code_digest(script: Path, modules: Iterable[str] = ()) -> str:
+    """Hex digest of the syntax trees of a script, of `modules`, and of all package modules that these import, transitively.
 
     Raises:
         ModuleNotFoundError: a name is no module of the package.
     """
-    names = [modules] if isinstance(modules, str) else list(modules)
-    digest = hashlib.sha256()
-    for name in sorted(import_closure(names)):
+    names = import_closure([*_imports_of(ast.parse(script.read_text(encoding="utf-8"))), *modules])
+    digest = hashlib.sha256(_tree_digest(ast.parse(script.read_text(encoding="utf-8"))).encode())
+    for name in sorted(names):
         digest.update(f"{name} {_module_digest(name)}\n".encode())
     return digest.hexdigest()[:32]
 
 
-def lock_digest(lock: Path | None = None) -> str:
-    """Hex digest of the pinned versions in the lock file (comments and blank lines do not count)."""
-    path = lock or ROOT / "requirements.lock"
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+def lock_digest(lock: Path) -> str:
+    """Hex digest of the pinned versions in a lock file (comments and blank lines do not count)."""
+    lines = (line.split("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
     return hashlib.sha256("\n".join(sorted(filter(None, lines))).encode()).hexdigest()[:32]
 
 
@@ -66,7 +65,10 @@ def _tree(module: str) -> ast.Module:
 
 @cache
 def _module_digest(module: str) -> str:
-    tree = _tree(module)
+    return _tree_digest(_tree(module))
+
+
+def _tree_digest(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         _drop_docstring(node)
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
@@ -83,8 +85,13 @@ def _drop_docstring(node: ast.AST) -> None:
 def _imports(module: str) -> frozenset[str]:
     path = _path(module)
     package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
+    return frozenset(_imports_of(_tree(module), package) - {module})
+
+
+def _imports_of(tree: ast.Module, package: str = "") -> set[str]:
+    """Modules of this package that a tree imports, at its top or inside functions."""
     found: set[str] = set()
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -96,5 +103,5 @@ def _imports(module: str) -> frozenset[str]:
             found.update(f"{base}.{alias.name}" for alias in node.names)
     own = {name for name in found if name.split(".")[0] == PACKAGE and _path(name) is not None}
     # a package's own __init__ runs before any of its modules; the top one only registers and is left out
-    parents = {".".join(name.split(".")[:depth]) for name in own | {module} for depth in range(2, name.count(".") + 1)}
-    return frozenset((own | parents) - {module, PACKAGE})
+    parents = {".".join(name.split(".")[:depth]) for name in own for depth in range(2, name.count(".") + 1)}
+    return (own | parents) - {PACKAGE}

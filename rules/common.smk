@@ -1,5 +1,8 @@
 """What all rules share: the checked configuration, names of models and files, digests. Nothing is computed here."""
 
+import os
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
 from lexigraft.config import load_config
@@ -18,7 +21,12 @@ def or_stop(function, *arguments):
 CONFIG = or_stop(load_config, config)
 MODELS = or_stop(CONFIG.models_by_name)
 STEPS = [0, *(CONFIG.pretraining.checkpoints if CONFIG.pretraining else [])]
-LOCK = lock_digest()
+ROOT = Path(workflow.basedir)
+# jobs use the library of this checkout, the one whose digests they carry, whatever else is installed
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+)
+LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus
 MODEL_FILES = [
@@ -40,6 +48,11 @@ wildcard_constraints:
     task=r"[A-Za-z0-9_.-]+",
     dim=r"\d+",
     step=r"\d+",
+
+
+def code_of(script, modules=()):
+    """Digest of an adapter and of all library modules that it and `modules` import."""
+    return code_digest(ROOT / "workflow_scripts" / script, modules)
 
 
 def named(kind, wildcard):

@@ -13,7 +13,7 @@ rule corpus:
     params:
         corpus="{corpus}",
         settings=settings_of("corpora", "corpus"),
-        code=code_digest("lexigraft.corpora.build"),
+        code=code_of("corpus.py"),
         lock=LOCK,
     log:
         "<logs>/corpora/{corpus}.log",

@@ -42,7 +42,7 @@ rule ranks:
         step="{step}",
         settings=settings_of("tasks", "task"),
         gpus=GPUS,
-        code=code_digest("lexigraft.evaluation.retrieval"),
+        code=code_of("ranks.py"),
         lock=LOCK,
     log:
         "<logs>/ranks/{task}/{model}-step-{step}.log",
@@ -65,7 +65,7 @@ rule scores:
     params:
         rows=SCORED,
         top_k={name: task.top_k for name, task in CONFIG.tasks.items()},
-        code=code_digest("lexigraft.evaluation.scores"),
+        code=code_of("scores.py"),
         lock=LOCK,
     log:
         "<logs>/scores.log",

@@ -6,7 +6,7 @@ rule factors:
     params:
         source="{source}",
         dim=lambda wildcards: int(wildcards.dim),
-        code=code_digest("lexigraft.factorization"),
+        code=code_of("factors.py"),
         lock=LOCK,
     log:
         "<logs>/factors/{source}-{dim}.log",

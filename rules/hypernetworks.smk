@@ -17,7 +17,7 @@ rule hypernetwork:
         languages=lambda wildcards: named("sources", "source")(wildcards).languages,
         gpus=GPUS,
         seed=CONFIG.seed,
-        code=code_digest("lexigraft.hypernetwork.build"),
+        code=code_of("hypernetwork.py"),
         lock=LOCK,
     log:
         "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}.log",

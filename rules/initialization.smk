@@ -65,8 +65,8 @@ rule initialization:
         card=card_of,
         gpus=GPUS,
         seed=CONFIG.seed,
-        code=lambda wildcards: code_digest(
-            ["lexigraft.initialization", type(method_of(wildcards)).__module__]
+        code=lambda wildcards: code_of(
+            "initialization.py", [type(method_of(wildcards)).__module__]
         ),
         lock=LOCK,
     log:

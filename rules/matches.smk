@@ -1,4 +1,4 @@
-MATCHES_CODE = code_digest("lexigraft.matching")
+MATCHES_CODE = code_of("matches.py")
 
 
 rule source_matches:

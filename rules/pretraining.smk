@@ -16,7 +16,7 @@ rule pretraining_data:
         languages=lambda wildcards: CONFIG.pretraining.languages,
         length=lambda wildcards: CONFIG.pretraining.length,
         seed=CONFIG.seed,
-        code=code_digest("lexigraft.pretraining.data"),
+        code=code_of("pretraining_data.py"),
         lock=LOCK,
     log:
         "<logs>/pretraining_data/{corpus}-{tokenizer}.log",
@@ -55,7 +55,7 @@ rule pretraining:
         steps=TRAINED_STEPS,
         gpus=GPUS,
         seed=CONFIG.seed,
-        code=code_digest("lexigraft.pretraining.engine"),
+        code=code_of("pretraining.py"),
         lock=LOCK,
     log:
         "<logs>/pretraining/{model}.log",

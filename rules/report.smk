@@ -59,7 +59,7 @@ rule report:
         tokenizers=REPORT_TOKENIZERS,
         hypernetworks=lambda wildcards: list(network_histories(wildcards)),
         seed=CONFIG.seed,
-        code=code_digest("lexigraft.report.page"),
+        code=code_of("report.py"),
         lock=LOCK,
     log:
         "<logs>/report.log",

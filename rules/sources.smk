@@ -18,7 +18,7 @@ rule source:
     params:
         source="{source}",
         settings=settings_of("sources", "source"),
-        code=code_digest("lexigraft.sources.build"),
+        code=code_of("source.py"),
         lock=LOCK,
     log:
         "<logs>/sources/{source}.log",

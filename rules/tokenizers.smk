@@ -22,7 +22,7 @@ rule tokenizer:
         tokenizer="{tokenizer}",
         settings=settings_of("tokenizers", "tokenizer"),
         seed=CONFIG.seed,
-        code=code_digest("lexigraft.tokenizers.build"),
+        code=code_of("tokenizer.py"),
         lock=LOCK,
     log:
         "<logs>/tokenizers/{tokenizer}.log",

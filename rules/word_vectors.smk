@@ -17,11 +17,7 @@ rule word_vectors:
         vectors="{vectors}",
         settings=settings_of("word_vectors", "vectors"),
         seed=CONFIG.seed,
-        code=lambda wildcards: code_digest(
-            "lexigraft.word_vectors.learn"
-            if named("word_vectors", "vectors")(wildcards).kind == "learned"
-            else "lexigraft.word_vectors.read"
-        ),
+        code=code_of("word_vectors.py"),
         lock=LOCK,
     log:
         "<logs>/word_vectors/{vectors}.log",

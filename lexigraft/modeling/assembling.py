@@ -153,11 +153,12 @@ def _moved_positions(positions: Floats, old_padding: int, new_padding: int) -> F
 
     The row of padding and all after it keep their order; rows before it are never looked up and are zero.
     """
+    if new_padding == old_padding:
+        return positions
+    log.info("positions moved from padding id %d to %d", old_padding, new_padding)
     used = positions[old_padding:]
     moved = np.zeros((new_padding + len(used), positions.shape[1]), dtype=np.float32)
     moved[new_padding:] = used
-    if new_padding != old_padding:
-        log.info("positions moved from padding id %d to %d", old_padding, new_padding)
     return moved
 
 

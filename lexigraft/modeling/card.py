@@ -23,6 +23,8 @@ _ORIGINS = {
     "random": "drawn at random",
 }
 _LOADING = "## How to load"
+_TRAINING = "## Continual pre-training"
+_INITIALISED, _TRAINED = "initialised, not trained further", "initialised and then pre-trained further"
 
 
 def model_card(
@@ -62,39 +64,50 @@ def model_card(
     Returns:
         Markdown with YAML front matter. Nothing of the machine or the time is in it.
     """
+    codes = list(dict.fromkeys(code[:3] for code in languages))
     front = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
         "tags": ["lexigraft", "multilingual", "factorized-embeddings", method],
-        "language": list(dict.fromkeys(code[:3] for code in languages)),
+        "language": codes,
         "license": source_licence or "unknown",
         **({"base_model": base_model} if base_model else {}),
     }
     vocabulary = sum(counts.values())
-    state = "initialised, not trained further" if pretraining is None else "initialised and then pre-trained further"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
         f"# {name}",
-        f"A masked language model with factorised word embeddings (E = F P, D' = {rank}), {state}: the encoder of `{source}` "
-        f"grafted onto a vocabulary of {vocabulary:,} tokens for {_several(len(set(languages)), 'language')}. "
+        f"A masked language model with factorised word embeddings (E = F P, D' = {rank}), {_INITIALISED}: the encoder of "
+        f"`{source}` grafted onto a vocabulary of {vocabulary:,} tokens for {_several(len(codes), 'language')}. "
         f"{parameters / 1e6:,.1f} M parameters.",
         _how_made(method, options, seed, counts),
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
     ]
-    if pretraining is not None:
-        parts.append(
-            "## Continual pre-training\n\nMasked language modelling on the corpus above.\n\n"
-            + _table(("setting", "value"), pretraining)
-        )
     parts += [_loading(factorised=True), _licence(source, source_licence)]
-    return "\n\n".join(parts) + "\n"
+    card = "\n\n".join(parts) + "\n"
+    return card if pretraining is None else trained_card(card, pretraining)
+
+
+def trained_card(card: str, pretraining: Mapping[str, Any]) -> str:
+    """Return the card of an initialised model after continual pre-training with these settings and results.
+
+    A card that tells of a pre-training already gets the new one in its place.
+    """
+    section = f"{_TRAINING}\n\nMasked language modelling.\n\n{_table(('setting', 'value'), pretraining)}\n\n"
+    before, loading, after = _without_section(card, _TRAINING).partition(f"{_LOADING}\n")
+    return before.replace(_INITIALISED, _TRAINED) + section + loading + after
 
 
 def exported_card(card: str) -> str:
     """Return the card of a model whose embeddings were multiplied out: plain transformers load it."""
-    text, replaced = re.subn(rf"^{_LOADING}\n.*?(?=^## |\Z)", _loading(factorised=False) + "\n\n", card, flags=re.M | re.S)
-    text = text if replaced else f"{card.rstrip()}\n\n{_loading(factorised=False)}"
-    return text.rstrip() + "\n"
+    before, _, rest = card.partition(f"{_LOADING}\n")
+    after = re.search(r"^## .*", rest, flags=re.M | re.S)
+    parts = [before, _loading(factorised=False), after[0] if after else ""]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _without_section(card: str, heading: str) -> str:
+    return re.sub(rf"^{heading}\n.*?(?=^## |\Z)", "", card, flags=re.M | re.S)
 
 
 def _how_made(method: str, options: Mapping[str, Any], seed: int, counts: Mapping[str, int]) -> str:

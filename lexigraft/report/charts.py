@@ -33,11 +33,15 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
     return {name: colours.get(name, BASELINE) for name in names}
 
 
-def finish(chart: alt.TopLevelMixin) -> Spec:
-    """The specification with the look that all charts share, without the address of the schema."""
+def finish(chart: alt.TopLevelMixin, legend: Sequence[str] = ()) -> Spec:
+    """The specification with the look that all charts share, without the address of the schema.
+
+    `legend` are the labels of the longest legend, so that the page can cut it into columns.
+    """
     spec: Spec = chart.to_dict()
     spec.pop("$schema", None)
     spec["background"] = None
+    spec["usermeta"] = {"letters": max(map(len, legend), default=0)}
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     spec["config"] = {
         "font": FONT,
@@ -137,7 +141,7 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
         )
         .properties(width="container", height=30 * len(names))
     )
-    return finish(chart)
+    return finish(chart, ORIGINS)
 
 
 def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
@@ -167,7 +171,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
         )
         .properties(width="container", height=320)
     )
-    return finish(chart)
+    return finish(chart, domain)
 
 
 def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
@@ -183,7 +187,9 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
             x=alt.X("epoch:Q", title="epoch").axis(grid=False, tickMinStep=1),
             y=alt.Y("value:Q", title=title).scale(zero=False),
             color=alt.Color("name:N").scale(domain=names, range=[PALETTE[place % len(PALETTE)] for place in range(len(names))]),
-            strokeDash=alt.StrokeDash("split:N").scale(domain=splits, range=dashes),
+            strokeDash=alt.StrokeDash("split:N", legend=alt.Legend() if len(splits) > 1 else None).scale(
+                domain=splits, range=dashes
+            ),
             tooltip=[
                 alt.Tooltip("name:N"),
                 alt.Tooltip("split:N"),
@@ -193,7 +199,7 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
         )
         .properties(width="container", height=260)
     )
-    return finish(chart)
+    return finish(chart, [*names, *splits])
 
 
 def thinned(history: pl.DataFrame, by: str, points: int = _POINTS_A_CURVE) -> pl.DataFrame:

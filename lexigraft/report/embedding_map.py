@@ -266,7 +266,7 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
         .mark_text(fontSize=12, dy=-8, fontWeight="bold")
         .encode(x=x, y=y, text="word:N", color=colour),
     ]
-    return finish(alt.layer(*layers).properties(width="container", height=460))
+    return finish(alt.layer(*layers).properties(width="container", height=460), scripts)
 
 
 _SHAPES = {"copied": "square", "wise": "circle", "mean": "triangle-up", "random": "diamond"}

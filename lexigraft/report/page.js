@@ -5,7 +5,8 @@
     const spec = specs[place.dataset.chart];
     const width = place.clientWidth || 600;
     // a legend as wide as its chart: Vega-Lite does not wrap legends by itself
-    spec.config.legend.columns = Math.max(1, Math.floor(width / 105));
+    spec.config.legend.columns = Math.max(1, Math.floor((width - 40) / (spec.usermeta.letters * 6.2 + 32)));
+    if (place.closest(".wide")) spec.height = Math.min(spec.height, width);
     await vegaEmbed(place, spec, {
       mode: "vega-lite",
       renderer: "svg",

@@ -246,10 +246,11 @@ def phrase(value: Any) -> str:
         parts: list[str] = []
         for key, item in value.items():
             text = phrase(item)
+            option = str(key).replace("_", " ") if str(key).islower() else str(key)  # language codes keep theirs
             if key in _KINDS:
                 parts.insert(0, text)
             elif item is not None:
-                parts.append(f"{str(key).replace('_', ' ')} {f'({text})' if isinstance(item, Mapping) else text}")
+                parts.append(f"{option} {f'({text})' if isinstance(item, Mapping) else text}")
         return ", ".join(parts)
     if isinstance(value, str):
         return value

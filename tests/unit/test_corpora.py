@@ -288,7 +288,7 @@ def test_every_translation_of_the_package_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("language", "code", "verse", "words"),
     [
-        ("kor_Hang", "n", "01001007", "궁창 위의 물로 나뉘게 하시매 그대로 되니라"),
+        ("kor_Hang", "n", "01001015", "또 그 광명이 하늘의 궁창에 있어 땅에 비취라 하시고 (그대로 되니라)"),
         ("arb_Arab", "y", "01001001", "في البدء خلق الله السموات والارض."),
         ("eng_Latn", "4", "43003016", "For God so loved the world"),
     ],

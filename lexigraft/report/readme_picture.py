@@ -1,0 +1,112 @@
+"""A static picture of the scores for a README: bars of each method before and after continual pre-training, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+import vl_convert
+
+from lexigraft.artifacts import atomic_file, read_table, write_text
+from lexigraft.evaluation.scores import mean_intervals
+from lexigraft.report.charts import FONT, VEGA_LITE, Spec, values_of
+from lexigraft.report.inputs import Model, labels
+from lexigraft.report.tables import columns_of
+
+_WIDTH = 640
+_COLOURS = ("#a3c6e4", "#1d5796", "#0b2f5e", "#6aa2d2")
+_SCALE_OF_PNG = 2
+
+
+def write_picture(
+    scores: Path, ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]], out: Path, *, task: str | None = None, seed: int = 0
+) -> None:
+    """Draw the mean score of every model of a task at every step with its 95 % interval, on white, 800 pixels wide.
+
+    Args:
+        scores: `scores.parquet`.
+        ranks: ranks artifacts, for the intervals.
+        rows: what each of `ranks` is about, as `collect_scores` takes it.
+        out: an `.svg` or `.png` file (PNG in twice the resolution).
+        task: which task; the first by default.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the file is neither SVG nor PNG, or the run has no such task, or the task no top-k accuracy.
+    """
+    if out.suffix not in (".svg", ".png"):
+        raise ValueError(f"{out.name}: a picture is .svg or .png")
+    table = read_table(scores, "scores")
+    wanted = task or str(table["task"][0])
+    columns = [column for column in columns_of(table) if column.task == wanted]
+    if not columns or not columns[0].metric.startswith("top_"):
+        raise ValueError(f"no task {wanted!r} with top-k accuracy; there are {', '.join(sorted(set(table['task'])))}")
+    chosen = [(path, row) for path, row in zip(ranks, rows, strict=True) if row["task"] == wanted]
+    k = int(columns[0].metric.removeprefix("top_"))
+    means = mean_intervals([path for path, _ in chosen], [row for _, row in chosen], k=k, seed=seed)
+    models = {
+        row["model"]: Model(row["model"], row["method"], row["source"], row["target"], int(row["dim"])) for _, row in chosen
+    }
+    languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
+    spec = picture(means, models, f"{wanted}: {columns[0].name} accuracy in percent, mean of {languages} languages")
+    if out.suffix == ".svg":
+        write_text(out, vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE) + "\n")
+    else:
+        with atomic_file(out) as handle:
+            handle.write(vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=_SCALE_OF_PNG))
+
+
+def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spec:
+    """Grouped horizontal bars: model, step, mean, low, high (percent)."""
+    short = labels(models)
+    steps = sorted(set(means["step"]))
+    names = {step: "initialised (step 0)" if step == 0 else f"after {step:,} steps of pre-training" for step in steps}
+    table = means.select(
+        pl.col("model").replace_strict(short, return_dtype=pl.String),
+        pl.col("step").replace_strict(names, return_dtype=pl.String).alias("when"),
+        "mean",
+        "low",
+        "high",
+    )
+    rows = alt.Y("model:N", sort=[short[name] for name in models], title=None).axis(ticks=False, domain=False, labelPadding=10)
+    offset = alt.YOffset("when:N", sort=list(names.values()))
+    # room for the number to the right of the longest whisker
+    highest = float(means.select(pl.col("high").max()).item()) * 1.12
+    across = alt.Scale(domain=[0, highest], nice=False)
+    base = alt.Chart(values_of(table, 2)).encode(y=rows, yOffset=offset)
+    colours = alt.Scale(domain=list(names.values()), range=[_COLOURS[place % len(_COLOURS)] for place in range(len(steps))])
+    bars = base.mark_bar().encode(
+        x=alt.X("mean:Q", title=None, scale=across).axis(tickCount=6),
+        color=alt.Color("when:N", scale=colours, title=None),
+    )
+    whiskers = base.mark_rule(color="#1d2430", strokeWidth=1.4).encode(x=alt.X("low:Q", scale=across), x2="high:Q")
+    numbers = base.mark_text(align="left", dx=7, fontSize=13, color="#1d2430").encode(
+        x=alt.X("high:Q", scale=across), text=alt.Text("mean:Q", format=".1f")
+    )
+    chart = alt.layer(bars, whiskers, numbers).properties(
+        width=_WIDTH, height=len(models) * (18 + 24 * len(steps)), title=alt.TitleParams(title, anchor="start", offset=14)
+    )
+    spec: Spec = chart.to_dict()
+    spec["background"] = "white"
+    spec["padding"] = 16
+    axis = {
+        "labelFontSize": 14,
+        "labelColor": "#1d2430",
+        "gridColor": "#e4e7eb",
+        "domainColor": "#9aa1ab",
+        "tickColor": "#9aa1ab",
+    }
+    spec["config"] = {
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisY": {"grid": False, "labelFontWeight": 600},
+        "axisX": {"labelFontSize": 12},
+        "scale": {"bandWithNestedOffsetPaddingInner": 0.28, "offsetBandPaddingInner": 0.08},
+        "title": {"fontSize": 15, "fontWeight": 600, "color": "#1d2430", "frame": "bounds"},
+        "legend": {"orient": "bottom", "labelFontSize": 13, "labelColor": "#1d2430", "labelLimit": 320, "offset": 10},
+    }
+    return spec

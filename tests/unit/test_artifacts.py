@@ -1,0 +1,165 @@
+"""Artifacts: bytes are the same for the same inputs, and every damage is noticed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lexigraft.artifacts import (
+    Provenance,
+    atomic_file,
+    check,
+    identity,
+    read_provenance,
+    read_table,
+    read_tensors,
+    write_table,
+    write_tensors,
+)
+from lexigraft.errors import ArtifactError
+
+PROVENANCE = Provenance("factors", {"dim": 100, "name": "ü"}, seed=3, code="c", lock="l", inputs={"weights": "abc"})
+TABLE = pl.DataFrame({"language": ["eng_Latn", "kor_Hang"], "n": [1, 2], "tokens": [[1, 2], []]})
+TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.zeros((0, 3), np.int64), "c": np.array(True)}
+
+
+def write(path: Path) -> Path:
+    if path.suffix == ".parquet":
+        write_table(path, TABLE, PROVENANCE)
+    else:
+        write_tensors(path, TENSORS, PROVENANCE)
+    return path
+
+
+def read(path: Path) -> object:
+    return read_table(path, "factors") if path.suffix == ".parquet" else read_tensors(path, "factors")
+
+
+def test_a_table_comes_back(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet")
+    assert read_table(path, "factors").equals(TABLE)
+    assert read_table(path, ("other", "factors"), ["n"])["n"].to_list() == [1, 2]
+    assert pl.read_parquet(path).equals(TABLE)
+
+
+def test_tensors_come_back_and_other_readers_read_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.safetensors")
+    ours, theirs = read_tensors(path, "factors"), safetensors.numpy.load_file(path)
+    assert ours.keys() == theirs.keys() == TENSORS.keys()
+    for name, value in TENSORS.items():
+        np.testing.assert_array_equal(ours[name], value)
+        np.testing.assert_array_equal(theirs[name], value)
+        assert ours[name].dtype == value.dtype
+    assert read_tensors(path, "factors", ["b"]).keys() == {"b"}
+
+
+def test_blocks_are_one_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(path, (TABLE for _ in range(3)), PROVENANCE)
+    assert read_table(path, "factors").equals(pl.concat([TABLE] * 3))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+def test_provenance_is_inside_and_names_no_place(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"t{suffix}")
+    provenance = read_provenance(path)
+    assert provenance["stage"] == "factors"
+    assert provenance["parameters"] == {"dim": 100, "name": "ü"}
+    assert provenance["inputs"] == {"weights": "abc"}
+    assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+def test_bytes_are_the_same_in_another_process(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a{suffix}")
+    code = "import sys; from pathlib import Path; from test_artifacts import write; write(Path(sys.argv[1]))"
+    other = tmp_path / f"b{suffix}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code, str(other)], check=True, env=environment)
+    assert path.read_bytes() == other.read_bytes()
+    assert identity(path) == identity(other)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+def test_every_flipped_byte_is_noticed(tmp_path: Path, suffix: str) -> None:
+    whole = write(tmp_path / f"a{suffix}").read_bytes()
+    bad = tmp_path / f"bad{suffix}"
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << (place % 8)
+        bad.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match="artifact"):
+            read(bad)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+@settings(max_examples=30, deadline=None)
+@given(share=st.floats(0, 0.999))
+def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, suffix: str, share: float) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    path = write(folder / f"a{suffix}")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ArtifactError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert "run snakemake again" in str(caught.value)
+
+
+@given(junk=st.binary(max_size=200))
+def test_random_bytes_are_an_error_not_a_crash(tmp_path_factory: pytest.TempPathFactory, junk: bytes) -> None:
+    path = tmp_path_factory.mktemp("junk") / "x.parquet"
+    for head in (b"", b"PAR1", (1 << 60).to_bytes(8, "little")):
+        path.write_bytes(head + junk)
+        with pytest.raises(ArtifactError):
+            check(path, "factors")
+
+
+def test_other_stages_missing_files_and_foreign_files_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet")
+    with pytest.raises(ArtifactError, match="made by stage 'factors', expected 'matches'"):
+        read_table(path, "matches")
+    with pytest.raises(ArtifactError, match="does not exist"):
+        read_table(tmp_path / "none.parquet", "factors")
+    TABLE.write_parquet(tmp_path / "foreign.parquet")
+    with pytest.raises(ArtifactError, match="not written by lexigraft"):
+        read_table(tmp_path / "foreign.parquet", "factors")
+    with pytest.raises(ArtifactError, match="no tensor"):
+        read_tensors(write(tmp_path / "a.safetensors"), "factors", ["zzz"])
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet")
+    before = path.read_bytes()
+
+    def blocks():
+        yield TABLE
+        raise RuntimeError("stopped in the middle")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_table(path, blocks(), PROVENANCE)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_atomic_files_have_ordinary_permissions(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "x") as handle:
+        handle.write(b"x")
+    plain = tmp_path / "y"
+    plain.write_bytes(b"y")
+    assert (tmp_path / "x").stat().st_mode == plain.stat().st_mode
+
+
+def test_identity_of_a_plain_file_is_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.txt").write_text("one")
+    (tmp_path / "c.txt").write_text("two")
+    assert identity(tmp_path / "a.txt") == identity(tmp_path / "b.txt") != identity(tmp_path / "c.txt")
