@@ -29,6 +29,8 @@ SCHEMA = pl.Schema(
     {key: pl.Int64 if key in ("dim", "seed", "step") else pl.String for key in ROW_KEYS}
     | {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64}
 )
+MEAN_DIGITS = 9
+"""Means are rounded to so many digits, so that one mean made in two orders of summing is printed as one number."""
 _DRAWS_A_BLOCK = 128
 
 
@@ -81,7 +83,9 @@ def collect_scores(
         scores = scores.unpivot(index=["language", "n"], variable_name="metric", value_name="score")
         order = {language: place for place, language in enumerate(scores["language"].unique(maintain_order=True))}
         scores = scores.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
-        blocks.append(scores.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names()))
+        blocks.append(
+            scores.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names())
+        )
         log.info("%s, step %s, %s: %d languages, %d queries", row["model"], row["step"], row["task"], len(order), len(table))
     collected = pl.concat(blocks)
     write_table(out, collected, provenance)
@@ -178,7 +182,7 @@ def mean_scores(scores: pl.DataFrame) -> pl.DataFrame:
     chosen = scores.filter(pl.col("metric") == pl.col("task").replace_strict(headline, return_dtype=pl.String))
     error = (pl.col("score") * (100.0 - pl.col("score")) / pl.col("n")).sqrt()
     return chosen.group_by("model", "task", "step", "metric", maintain_order=True).agg(
-        pl.col("score").mean().alias("mean"), pl.len().alias("languages"), error.mean().alias("deviation")
+        pl.col("score").mean().round(MEAN_DIGITS).alias("mean"), pl.len().alias("languages"), error.mean().alias("deviation")
     )
 
 
@@ -260,7 +264,7 @@ def _bootstrap(values: pl.DataFrame, level: float, draws: int, seed: int) -> Int
         share = np.divide(block @ value, size, out=np.zeros_like(size), where=size > 0)
         means[start : start + len(block)] = share.sum(1) / np.maximum((size > 0).sum(1), 1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(100 * mean, 100 * float(low), 100 * float(high))
+    return Interval(round(100 * mean, MEAN_DIGITS), 100 * float(low), 100 * float(high))
 
 
 @lru_cache(maxsize=2)

@@ -31,15 +31,15 @@ def assemble(
     """Build the factorised masked language model of a target vocabulary.
 
     Encoder, positions, types, LayerNorms and head come from the source. The output bias of a copied token is copied, that of
-    every other token is 0 (METHODS of HyperOFA's published runs: all 0, see `parity`). A source without head gets one, whose
-    bias is the log-unigram distribution of the target tokens (`head.added_head`).
+    every other token is 0. A source without head gets one, whose bias is the log-unigram distribution of the target tokens
+    (`head.added_head`).
 
     Args:
         source_folder: `config.json` and `model.safetensors` of the source stage.
         primitives: P, (D', D).
         initialization: F of the target tokens, (V, D'), and how each was made.
         target: the target vocabulary; its roles name the padding, first and last token.
-        parity: copy no output bias, as in the published runs.
+        parity: copy no output bias, all are 0, as in the published runs of HyperOFA; an added head is what it is.
 
     Returns:
         the model on the CPU, float32, in evaluation mode; it shares no memory with the arguments.
@@ -65,7 +65,7 @@ def assemble(
         weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, initialization)
     else:
         weights |= added_head(family, config.hidden_size, target.counts)
-    if family.positions_follow_padding:
+    if family.positions_follow_padding and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
     weights[f"{family.embedding}.coordinates"] = initialization.coordinates
     weights[f"{family.embedding}.primitives"] = primitives

@@ -23,7 +23,6 @@ _ORIGINS = {
     "random": "drawn at random",
 }
 _LOADING = "## How to load"
-_TRAINING = "## Continual pre-training"
 _INITIALISED, _TRAINED = "initialised, not trained further", "initialised and then pre-trained further"
 
 
@@ -43,9 +42,8 @@ def model_card(
     corpus: str,
     tokenizer: str,
     vectors: str,
-    pretraining: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write the card of an initialised or pre-trained model.
+    """Write the card of an initialised model.
 
     Args:
         name: of the model.
@@ -59,7 +57,6 @@ def model_card(
         parameters: of the model.
         counts: number of target tokens of each origin (`Initialization.counts`).
         corpus, tokenizer, vectors: what they are, a few words each.
-        pretraining: settings and results of continual pre-training, None for an initialised model.
 
     Returns:
         Markdown with YAML front matter. Nothing of the machine or the time is in it.
@@ -84,18 +81,18 @@ def model_card(
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
     ]
     parts += [_loading(factorised=True), _licence(source, source_licence)]
-    card = "\n\n".join(parts) + "\n"
-    return card if pretraining is None else trained_card(card, pretraining)
+    return "\n\n".join(parts) + "\n"
 
 
-def trained_card(card: str, pretraining: Mapping[str, Any]) -> str:
-    """Return the card of an initialised model after continual pre-training with these settings and results.
+def trained_card(card: str, section: str) -> str:
+    """Return the card of an initialised model after continual pre-training.
 
-    A card that tells of a pre-training already gets the new one in its place.
+    Args:
+        card: of the initialised model.
+        section: settings and results of the training, Markdown that starts with a heading `## …`.
     """
-    section = f"{_TRAINING}\n\nMasked language modelling.\n\n{_table(('setting', 'value'), pretraining)}\n\n"
-    before, loading, after = _without_section(card, _TRAINING).partition(f"{_LOADING}\n")
-    return before.replace(_INITIALISED, _TRAINED) + section + loading + after
+    before, loading, after = card.replace(_INITIALISED, _TRAINED).partition(f"{_LOADING}\n")
+    return f"{before.rstrip()}\n\n{section.strip()}\n\n{loading}{after}".rstrip() + "\n"
 
 
 def exported_card(card: str) -> str:
@@ -104,10 +101,6 @@ def exported_card(card: str) -> str:
     after = re.search(r"^## .*", rest, flags=re.M | re.S)
     parts = [before, _loading(factorised=False), after[0] if after else ""]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
-
-
-def _without_section(card: str, heading: str) -> str:
-    return re.sub(rf"^{heading}\n.*?(?=^## |\Z)", "", card, flags=re.M | re.S)
 
 
 def _how_made(method: str, options: Mapping[str, Any], seed: int, counts: Mapping[str, int]) -> str:

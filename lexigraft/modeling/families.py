@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import torch
 from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.bert.configuration_bert import BertConfig
@@ -200,8 +201,6 @@ def count_parameters(config: Any) -> int:
 
     The model is built on the meta device, so no memory is used.
     """
-    import torch
-
     with torch.device("meta"):
         model = family_of(config.model_type).masked_lm(config)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 
 from lexigraft.artifacts import Provenance, scan_table, write_table
 from lexigraft.errors import ArtifactError, InputError, nearest
-from lexigraft.pretraining.settings import PretrainingDataSettings
 from lexigraft.progress import progress
 
 log = logging.getLogger(__name__)
@@ -36,27 +35,32 @@ class LanguageRows:
 
 
 def write_pretraining_data(
-    settings: PretrainingDataSettings,
     sentences_path: Path,
     tokenizer_folder: Path,
     out_path: Path,
     counts_path: Path,
+    *,
+    languages: Sequence[str] | None,
+    sampling_exponent: float,
+    length: int,
     seed: int,
     provenance: Provenance,
 ) -> None:
-    """Write a corpus as sequences of exactly `settings.length` tokens.
+    """Write a corpus as sequences of exactly `length` tokens.
 
     Every sentence is tokenised with the special tokens that the tokenizer's post-processor puts around it. Sentences are
     shuffled in blocks of a million, each of which holds every language in the same proportion, then joined and cut; a
     remainder shorter than a sequence is dropped. Memory is bounded by a block.
 
     Args:
-        settings: languages, their shares, and the length.
         sentences_path: the corpus stage's table (language, sentence_id, text).
         tokenizer_folder: has `tokenizer.json`.
         out_path: table with the column `tokens`, an array of `length` int32 in each row.
         counts_path: table of what the sequences hold: language, sentences, tokens (special ones included), int64. `sentences`
             counts those that were tokenised, `tokens` those that were written.
+        languages: those to use, None for all of the corpus.
+        sampling_exponent: alpha of the languages' shares of the sentences, p ~ n^alpha; 1 takes all sentences once.
+        length: tokens a sequence.
         seed: of the shuffle.
         provenance: of both tables.
 
@@ -64,21 +68,17 @@ def write_pretraining_data(
         InputError: a language has no sentences, or the text is shorter than one sequence.
         ArtifactError: the corpus is damaged.
     """
-    languages = _languages(sentences_path, settings.languages, settings.sampling_exponent)
+    rows = _languages(sentences_path, languages, sampling_exponent)
     tokenizer = load_tokenizer(tokenizer_folder)
-    packing = _Packing(settings.length, [rows.language for rows in languages])
-    log.info(
-        "packing %d sentences of %d languages into sequences of %d tokens",
-        sum(rows.used for rows in languages),
-        len(languages),
-        settings.length,
-    )
-    batches = _tokenised(sentences_path, languages, tokenizer, seed)
-    write_table(out_path, _row_groups(packing.pack(batches, sentences_path), settings.length), provenance)
+    packing = _Packing(length, [one.language for one in rows])
+    sentences = sum(one.used for one in rows)
+    log.info("packing %d sentences of %d languages into sequences of %d tokens", sentences, len(rows), length)
+    batches = _tokenised(sentences_path, rows, tokenizer, seed)
+    write_table(out_path, _row_groups(packing.pack(batches, sentences_path), length), provenance)
     write_table(counts_path, packing.counts(), provenance)
-    for language, sentences, tokens in packing.counts().iter_rows():
-        log.info("%s: %d sentences, %d tokens", language, sentences, tokens)
-    log.info("%d sequences, %d tokens; %d left over", packing.sequences, packing.sequences * settings.length, packing.left_over)
+    for language, number, tokens in packing.counts().iter_rows():
+        log.info("%s: %d sentences, %d tokens", language, number, tokens)
+    log.info("%d sequences, %d tokens; %d left over", packing.sequences, packing.sequences * length, packing.left_over)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

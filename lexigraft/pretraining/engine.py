@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from lexigraft.artifacts import Provenance, identity, read_table, write_table
 from lexigraft.errors import ConfigError, InputError
+from lexigraft.modeling.card import trained_card
 from lexigraft.modeling.families import family_of
 from lexigraft.modeling.load import STAGES, load_model
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.card import training_section
 from lexigraft.pretraining.checkpoints import clear, newest_checkpoint, read_checkpoint
-from lexigraft.pretraining.group import Group
+from lexigraft.pretraining.group import Group, device_of
 from lexigraft.pretraining.history import History
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.launch import launch
@@ -68,27 +70,29 @@ def pretrain(
     if sorted(out_folders) != settings.checkpoints:
         raise ConfigError(f"models are wanted after steps {sorted(out_folders)}, `checkpoints` are {settings.checkpoints}")
     device, processes = hardware(gpus, settings.accumulation)
+    fingerprint = _fingerprint(settings, model_folder, data_path, vocabulary_path, seed, provenance)
     job = Job(
         settings=settings,
         model_folder=model_folder,
         data_path=data_path,
         vocabulary_path=vocabulary_path,
         folder=checkpoint_folder,
+        start=newest_checkpoint(checkpoint_folder, fingerprint, settings.checkpoints),
         seed=seed,
         device=device,
         processes=processes,
         threads=max(1, threads // processes),
-        fingerprint=_fingerprint(settings, model_folder, data_path, vocabulary_path, seed, provenance),
+        fingerprint=fingerprint,
     )
     prepare(job)
     if job.processes > 1:
         launch(job)
     else:
-        train(job, Group(torch.device(job.device)))
+        train(job, Group(device_of(job.device, 0)))
     finish(job, out_folders, history_path, provenance)
 
 
-def hardware(gpus: int, accumulation: int) -> tuple[str, int]:
+def hardware(gpus: int, accumulation: int) -> tuple[Literal["cpu", "cuda"], int]:
     """Return the kind of device and the number of processes.
 
     Raises:
@@ -121,7 +125,6 @@ def prepare(job: Job) -> None:
         ConfigError, InputError, ArtifactError: see `pretrain`.
     """
     settings = job.settings
-    newest_checkpoint(job.folder, job.fingerprint, settings.checkpoints)
     vocabulary = read_vocabulary(job.vocabulary_path)
     masking_rule(vocabulary, job.vocabulary_path)
     config = load_model(job.model_folder).config
@@ -152,7 +155,7 @@ def finish(job: Job, out_folders: Mapping[int, Path], history_path: Path, proven
     history = History.restored(read_checkpoint(job.folder, job.settings.steps)).table()
     for step, folder in out_folders.items():
         restore_model(model, read_checkpoint(job.folder, step))
-        text = card.rstrip("\n") + "\n\n" + training_section(job.settings, history, step, job.seed)
+        text = trained_card(card, training_section(job.settings, history, step, job.seed))
         write_model_folder(model, job.model_folder, folder, tokens, text, provenance)
         log.info("model after step %d: %s", step, folder)
     write_table(history_path, history, provenance)

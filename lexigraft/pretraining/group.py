@@ -9,6 +9,11 @@ import torch
 from torch import Tensor, distributed, nn
 
 
+def device_of(kind: str, rank: int) -> torch.device:
+    """Device of process `rank`: a GPU of its own, or the CPU."""
+    return torch.device("cuda", rank) if kind == "cuda" else torch.device("cpu")
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """This process among those that train together.

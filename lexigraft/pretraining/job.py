@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.settings import Settings
@@ -20,6 +20,7 @@ class Job(Settings):
         data_path: the packed sequences.
         vocabulary_path: vocabulary of the model's tokenizer.
         folder: where checkpoints and the unpacked sequences are kept.
+        start: step of the checkpoint to go on from, 0 for none.
         seed: of order, masking and dropout.
         device: kind of device.
         processes: number of processes, one a GPU; their number changes the result by rounding only.
@@ -32,7 +33,8 @@ class Job(Settings):
     data_path: Path
     vocabulary_path: Path
     folder: Path
-    seed: int
+    start: NonNegativeInt
+    seed: NonNegativeInt
     device: Literal["cpu", "cuda"]
     processes: PositiveInt
     threads: PositiveInt

@@ -1,8 +1,8 @@
 """Several processes of one machine that train together, one a GPU.
 
-They are started as `python -m lexigraft.pretraining.launch`, as torchrun would, and not through `multiprocessing`: that runs the
-main script again in every child, and the main script of a stage is the stage. Each watches a pipe from its parent: if the parent
-is killed, they end as well.
+They are started as `python -m lexigraft.pretraining.launch`, as torchrun would, and not through `multiprocessing`: that runs
+the main script again in every child, and the main script of a stage is the stage. Each watches a pipe from its parent: if the
+parent is killed, they end as well.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ def _work(folder: Path, rank: int) -> None:
     import torch
     from torch import distributed
 
-    from lexigraft.pretraining.group import Group
+    from lexigraft.pretraining.group import Group, device_of
     from lexigraft.pretraining.loop import train
 
-    device = torch.device("cuda", rank) if job.device == "cuda" else torch.device("cpu")
+    device = device_of(job.device, rank)
     if job.device == "cuda":
         torch.cuda.set_device(device)
     distributed.init_process_group(

@@ -23,7 +23,7 @@ from transformers.modeling_utils import PreTrainedModel
 from lexigraft.errors import LexigraftError
 from lexigraft.modeling.heads import masked_logits
 from lexigraft.modeling.load import load_model
-from lexigraft.pretraining.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint
+from lexigraft.pretraining.checkpoints import read_checkpoint, save_checkpoint
 from lexigraft.pretraining.group import Group
 from lexigraft.pretraining.history import History
 from lexigraft.pretraining.job import Job
@@ -69,22 +69,14 @@ def _train(job: Job, group: Group) -> None:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     precision = _precision(settings.precision, group.device)
 
-    history = History()
-    start = newest_checkpoint(job.folder, job.fingerprint, settings.checkpoints)
-    if start:
-        tensors = read_checkpoint(job.folder, start)
-        restore_model(model, tensors)
-        _restore_optimizer(optimizer, model, tensors)
-        history = History.restored(tensors)
-    _announce(job, group, start, len(sequences), precision)
+    history = _restored(job, model, optimizer) if job.start else History()
+    _announce(job, group, len(sequences), precision)
 
     tokens_a_step = settings.batch_size * settings.accumulation * settings.length
     lines_every = max(1, settings.steps // _LINES_IN_LOG)
-    steps: Any = range(start + 1, settings.steps + 1)
-    if group.rank == 0:
-        steps = progress(steps, len(steps), "pre-training", "steps")
-    last_time, last_step = time.monotonic(), start
-    for step in steps:
+    last_time, last_step = time.monotonic(), job.start
+    steps = range(job.start + 1, settings.steps + 1)
+    for step in progress(steps, len(steps), "pre-training", "steps") if group.rank == 0 else steps:
         factor = schedule(step, settings.steps, settings.warmup_steps)
         for parameter_group in optimizer.param_groups:
             parameter_group["lr"] = parameter_group["peak"] * factor
@@ -119,8 +111,7 @@ def _train(job: Job, group: Group) -> None:
             step=step, tokens=step * tokens_a_step, loss=mean_loss, learning_rate=learning_rate, gradient_norm=gradient_norm
         )
         if group.rank == 0 and (step % settings.save_every == 0 or step in settings.checkpoints):
-            tensors = {**_model_tensors(model), **_optimizer_tensors(optimizer, model), **history.tensors()}
-            save_checkpoint(job.folder, step, tensors, job.fingerprint, settings.checkpoints)
+            _save(job, step, model, optimizer, history)
         if step % lines_every == 0 or step == settings.steps:
             now = time.monotonic()
             speed = (step - last_step) * tokens_a_step / max(now - last_time, 1e-9)
@@ -144,25 +135,25 @@ def restore_model(model: PreTrainedModel, tensors: Mapping[str, NDArray[Any]]) -
             parameter.copy_(torch.from_numpy(tensors[f"model/{name}"]))
 
 
-def _model_tensors(model: PreTrainedModel) -> dict[str, NDArray[Any]]:
-    return {f"model/{name}": parameter.detach().cpu().numpy() for name, parameter in model.named_parameters()}
+def _save(job: Job, step: int, model: PreTrainedModel, optimizer: torch.optim.Optimizer, history: History) -> None:
+    tensors = history.tensors()
+    for name, parameter in model.named_parameters():
+        tensors[f"model/{name}"] = parameter.detach().cpu().numpy()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer/{key}/{name}"] = value.cpu().numpy()
+    save_checkpoint(job.folder, step, tensors, job.fingerprint, job.settings.checkpoints)
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, model: PreTrainedModel) -> dict[str, NDArray[Any]]:
-    return {
-        f"optimizer/{key}/{name}": value.detach().cpu().numpy()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, model: PreTrainedModel, tensors: Mapping[str, NDArray[Any]]) -> None:
+def _restored(job: Job, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> History:
+    """Set model and optimizer to the checkpoint that the job starts from and return its history."""
+    tensors = read_checkpoint(job.folder, job.start)
+    restore_model(model, tensors)
     parameters = dict(model.named_parameters())
     for full_name, array in tensors.items():
-        kind, _, rest = full_name.partition("/")
-        if kind == "optimizer":
-            key, _, name = rest.partition("/")
+        if full_name.startswith("optimizer/"):
+            _, key, name = full_name.split("/")
             optimizer.state[parameters[name]][key] = torch.from_numpy(array).to(parameters[name].device)
+    return History.restored(tensors)
 
 
 def _derived_seed(*entropy: int) -> int:
@@ -180,7 +171,7 @@ def _autocast(precision: str, device: torch.device) -> AbstractContextManager[An
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
-def _announce(job: Job, group: Group, start: int, sequences: int, precision: str) -> None:
+def _announce(job: Job, group: Group, sequences: int, precision: str) -> None:
     settings = job.settings
     device = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else "CPU"
     log.info("%d processes on %s with %d threads each, %s", group.size, device, job.threads, precision)
@@ -191,7 +182,7 @@ def _announce(job: Job, group: Group, start: int, sequences: int, precision: str
         settings.steps,
         sequences,
         settings.steps * batch / sequences,
-        f"going on after step {start}" if start else "from the start",
+        f"going on after step {job.start}" if job.start else "from the start",
     )
 
 

@@ -32,8 +32,8 @@ def _only_the_last(data: dict[str, Any]) -> list[int]:
     return [data.get("steps", 1)]
 
 
-class PretrainingDataSettings(Settings):
-    """What the packed sequences are made from."""
+class PretrainingSettings(Settings):
+    """Masked language modelling on packed sentences."""
 
     corpus: Name
     languages: list[LanguageCode] | None = None
@@ -43,17 +43,6 @@ class PretrainingDataSettings(Settings):
     their first sentences; the number of sentences stays."""
     length: PositiveInt = 512
     """Tokens a sequence."""
-
-    @model_validator(mode="after")
-    def _languages_differ(self) -> Self:
-        if self.languages is not None and len(set(self.languages)) < max(len(self.languages), 1):
-            raise ValueError(f"languages {self.languages} must name at least one language, and none twice")
-        return self
-
-
-class PretrainingSettings(PretrainingDataSettings):
-    """Masked language modelling on packed sentences."""
-
     steps: PositiveInt = 4000
     checkpoints: list[PositiveInt] = Field(default_factory=_only_the_last, min_length=1)
     """Steps whose models are kept and scored, ascending; the last one must be `steps` (only that one by default)."""
@@ -75,11 +64,13 @@ class PretrainingSettings(PretrainingDataSettings):
     """Optimizer steps between resumable checkpoints."""
 
     @model_validator(mode="after")
-    def _steps_fit(self) -> Self:
+    def _fits_together(self) -> Self:
         if any(later <= earlier for earlier, later in zip(self.checkpoints, self.checkpoints[1:], strict=False)):
             raise ValueError(f"checkpoints {self.checkpoints} must ascend")
         if self.checkpoints[-1] != self.steps:
             raise ValueError(f"the last of checkpoints {self.checkpoints} must be `steps`, {self.steps}")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be fewer than `steps`, {self.steps}")
+        if self.languages is not None and len(set(self.languages)) < max(len(self.languages), 1):
+            raise ValueError(f"languages {self.languages} must name at least one language, and none twice")
         return self

@@ -87,7 +87,9 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
     short = labels(models)
     present = [name for name in models if name in set(scores["model"])]
     names = [short[name] for name in present]
-    table = scores.select(pl.col("model").replace_strict(short, return_dtype=pl.String), "language", "score", "n")
+    # the same rounding as in the tables: JavaScript rounds ties differently
+    label = pl.col("score").map_elements("{:.1f}".format, return_dtype=pl.String).alias("label")
+    table = scores.select(pl.col("model").replace_strict(short, return_dtype=pl.String), "language", "score", "n", label)
     crowded = sum(map(len, names)) > 34
     x = alt.X("model:N", sort=names, title=None).axis(
         orient="top", labelAngle=-40 if crowded else 0, domain=False, ticks=False, labelLimit=200
@@ -100,13 +102,13 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
         tooltip=[
             alt.Tooltip("language:N"),
             alt.Tooltip("model:N"),
-            alt.Tooltip("score:Q", format=".1f", title="percent"),
+            alt.Tooltip("label:N", title="percent"),
             alt.Tooltip("n:Q", title="queries"),
         ],
     )
     dark = f"datum.score > {highest * 0.5:.4f}"
     numbers = base.mark_text(fontSize=11, tooltip=None).encode(
-        text=alt.Text("score:Q", format=".1f"),
+        text="label:N",
         color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
     )
     return finish(alt.layer(cells, numbers).properties(width="container", height=22 * table["language"].n_unique()))

@@ -156,7 +156,7 @@ def _histories(inputs: ReportInputs) -> pl.DataFrame:
         label = pl.lit(name)
         if "network" in history.columns and history["network"].n_unique() > 1:
             label = pl.format("{} ({})", pl.lit(name), pl.col("network") + 1)
-        parts.append(history.select(label.alias("name"), "epoch", "split", "loss", "cosine"))
+        parts.append(history.select(label.alias("name"), "epoch", "split", pl.col("loss", "cosine").fill_nan(None)))
     return pl.concat(parts, how="vertical_relaxed")
 
 

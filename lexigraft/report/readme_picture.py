@@ -16,13 +16,20 @@ from lexigraft.report.charts import FONT, VEGA_LITE, Spec, values_of
 from lexigraft.report.inputs import Model, labels
 from lexigraft.report.tables import columns_of
 
-_WIDTH = 640
-_COLOURS = ("#a3c6e4", "#1d5796", "#0b2f5e", "#6aa2d2")
+_WIDTH = 800
+_COLOURS = ("#b5d1ea", "#5b9bd1", "#2f6ea8", "#8fb8dc")
 _SCALE_OF_PNG = 2
 
 
 def write_picture(
-    scores: Path, ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]], out: Path, *, task: str | None = None, seed: int = 0
+    scores: Path,
+    ranks: Sequence[Path],
+    rows: Sequence[Mapping[str, Any]],
+    out: Path,
+    *,
+    task: str | None = None,
+    title: str | None = None,
+    seed: int = 0,
 ) -> None:
     """Draw the mean score of every model of a task at every step with its 95 % interval, on white, 800 pixels wide.
 
@@ -32,6 +39,7 @@ def write_picture(
         rows: what each of `ranks` is about, as `collect_scores` takes it.
         out: an `.svg` or `.png` file (PNG in twice the resolution).
         task: which task; the first by default.
+        title: of the picture; by default it names task, metric and number of languages.
         seed: of the bootstrap.
 
     Raises:
@@ -51,7 +59,8 @@ def write_picture(
         row["model"]: Model(row["model"], row["method"], row["source"], row["target"], int(row["dim"])) for _, row in chosen
     }
     languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
-    spec = picture(means, models, f"{wanted}: {columns[0].name} accuracy in percent, mean of {languages} languages")
+    usual = f"{wanted}: {columns[0].name} accuracy in percent, mean over {languages} languages, 95 % interval"
+    spec = picture(means, models, title or usual)
     if out.suffix == ".svg":
         write_text(out, vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE) + "\n")
     else:
@@ -68,6 +77,8 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
         pl.col("model").replace_strict(short, return_dtype=pl.String),
         pl.col("step").replace_strict(names, return_dtype=pl.String).alias("when"),
         "mean",
+        # the same rounding as in the tables: JavaScript rounds ties differently
+        pl.col("mean").map_elements("{:.1f}".format, return_dtype=pl.String).alias("label"),
         "low",
         "high",
     )
@@ -83,22 +94,20 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
         color=alt.Color("when:N", scale=colours, title=None),
     )
     whiskers = base.mark_rule(color="#1d2430", strokeWidth=1.4).encode(x=alt.X("low:Q", scale=across), x2="high:Q")
+    ticks = base.mark_tick(color="#1d2430", thickness=1.4, height=9, opacity=1)
+    ends = [ticks.encode(x=alt.X(f"{end}:Q", scale=across)) for end in ("low", "high")]
     numbers = base.mark_text(align="left", dx=7, fontSize=13, color="#1d2430").encode(
-        x=alt.X("high:Q", scale=across), text=alt.Text("mean:Q", format=".1f")
+        x=alt.X("high:Q", scale=across), text="label:N"
     )
-    chart = alt.layer(bars, whiskers, numbers).properties(
+    chart = alt.layer(bars, whiskers, *ends, numbers).properties(
         width=_WIDTH, height=len(models) * (18 + 24 * len(steps)), title=alt.TitleParams(title, anchor="start", offset=14)
     )
     spec: Spec = chart.to_dict()
     spec["background"] = "white"
     spec["padding"] = 16
-    axis = {
-        "labelFontSize": 14,
-        "labelColor": "#1d2430",
-        "gridColor": "#e4e7eb",
-        "domainColor": "#9aa1ab",
-        "tickColor": "#9aa1ab",
-    }
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    grey = "#9aa1ab"
+    axis = {"labelFontSize": 14, "labelColor": "#1d2430", "gridColor": "#e4e7eb", "domainColor": grey, "tickColor": grey}
     spec["config"] = {
         "font": FONT,
         "view": {"stroke": None},

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from lexigraft.evaluation.scores import (
+    MEAN_DIGITS,
     Interval,
     confidence_interval,
     headline_metric,
@@ -175,7 +176,7 @@ def of_column(scores: pl.DataFrame, column: Column) -> pl.DataFrame:
 
 def other_metrics(scores: pl.DataFrame, models: Mapping[str, Model]) -> tuple[list[Column], dict[tuple[str, Column], float]]:
     """Columns of all metrics and steps, and their means over languages by model and column."""
-    means = scores.group_by("model", "task", "metric", "step").agg(pl.col("score").mean())
+    means = scores.group_by("model", "task", "metric", "step").agg(pl.col("score").mean().round(MEAN_DIGITS))
     columns = [
         Column(task, metric, step)
         for task, step in dict.fromkeys((column.task, column.step) for column in columns_of(scores))

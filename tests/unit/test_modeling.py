@@ -359,6 +359,7 @@ class TestAssembling:
         assert not any(str(tmp_path).encode() in content for content in written[0].values())
         assert check(folder / "model.safetensors", "initialization")["seed"] == 3
         loaded = load_model(folder)
+        assert not loaded.training
         ids, mask = ids_and_mask()
         torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, rtol=0, atol=0)
         assert AutoTokenizer.from_pretrained(folder, local_files_only=True)("w7 w8")["input_ids"] == [7, 8]
@@ -392,6 +393,10 @@ class TestBadInput:
         if "config" in changes:
             values = json.loads((folder / "config.json").read_text())
             (folder / "config.json").write_text(json.dumps({**values, **changes.pop("config")}))
+        if "drop" in changes:
+            weights = load_file(folder / "model.safetensors")
+            del weights[changes.pop("drop")]
+            write_tensors(folder / "model.safetensors", weights, Provenance("source"))
         for file in changes.pop("remove", ()):
             (folder / file).unlink()
         assemble(folder, changes.get("primitives", primitives), initialization, target)
@@ -406,6 +411,12 @@ class TestBadInput:
             ({"config": {"intermediate_size": 33}}, ArtifactError, "has misshapen weights"),
             ({"config": {"num_hidden_layers": 3}}, ArtifactError, "lacks weights: roberta.encoder.layer.2"),
             ({"config": {"num_hidden_layers": 1}}, ArtifactError, "has unknown weights: roberta.encoder.layer.1"),
+            (
+                {"drop": "roberta.embeddings.position_embeddings.weight"},
+                ArtifactError,
+                "lacks weights: roberta.embeddings.position",
+            ),
+            ({"drop": "lm_head.bias"}, ArtifactError, "has no tensor 'lm_head.bias'"),
             ({"remove": ["config.json"]}, InputError, "no configuration"),
             ({"remove": ["model.safetensors"]}, ArtifactError, "does not exist"),
             ({"rows": 59}, InputError, "59 rows of coordinates for 60 target tokens"),

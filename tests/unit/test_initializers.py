@@ -1,0 +1,208 @@
+"""Initialisers against float64 numpy written from METHODS, token by token."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.sparse import csr_matrix
+
+from lexigraft.errors import InputError
+from lexigraft.initializers import registry
+from lexigraft.initializers.base import COPIED, MEAN, RANDOM, WISE, View
+from lexigraft.initializers.evidence import word_evidence
+from lexigraft.initializers.graft import Graft
+from lexigraft.initializers.hyperofa import HyperOFA
+from lexigraft.initializers.ofa import OFA
+from lexigraft.initializers.overlap import overlap
+from lexigraft.initializers.random import Random
+from lexigraft.initializers.rows import random_rows, similar_combination, token_vectors
+from lexigraft.tokenizers.vocabulary import Vocabulary
+from lexigraft.word_vectors.table import WordVectors
+
+RANK, DIM, WORDS, SOURCE, TARGET = 6, 10, 120, 50, 70
+
+
+def vocabulary(surfaces: list[str], roles: dict[int, str]) -> Vocabulary:
+    marks = tuple(roles.get(index) for index in range(len(surfaces)))
+    return Vocabulary(tuple(surfaces), tuple(surfaces), marks, np.zeros(len(surfaces), np.int64))
+
+
+@pytest.fixture
+def view() -> View:
+    rng = np.random.default_rng(0)
+
+    def matches(tokens: int) -> csr_matrix:
+        dense = rng.integers(0, 4, (tokens, WORDS)) * (
+            rng.random((tokens, WORDS)) < 0.15
+        )  # dense enough that no two tokens have the same words: ties would be ambiguous
+        dense[:5] = 0
+        return csr_matrix(dense.astype(np.float32))
+
+    source = vocabulary(["<s>", "</s>", "<pad>", *(f" s{i}" for i in range(3, SOURCE))], {0: "bos", 1: "eos", 2: "pad"})
+    target = vocabulary(
+        ["<pad>", "[CLS]", "[SEP]", *(f" s{i}" if i % 4 == 0 else f" t{i}" for i in range(3, TARGET))],
+        {0: "pad", 1: "bos", 2: "eos"},
+    )
+    return View(
+        coordinates=(rng.standard_normal((SOURCE, RANK)) / 7).astype(np.float32),
+        singular_values=np.linspace(9, 1, RANK).astype(np.float32),
+        source=source,
+        target=target,
+        source_matches=matches(SOURCE),
+        target_matches=matches(TARGET),
+        vectors=WordVectors(
+            pl.Series(["eng_Latn" if i % 3 == 0 else "tur_Latn" for i in range(WORDS)]),
+            pl.Series([f"word{i}" * (1 + i % 3) for i in range(WORDS)]),
+            rng.integers(1, 50, WORDS).astype(np.int64),
+            rng.standard_normal((WORDS, DIM)).astype(np.float32),
+        ),
+        source_languages=("eng_Latn",),
+        seed=5,
+    )
+
+
+def float64_ofa(view: View, token: int, weights: np.ndarray, source_weights: np.ndarray) -> np.ndarray:
+    """One row of OFA as METHODS 6 tells it, in float64 and plain loops."""
+    words = view.vectors.vectors.astype(np.float64)
+
+    def vector(row: np.ndarray) -> np.ndarray | None:
+        repeated = [row[index] * words[index] for index in np.flatnonzero(row)]
+        return np.sum(repeated, axis=0) / row.sum() if repeated else None
+
+    query = vector(weights[token])
+    assert query is not None
+    cosines = []
+    for index in range(SOURCE):
+        key = vector(source_weights[index])
+        if key is not None:
+            cosines.append((float(query @ key / np.linalg.norm(query) / np.linalg.norm(key)), index))
+    top = sorted(cosines, reverse=True)[:10]
+    scores = np.exp(np.array([cosine for cosine, _ in top]) / 0.1)
+    scores /= scores.sum()
+    return np.sum(
+        [score * view.coordinates[index].astype(np.float64) for score, (_, index) in zip(scores, top, strict=True)], axis=0
+    )
+
+
+def test_every_method_is_registered() -> None:
+    assert {"random", "ofa", "hyperofa", "graft"} <= registry().keys()
+
+
+def test_ofa_rows_are_those_of_the_float64_version(view: View) -> None:
+    result = OFA().initialize(view)
+    target, source = view.target_matches.toarray(), view.source_matches.toarray()
+    wise = np.flatnonzero(result.origin == WISE)
+    assert len(wise) > 20
+    for token in wise:
+        np.testing.assert_allclose(result.coordinates[token], float64_ofa(view, token, target, source), atol=2e-6)
+
+
+def test_graft_rows_are_ofa_on_weighted_words_of_the_source_languages(view: View) -> None:
+    result = Graft(verify_copies=None).initialize(view)
+    words = view.vectors.words.to_list()
+
+    def weights(matches: np.ndarray, surfaces: tuple[str, ...], own: bool) -> np.ndarray:
+        out = np.zeros(matches.shape)
+        for token, word in zip(*np.nonzero(matches), strict=True):
+            if own and view.vectors.languages[int(word)] != "eng_Latn":
+                continue
+            share = min(1.0, len(surfaces[token].strip()) / len(words[word]))
+            out[token, word] = share * np.sqrt(view.vectors.sentences[word])
+        return out
+
+    target = weights(view.target_matches.toarray(), view.target.surfaces, own=False)
+    source = weights(view.source_matches.toarray(), view.source.surfaces, own=True)
+    wise = np.flatnonzero(result.origin == WISE)
+    assert len(wise) > 20
+    for token in wise:
+        np.testing.assert_allclose(result.coordinates[token], float64_ofa(view, token, target, source), atol=2e-6)
+
+
+@pytest.mark.parametrize("method", [Random(), OFA(), Graft()])
+def test_every_token_is_accounted_for_and_copies_are_exact(view: View, method: Random | OFA | Graft) -> None:
+    result = method.initialize(view)
+    assert sum(result.counts().values()) == TARGET
+    copied = result.origin == COPIED
+    np.testing.assert_array_equal(result.coordinates[copied], view.coordinates[result.source_ids[copied]])
+    assert (result.source_ids[~copied] == -1).all()
+    again = method.initialize(view)
+    np.testing.assert_array_equal(result.coordinates, again.coordinates)
+
+
+def test_verification_drops_false_friends_only(view: View) -> None:
+    every, kept = Graft(verify_copies=None).initialize(view), Graft(verify_copies=0.1).initialize(view)
+    dropped = np.flatnonzero((every.source_ids >= 0) & (kept.source_ids < 0))
+    assert 0 < len(dropped) < (every.source_ids >= 0).sum()
+    own = {"weighted": True, "languages": view.source_languages}
+    source, _ = token_vectors(
+        word_evidence(view.source_matches, view.source.surfaces, view.vectors, **own), view.vectors.vectors
+    )
+    target, _ = token_vectors(
+        word_evidence(view.target_matches, view.target.surfaces, view.vectors, weighted=True), view.vectors.vectors
+    )
+    for token in np.flatnonzero(every.source_ids >= 0):
+        one, other = source[every.source_ids[token]], target[token]
+        known = np.linalg.norm(one) > 0 and np.linalg.norm(other) > 0
+        cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other)) if known else 1.0
+        assert (token in dropped) == (cosine < 0.1)
+    assert (kept.origin[dropped] == WISE).all()
+
+
+def test_fallbacks(view: View) -> None:
+    mean = Graft(fallback="mean").initialize(view)
+    np.testing.assert_allclose(mean.coordinates[mean.origin == MEAN], view.coordinates.mean(axis=0)[None], atol=1e-6)
+    assert (mean.origin == MEAN).any()
+    random = Graft(fallback="random").initialize(view)
+    assert ((random.origin == RANDOM) == (mean.origin == MEAN)).all()
+
+
+def test_a_hypernetworks_share(view: View) -> None:
+    from dataclasses import replace
+
+    def constant(matches: csr_matrix, tokens: np.ndarray) -> np.ndarray:
+        assert matches.shape == (TARGET, WORDS)
+        return np.full((len(tokens), RANK), 2.0, dtype=np.float32)
+
+    with_network = replace(view, hypernetwork=constant)
+    blended = Graft(hypernetwork="h", hypernetwork_share=0.25).initialize(with_network)
+    plain = Graft().initialize(view)
+    known = np.diff(view.target_matches.indptr) > 0
+    np.testing.assert_allclose(blended.coordinates[known], 0.75 * plain.coordinates[known] + 0.5, atol=1e-6)
+    np.testing.assert_array_equal(blended.coordinates[~known], plain.coordinates[~known])
+    predicted = HyperOFA(hypernetwork="h").initialize(with_network)
+    assert (predicted.coordinates[predicted.origin == WISE] == 2.0).all()
+    assert (predicted.origin == OFA().initialize(view).origin).all()
+    with pytest.raises(ValueError, match="go together"):
+        Graft(hypernetwork_share=0.5)
+
+
+def test_overlap_is_exact_then_case_insensitive_last_id_wins_and_roles_by_role() -> None:
+    source = vocabulary(["[CLS]", " the", " The", "ing", " a", " a", "<pad>", " Rex"], {0: "bos", 6: "pad"})
+    target = vocabulary(
+        ["<pad>", " The", " THE", " ing", "ING", " a", "[CLS]", " rex", "<s>", "<mask>"], {0: "pad", 8: "bos", 9: "mask"}
+    )
+    assert overlap(source, target).tolist() == [6, 2, 2, -1, 3, 5, -1, 7, 0, -1]
+
+
+def test_vocabularies_that_share_nothing_are_an_error() -> None:
+    with pytest.raises(InputError, match="none of the 2 target tokens is among the 2 source tokens"):
+        overlap(vocabulary([" a", "<s>"], {1: "bos"}), vocabulary([" b", "<s>"], {1: "bos"}))
+
+
+def test_random_rows_have_the_columns_moments_and_follow_the_seed() -> None:
+    rng = np.random.default_rng(1)
+    source = (rng.standard_normal((5000, 3)) * [1, 2, 3] + [0, 5, -5]).astype(np.float32)
+    rows = random_rows(source, 20_000, seed=2)
+    np.testing.assert_allclose(rows.mean(axis=0), source.mean(axis=0), atol=0.08)
+    np.testing.assert_allclose(rows.std(axis=0), source.std(axis=0), rtol=0.03)
+    np.testing.assert_array_equal(rows, random_rows(source, 20_000, seed=2))
+    assert not np.array_equal(rows, random_rows(source, 20_000, seed=3))
+
+
+def test_fewer_source_tokens_than_top_k() -> None:
+    rng = np.random.default_rng(0)
+    keys, rows = rng.standard_normal((3, 4)).astype(np.float32), np.eye(3, dtype=np.float32)
+    combined = similar_combination(keys, keys, rows, top_k=10, temperature=0.1)
+    np.testing.assert_allclose(combined.sum(axis=1), 1, rtol=1e-6)
+    assert (combined.argmax(axis=1) == np.arange(3)).all()
