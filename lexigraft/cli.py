@@ -48,7 +48,31 @@ def _export(options: argparse.Namespace) -> None:
     export_model(options.model, options.out, options.dtype)
 
 
-_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export,)
+def _add_scores(subcommands: Any) -> None:
+    parser = subcommands.add_parser("scores", help="print the score table of a run")
+    parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
+    parser.set_defaults(run=_scores)
+
+
+def _scores(options: argparse.Namespace) -> None:
+    from lexigraft.evaluation.summary import run_summary
+
+    print(run_summary(options.run_folder))
+
+
+def _add_generate(subcommands: Any) -> None:
+    parser = subcommands.add_parser("generate", help="write the files of a checkout that are generated from others")
+    parser.add_argument("root", type=Path, nargs="?", default=Path(), metavar="CHECKOUT", help="default: this folder")
+    parser.set_defaults(run=_generate)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from lexigraft.generated import write_generated
+
+    write_generated(options.root)
+
+
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_generate)
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 
 if __name__ == "__main__":

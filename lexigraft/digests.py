@@ -85,7 +85,7 @@ def _drop_docstring(node: ast.AST) -> None:
 def _imports(module: str) -> frozenset[str]:
     path = _path(module)
     package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
-    return frozenset(_imports_of(_tree(module), package) - {module})
+    return frozenset((_imports_of(_tree(module), package) | _parents({module})) - {module})
 
 
 def _imports_of(tree: ast.Module, package: str = "") -> set[str]:
@@ -102,6 +102,9 @@ def _imports_of(tree: ast.Module, package: str = "") -> set[str]:
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
     own = {name for name in found if name.split(".")[0] == PACKAGE and _path(name) is not None}
-    # a package's own __init__ runs before any of its modules; the top one only registers and is left out
-    parents = {".".join(name.split(".")[:depth]) for name in own for depth in range(2, name.count(".") + 1)}
-    return (own | parents) - {PACKAGE}
+    return (own | _parents(own)) - {PACKAGE}
+
+
+def _parents(modules: set[str]) -> set[str]:
+    """Packages that hold `modules`, whose `__init__` runs first; the top one only registers models and is left out."""
+    return {".".join(name.split(".")[:depth]) for name in modules for depth in range(2, name.count(".") + 1)}

@@ -31,17 +31,22 @@ def parse(kind: Any, value: object, *, where: str = "configuration") -> Any:
 
 
 def _tell(kind: Any, detail: Any) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
+    *parents, key = detail["loc"] or [""]
+    above, known = _walk(kind, parents)
+    place = ".".join([*above, str(key)])
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {place!r}: {nearest(str(detail['loc'][-1]), _keys(kind, detail['loc'][:-1]))}"
+        return f"unknown key {place!r}: {nearest(str(key), known)}"
     if detail["type"] == "missing":
         return f"missing key {place!r}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{place}: {message} (got {detail['input']!r})" if place else message
 
 
-def _keys(kind: Any, path: tuple[int | str, ...]) -> set[str]:
-    """Keys that settings allow at `path`, read from the JSON schema; tagged unions leave their tag in the path."""
+def _walk(kind: Any, path: list[int | str]) -> tuple[list[str], set[str]]:
+    """The readable form of a path into settings, and the keys that are allowed there, both from the JSON schema.
+
+    pydantic leaves the tags of unions (`unigram`) in its paths; they are no keys and are left out.
+    """
     schema = TypeAdapter(kind).json_schema()
     definitions = schema.get("$defs", {})
 
@@ -51,17 +56,21 @@ def _keys(kind: Any, path: tuple[int | str, ...]) -> set[str]:
         nested = [*node.get("anyOf", []), *node.get("oneOf", []), *node.get("allOf", [])]
         return [found for part in nested for found in options(part)] if nested else [node]
 
-    nodes = options(schema)
+    def below(node: dict[str, Any], part: int | str) -> list[dict[str, Any]]:
+        values = [*node.get("patternProperties", {}).values(), node.get("additionalProperties"), node.get("items")]
+        found = [node["properties"][part]] if part in node.get("properties", {}) else values
+        return [option for value in found if isinstance(value, dict) for option in options(value)]
+
+    nodes, shown = options(schema), list[str]()
     for part in path:
-        following: list[dict[str, Any]] = []
-        for node in nodes:
-            if isinstance(part, str) and part in node.get("properties", {}):
-                following += options(node["properties"][part])
-            elif isinstance(part, int) and "items" in node:
-                following += options(node["items"])
-            elif isinstance(node.get("additionalProperties"), dict):
-                following += options(node["additionalProperties"])
-            elif any(part == value.get("const") for value in node.get("properties", {}).values()):
-                following.append(node)
-        nodes = following or nodes
-    return {key for node in nodes for key in node.get("properties", {})}
+        tagged = [node for node in nodes if part in _tags(node)]
+        if tagged:
+            nodes = tagged
+        else:
+            nodes = [option for node in nodes for option in below(node, part)]
+            shown.append(str(part))
+    return shown, {key for node in nodes for key in node.get("properties", {})}
+
+
+def _tags(node: dict[str, Any]) -> set[str]:
+    return {value["const"] for value in node.get("properties", {}).values() if "const" in value}

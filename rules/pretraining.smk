@@ -14,6 +14,7 @@ rule pretraining_data:
         corpus="{corpus}",
         tokenizer="{tokenizer}",
         languages=lambda wildcards: CONFIG.pretraining.languages,
+        sampling_exponent=lambda wildcards: CONFIG.pretraining.sampling_exponent,
         length=lambda wildcards: CONFIG.pretraining.length,
         seed=CONFIG.seed,
         code=code_of("pretraining_data.py"),

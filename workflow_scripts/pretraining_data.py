@@ -11,6 +11,7 @@ with stage("pretraining_data", snakemake) as job:
         job.output.data,
         job.output.counts,
         languages=job.params.languages,
+        sampling_exponent=job.params.sampling_exponent,
         length=job.params.length,
         seed=job.params.seed,
         provenance=job.provenance,

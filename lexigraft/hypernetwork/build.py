@@ -20,8 +20,8 @@ from lexigraft.hypernetwork import bilstm, mlp
 from lexigraft.hypernetwork.history import History
 from lexigraft.hypernetwork.sets import WordSets
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, HypernetworkSettings, MLPHypernetwork
-from lexigraft.initializers.evidence import word_evidence
-from lexigraft.initializers.rows import token_vectors
+from lexigraft.initializers.parts.evidence import word_evidence
+from lexigraft.initializers.parts.rows import token_vectors
 from lexigraft.matching import read_matches
 from lexigraft.settings import parse
 from lexigraft.tokenizers.vocabulary import read_vocabulary

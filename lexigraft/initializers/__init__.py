@@ -1,6 +1,6 @@
 """The registry of initialisers: every module of this package that defines an `Initializer` is a method.
 
-A method is added with one new file here and one line in the configuration.
+A method is added with one new file here and one line in the configuration. What methods share is in `parts`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def registry() -> dict[str, type[Initializer]]:
     from lexigraft.initializers.base import Initializer
 
     found: dict[str, type[Initializer]] = {}
-    for module in sorted(info.name for info in iter_modules(__path__)):
+    for module in sorted(info.name for info in iter_modules(__path__) if not info.ispkg):
         for value in vars(import_module(f"{__name__}.{module}")).values():
             if isinstance(value, type) and issubclass(value, Initializer) and "initializer" in value.model_fields:
                 found[str(value.model_fields["initializer"].default)] = value

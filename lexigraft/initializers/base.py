@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from lexigraft.settings import Settings
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from lexigraft.tokenizers.vocabulary import Vocabulary
     from lexigraft.word_vectors.table import WordVectors
 

@@ -37,9 +37,9 @@ class Graft(Initializer):
         return self
 
     def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.evidence import word_evidence
-        from lexigraft.initializers.overlap import overlap
-        from lexigraft.initializers.rows import similar_combination, start, token_vectors
+        from lexigraft.initializers.parts.evidence import word_evidence
+        from lexigraft.initializers.parts.overlap import overlap
+        from lexigraft.initializers.parts.rows import similar_combination, start, token_vectors
 
         words, vectors = view.vectors, view.vectors.vectors
         own = view.source_languages if self.source_word_languages else None
@@ -76,7 +76,7 @@ class Graft(Initializer):
 
         A token without a vector on either side cannot be checked and stays copied.
         """
-        from lexigraft.initializers.rows import normalized
+        from lexigraft.initializers.parts.rows import normalized
 
         if self.verify_copies is None:
             return source_ids

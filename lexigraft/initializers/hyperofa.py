@@ -18,8 +18,8 @@ class HyperOFA(Initializer):
     hypernetwork: Name
 
     def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.overlap import overlap
-        from lexigraft.initializers.rows import start
+        from lexigraft.initializers.parts.overlap import overlap
+        from lexigraft.initializers.parts.rows import start
 
         assert view.hypernetwork is not None
         result = start(view, overlap(view.source, view.target))

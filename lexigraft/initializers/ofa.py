@@ -21,8 +21,8 @@ class OFA(Initializer):
     temperature: PositiveFloat = 0.1
 
     def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.overlap import overlap
-        from lexigraft.initializers.rows import similar_combination, start, token_vectors
+        from lexigraft.initializers.parts.overlap import overlap
+        from lexigraft.initializers.parts.rows import similar_combination, start, token_vectors
 
         result = start(view, overlap(view.source, view.target))
         source_vectors, source_known = token_vectors(view.source_matches, view.vectors.vectors)

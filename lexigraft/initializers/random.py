@@ -13,7 +13,7 @@ class Random(Initializer):
     initializer: Literal["random"] = "random"
 
     def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.overlap import overlap
-        from lexigraft.initializers.rows import start
+        from lexigraft.initializers.parts.overlap import overlap
+        from lexigraft.initializers.parts.rows import start
 
         return start(view, overlap(view.source, view.target))

@@ -33,13 +33,19 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
     return {name: colours.get(name, BASELINE) for name in names}
 
 
-def finish(chart: alt.TopLevelMixin, legend: Sequence[str] = ()) -> Spec:
-    """The specification with the look that all charts share, without the address of the schema.
+DATA = alt.NamedData("data")
+"""The data of most charts, by name: Altair would check every row of inline data against its schema."""
 
-    `legend` are the labels of the longest legend, so that the page can cut it into columns.
+
+def finish(chart: alt.TopLevelMixin, data: Mapping[str, list[dict[str, Any]]], legend: Sequence[str] = ()) -> Spec:
+    """The specification with its data and the look that all charts share, without the address of the schema.
+
+    `data` are rows by the name that the chart calls them, see `rows_of`; `legend` are the labels of the longest legend, so
+    that the page can cut it into columns.
     """
     spec: Spec = chart.to_dict()
     spec.pop("$schema", None)
+    spec["datasets"] = dict(data)
     spec["background"] = None
     spec["usermeta"] = {"letters": max(map(len, legend), default=0)}
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
@@ -73,13 +79,13 @@ def finish(chart: alt.TopLevelMixin, legend: Sequence[str] = ()) -> Spec:
     return spec
 
 
-def values_of(table: pl.DataFrame, digits: int = 4) -> alt.InlineData:
-    """Inline data: floats rounded, NaN and infinity as null (JSON has neither)."""
+def rows_of(table: pl.DataFrame, digits: int = 4) -> list[dict[str, Any]]:
+    """Rows for a chart: floats rounded, NaN and infinity as null (JSON has neither)."""
     floats = [name for name, dtype in table.schema.items() if dtype.is_float()]
     clean = table.with_columns(
         pl.when(pl.col(name).is_finite()).then(pl.col(name).round(digits)).alias(name) for name in floats
     )
-    return alt.InlineData(values=clean.to_dicts())
+    return clean.to_dicts()
 
 
 def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) -> Spec:
@@ -95,7 +101,7 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
         orient="top", labelAngle=-40 if crowded else 0, domain=False, ticks=False, labelLimit=200
     )
     y = alt.Y("language:N", sort=scores["language"].unique(maintain_order=True).to_list(), title=None)
-    base = alt.Chart(values_of(table, 2)).encode(x=x, y=y.axis(domain=False, ticks=False))
+    base = alt.Chart(DATA).encode(x=x, y=y.axis(domain=False, ticks=False))
     scale = alt.Scale(domain=[0, highest], range=list(_RAMP), interpolate="lab")
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("score:Q", scale=scale, legend=None),
@@ -111,7 +117,8 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
         text="label:N",
         color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
     )
-    return finish(alt.layer(cells, numbers).properties(width="container", height=22 * table["language"].n_unique()))
+    chart = alt.layer(cells, numbers).properties(width="container", height=22 * table["language"].n_unique())
+    return finish(chart, {"data": rows_of(table, 2)})
 
 
 def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
@@ -127,7 +134,7 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
         pl.col("origin").replace_strict({name: place for place, name in enumerate(ORIGINS)}).alias("place"),
     )
     chart = (
-        alt.Chart(values_of(table))
+        alt.Chart(DATA)
         .mark_bar(height={"band": 0.72})
         .encode(
             x=alt.X("tokens:Q", title="tokens", stack="zero").axis(format="~s", tickCount=6),
@@ -143,7 +150,7 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
         )
         .properties(width="container", height=30 * len(names))
     )
-    return finish(chart, ORIGINS)
+    return finish(chart, {"data": rows_of(table)}, ORIGINS)
 
 
 def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
@@ -157,7 +164,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
     dashes = [_DASHES[kinds.index(f"{models[name].source}-{models[name].dim}") % len(_DASHES)] for name in present]
     domain = [short[name] for name in present]
     chart = (
-        alt.Chart(values_of(table))
+        alt.Chart(DATA)
         .mark_line(strokeWidth=1.8, point=bool(max(map(len, parts)) <= 12))
         .encode(
             x=alt.X("step:Q", title="optimizer step").axis(grid=False, tickCount=8),
@@ -173,7 +180,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
         )
         .properties(width="container", height=320)
     )
-    return finish(chart, domain)
+    return finish(chart, {"data": rows_of(table)}, domain)
 
 
 def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
@@ -181,9 +188,10 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
     names = history["name"].unique(maintain_order=True).to_list()
     splits = history["split"].unique(maintain_order=True).to_list()
     parts = [thinned(part, "epoch") for part in history.partition_by("name", "split", maintain_order=True)]
+    table = pl.concat(parts).select("name", "epoch", "split", pl.col(column).alias("value"))
     dashes = [_DASHES[0] if split == "validation" else _DASHES[2] for split in splits]
     chart = (
-        alt.Chart(values_of(pl.concat(parts).select("name", "epoch", "split", pl.col(column).alias("value"))))
+        alt.Chart(DATA)
         .mark_line(strokeWidth=1.8, point=bool(max(map(len, parts)) <= 12))
         .encode(
             x=alt.X("epoch:Q", title="epoch").axis(grid=False, tickMinStep=1),
@@ -201,7 +209,7 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
         )
         .properties(width="container", height=260)
     )
-    return finish(chart, [*names, *splits])
+    return finish(chart, {"data": rows_of(table)}, [*names, *splits])
 
 
 def thinned(history: pl.DataFrame, by: str, points: int = _POINTS_A_CURVE) -> pl.DataFrame:

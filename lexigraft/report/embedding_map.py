@@ -15,9 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from lexigraft.artifacts import check, read_table, read_tensors
+from lexigraft.artifacts import read_provenance, read_table, read_tensors
 from lexigraft.errors import ArtifactError
-from lexigraft.report.charts import Spec, finish, values_of
+from lexigraft.report.charts import Spec, finish, rows_of
 from lexigraft.report.inputs import Model, ReportInputs
 from lexigraft.report.neighbour_map import NeighbourMap, make_map, nearest_rows
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
@@ -32,6 +32,7 @@ _LABELLED_TARGET = 14
 _LABEL_CANDIDATES = 12
 _SPACING = (0.34, 0.07)
 _FEWEST_WORDS = 3
+_CHART_WIDTH = 480
 _SCRIPT_COLOURS = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#aa4499", "#999933", "#33bbee")
 _SCRIPT_NAMES = {"CJK": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana"}
 _DENSE_SCRIPTS = frozenset({"Han", "Kana", "Hangul"})
@@ -106,7 +107,7 @@ def _read_source(factors: Path, vocabulary_path: Path) -> _Source:
             hint="delete both and run snakemake again",
         )
     sample = source_sample(vocabulary)
-    rows = coordinates[sample.ids] @ primitives
+    rows = coordinates[sample.ids].astype(np.float64) @ primitives
     places = make_map(rows) if len(rows) >= _FEWEST_WORDS else NeighbourMap(np.zeros(0), rows, np.zeros((len(rows), 2)))
     labelled = spaced(places.places, np.arange(1, len(sample.ids) + 1), _LABELLED_SOURCE)
     table = pl.DataFrame({"word": sample.words, "x": places.places[:, 0], "y": places.places[:, 1], "labelled": labelled})
@@ -123,7 +124,7 @@ def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.
             where=f"{tokens}, {weights}",
             hint="delete both and run snakemake again",
         )
-    rows = coordinates[sample.ids] @ primitives
+    rows = coordinates[sample.ids].astype(np.float64) @ primitives
     places = source.places.place(rows)
     candidates = np.flatnonzero(source.vocabulary.is_text)
     ids, cosines = nearest_rows(rows, source.coordinates, source.primitives, candidates, source.places.mean)
@@ -141,7 +142,7 @@ def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.
 
 def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     """Coordinates F_t (V, D') and primitives P (D', D) of a model, found by the ends of their names."""
-    check(weights, "initialization")
+    read_provenance(weights)  # a file that cannot be opened is told as one; its data are verified below
     with safe_open(str(weights), framework="np") as handle:
         names = sorted(handle.keys())
     found = [[name for name in names if name.rpartition(".")[2] == end] for end in ("coordinates", "primitives")]
@@ -233,11 +234,15 @@ def spaced(places: NDArray[np.float64], order: NDArray[np.int64], count: int) ->
 def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
     """Source tokens in grey under target tokens in the colour of their script, with a few of both written out."""
     scripts = target["script"].unique(maintain_order=True).to_list()
-    scale = alt.Scale(domain=[-1.06, 1.06], nice=False, zero=False)
-    x, y = alt.X("x:Q", axis=None, scale=scale), alt.Y("y:Q", axis=None, scale=scale)
+    reach = {axis: float(source.select(pl.col(axis).abs().max()).item()) + 0.06 for axis in "xy"}
+    x, y = (
+        kind(f"{axis}:Q", axis=None, scale=alt.Scale(domain=[-reach[axis], reach[axis]], nice=False, zero=False))
+        for axis, kind in (("x", alt.X), ("y", alt.Y))
+    )
+    height = int(np.clip(_CHART_WIDTH * reach["y"] / reach["x"], 0.5 * _CHART_WIDTH, 1.3 * _CHART_WIDTH))
     colour = alt.Color("script:N", scale=alt.Scale(domain=scripts, range=list(_SCRIPT_COLOURS[: len(scripts)])))
     made = [origin for origin in ("copied", "wise", "mean", "random") if origin in set(target["origin"])]
-    below, above = values_of(source, 3), values_of(target, 3)
+    below, above = alt.NamedData("source"), alt.NamedData("target")
     tooltip = [
         alt.Tooltip("word:N", title="target token"),
         "script:N",
@@ -266,7 +271,11 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
         .mark_text(fontSize=12, dy=-8, fontWeight="bold")
         .encode(x=x, y=y, text="word:N", color=colour),
     ]
-    return finish(alt.layer(*layers).properties(width="container", height=460), scripts)
+    return finish(
+        alt.layer(*layers).properties(width="container", height=height),
+        {"source": rows_of(source, 3), "target": rows_of(target, 3)},
+        scripts,
+    )
 
 
 _SHAPES = {"copied": "square", "wise": "circle", "mean": "triangle-up", "random": "diamond"}

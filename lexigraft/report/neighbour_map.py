@@ -4,6 +4,9 @@ The map is an exact t-SNE (van der Maaten and Hinton 2008, https://jmlr.org/pape
 started from their two principal components, without anything random. Target rows do not move the map: each is placed among its
 nearest source rows, so that the pictures of several models can be compared point by point. Similarity is the cosine after the
 mean source row is taken off, for the rows of most models share a large common direction.
+
+t-SNE amplifies the last bits of its input, which depend on how many threads multiply matrices. So what it starts from is
+rounded, and its iterations use no library for linear algebra: the map is the same with any number of threads.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ _EXAGGERATION = 12.0
 _NEIGHBOURS = 10
 _TEMPERATURE = 0.05
 _BLOCK_ROWS = 8192
+_DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +76,33 @@ def tsne(rows: Floats) -> Floats:
     count = len(rows)
     similar = joint_similarities(rows, min(_PERPLEXITY, (count - 1) / 3))
     start = principal_plane(rows)
-    places = start / max(float(start[:, 0].std()), 1e-12) * 1e-4
-    velocity, gains = np.zeros_like(places), np.ones_like(places)
+    places = np.round(start / max(float(start[:, 0].std()), 1e-12), _DIGITS) * 1e-4
+    velocity, gains, gradient = np.zeros_like(places), np.ones_like(places), np.empty_like(places)
+    kernel, pull, work = (np.empty((count, count)) for _ in range(3))
     # learning rate n / exaggeration: Belkina et al. 2019, https://doi.org/10.1038/s41467-019-13055-y
     rate = max(count / _EXAGGERATION, 50.0)
+    attraction = similar * _EXAGGERATION
     for iteration in range(_ITERATIONS):
-        early = iteration < _EXAGGERATED
-        kernel = 1.0 / (1.0 + squared_distances(places))
+        if iteration == _EXAGGERATED:
+            attraction = similar
+        # kernel = 1 / (1 + squared distance), in place: the matrices are all that costs time here
+        np.subtract.outer(places[:, 0], places[:, 0], out=kernel)
+        np.subtract.outer(places[:, 1], places[:, 1], out=work)
+        kernel *= kernel
+        work *= work
+        kernel += work
+        kernel += 1.0
+        np.reciprocal(kernel, out=kernel)
         np.fill_diagonal(kernel, 0.0)
-        pull = (similar * (_EXAGGERATION if early else 1.0) - kernel / kernel.sum()) * kernel
-        gradient = 4.0 * (pull.sum(1)[:, None] * places - pull @ places)
+        np.multiply(kernel, -1.0 / kernel.sum(), out=pull)
+        pull += attraction
+        pull *= kernel
+        total = pull.sum(1)
+        for axis in (0, 1):
+            np.multiply(pull, places[:, axis], out=work)
+            gradient[:, axis] = 4.0 * (total * places[:, axis] - work.sum(1))
         gains = np.maximum(np.where(np.sign(gradient) == np.sign(velocity), gains * 0.8, gains + 0.2), 0.01)
-        velocity = (0.5 if early else 0.8) * velocity - rate * gains * gradient
+        velocity = (0.5 if iteration < _EXAGGERATED else 0.8) * velocity - rate * gains * gradient
         places = places + velocity
         places -= places.mean(0)
     return places
@@ -92,7 +111,7 @@ def tsne(rows: Floats) -> Floats:
 def joint_similarities(rows: Floats, perplexity: float) -> Floats:
     """Symmetric joint probabilities (n, n), sum 1: Gaussian kernels whose widths give every row the same perplexity."""
     count = len(rows)
-    distances = squared_distances(rows)
+    distances = np.round(squared_distances(rows), _DIGITS)
     np.fill_diagonal(distances, np.inf)
     distances -= distances.min(1, keepdims=True)  # a constant of each row cancels in its kernel
     low, high, precision = np.zeros(count), np.full(count, np.inf), np.ones(count)
@@ -131,18 +150,23 @@ def nearest_rows(
 ) -> tuple[NDArray[np.int64], Floats]:
     """Ids and cosines (m, count) of the candidate rows of E = F P most similar to `queries` (m, D), the mean taken off both.
 
-    E is made in blocks of rows, so that no large vocabulary stands in memory as a whole.
+    E itself is never made: q E^T = (q P^T) F^T, and a row f P - m has the squared norm f P P^T f^T - 2 f P m^T + m m^T.
+    F is taken in blocks of rows.
     """
-    wanted = unit(queries - mean).astype(np.float32)
+    primitives = primitives.astype(np.float64)
+    wanted = unit(queries - mean)
+    left, constant = wanted @ primitives.T, wanted @ mean
+    gram, crossed, squared = primitives @ primitives.T, primitives @ mean, float(mean @ mean)
     count = min(count, len(candidates))
     ids = np.zeros((len(queries), 0), dtype=np.int64)
-    cosines = np.zeros((len(queries), 0), dtype=np.float32)
+    cosines = np.zeros((len(queries), 0))
     for start in range(0, len(candidates), _BLOCK_ROWS):
         block = candidates[start : start + _BLOCK_ROWS]
-        rows = unit(coordinates[block] @ primitives - mean).astype(np.float32)
-        cosine = np.concatenate([cosines, wanted @ rows.T], axis=1)
-        names = np.concatenate([ids, np.broadcast_to(block, (len(queries), len(block)))], axis=1)
+        rows = coordinates[block].astype(np.float64)
+        norms = np.einsum("nd,nd->n", rows @ gram, rows) - 2 * rows @ crossed + squared
+        cosine = (left @ rows.T - constant[:, None]) / np.sqrt(np.maximum(norms, 1e-24))
         kept = np.argpartition(-cosine, min(count, cosine.shape[1] - 1), axis=1)[:, :count]
-        ids, cosines = np.take_along_axis(names, kept, 1), np.take_along_axis(cosine, kept, 1)
-    order = np.argsort(-cosines, axis=1, kind="stable")
-    return np.take_along_axis(ids, order, 1), np.take_along_axis(cosines, order, 1).astype(np.float64)
+        ids = np.concatenate([ids, block[kept]], axis=1)
+        cosines = np.concatenate([cosines, np.take_along_axis(cosine, kept, 1)], axis=1)
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(ids, order, 1), np.take_along_axis(cosines, order, 1)

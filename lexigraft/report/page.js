@@ -6,7 +6,7 @@
     const width = place.clientWidth || 600;
     // a legend as wide as its chart: Vega-Lite does not wrap legends by itself
     spec.config.legend.columns = Math.max(1, Math.floor((width - 40) / (spec.usermeta.letters * 6.2 + 32)));
-    if (place.closest(".wide")) spec.height = Math.min(spec.height, width);
+    if (place.closest(".wide")) spec.height *= Math.min(1, width / 480); // maps keep their shape on a phone
     await vegaEmbed(place, spec, {
       mode: "vega-lite",
       renderer: "svg",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "pretraining_figure": _pretraining_figure(inputs, models, charts),
         "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         "script": _inline((_HERE / "page.js").read_text(encoding="utf-8")),
-        "bundle": _inline(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)),
+        "bundle": _inline(_drawing_code()),
         "charts": as_json(charts.specs),
     }
 
@@ -205,6 +206,12 @@ def as_json(value: object) -> Markup:
 def _inline(script: str) -> Markup:
     """JavaScript that can stand inside a script element."""
     return Markup(script.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
+
+
+@cache
+def _drawing_code() -> str:
+    """Vega-Embed, Vega-Lite and Vega of the specifications' version in one script, without a connection."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE))
 
 
 def _version(package: str) -> str | None:

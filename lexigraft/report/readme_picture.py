@@ -12,7 +12,7 @@ import vl_convert
 
 from lexigraft.artifacts import atomic_file, read_table, write_text
 from lexigraft.evaluation.scores import mean_intervals
-from lexigraft.report.charts import FONT, VEGA_LITE, Spec, values_of
+from lexigraft.report.charts import DATA, FONT, VEGA_LITE, Spec, rows_of
 from lexigraft.report.inputs import Model, labels
 from lexigraft.report.tables import columns_of
 
@@ -87,7 +87,7 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
     # room for the number to the right of the longest whisker
     highest = float(means.select(pl.col("high").max()).item()) * 1.12
     across = alt.Scale(domain=[0, highest], nice=False)
-    base = alt.Chart(values_of(table, 2)).encode(y=rows, yOffset=offset)
+    base = alt.Chart(DATA).encode(y=rows, yOffset=offset)
     colours = alt.Scale(domain=list(names.values()), range=[_COLOURS[place % len(_COLOURS)] for place in range(len(steps))])
     bars = base.mark_bar().encode(
         x=alt.X("mean:Q", title=None, scale=across).axis(tickCount=6),
@@ -103,6 +103,7 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
         width=_WIDTH, height=len(models) * (18 + 24 * len(steps)), title=alt.TitleParams(title, anchor="start", offset=14)
     )
     spec: Spec = chart.to_dict()
+    spec["datasets"] = {"data": rows_of(table, 2)}
     spec["background"] = "white"
     spec["padding"] = 16
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}

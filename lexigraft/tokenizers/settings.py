@@ -25,7 +25,9 @@ class ExistingTokenizer(Settings):
     """A tokenizer that exists: a hub id, a folder, a `tokenizer.json`, a SentencePiece `.model`, or `package:NAME/PATH`."""
 
     kind: Literal["existing"]
-    path: str
+    path: str = Field(min_length=1)
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
     corpus: Name
     """Text to count tokens on."""
 
@@ -39,6 +41,10 @@ class ExtendedTokenizer(Settings):
     languages: list[LanguageCode] | None = None
     """Languages to learn the new pieces on (all of the corpus by default)."""
     new_tokens: PositiveInt = 20_000
+    character_coverage: float = Field(default=0.9999, gt=0.9, le=1.0)
+    """Words with characters rarer than this are not learned from."""
+    max_sentences: PositiveInt | None = None
+    """Learn on a seeded sample of so many sentences (all by default)."""
 
 
 TokenizerSettings = Annotated[UnigramTokenizer | ExistingTokenizer | ExtendedTokenizer, Field(discriminator="kind")]

@@ -30,6 +30,7 @@ class VectorFiles(Settings):
     languages: list[str] | None = None
     """Keep only these languages (ISO 639-3 or full codes)."""
     max_words: PositiveInt | None = None
+    """The first so many words of each file, counted after the language filter."""
 
 
 WordVectorSettings = Annotated[LearnedVectors | VectorFiles, Field(discriminator="kind")]

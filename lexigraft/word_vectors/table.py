@@ -13,6 +13,7 @@ from lexigraft.artifacts import Provenance, read_table, read_tensors, write_tabl
 from lexigraft.errors import ArtifactError, InputError
 
 STAGE = "word_vectors"
+_BLOCK_ROWS = 1 << 16
 SCHEMA = pl.Schema({"language": pl.String, "word": pl.String, "sentences": pl.Int64})
 
 
@@ -44,7 +45,8 @@ class WordVectors:
 
 def check_vectors(vectors: NDArray[np.float32], words: pl.Series, where: object) -> None:
     """Raise InputError naming the first word whose vector holds NaN or infinity."""
-    finite = np.isfinite(vectors).all(axis=1)
+    rows = range(0, len(vectors), _BLOCK_ROWS)
+    finite = np.concatenate([np.isfinite(vectors[row : row + _BLOCK_ROWS]).all(axis=1) for row in rows] or [np.ones(0, bool)])
     if not finite.all():
         first = int(np.argmin(finite))
         raise InputError(

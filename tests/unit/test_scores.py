@@ -146,7 +146,7 @@ def test_interval_of_one_language_is_the_binomial_one() -> None:
 
 def test_shared_sentences_widen_the_interval_of_a_mean_over_languages() -> None:
     hits = (np.random.default_rng(1).random(400) < 0.4).tolist()
-    values = {language: hits for language in ("aaa_Latn", "bbb_Latn", "ccc_Latn", "ddd_Latn")}
+    values = dict.fromkeys(("aaa_Latn", "bbb_Latn", "ccc_Latn", "ddd_Latn"), hits)
     one = confidence_interval(hits_of({"aaa_Latn": hits}))
     same = confidence_interval(hits_of(values))
     apart = confidence_interval(hits_of(values, shared=False), draws=4000)

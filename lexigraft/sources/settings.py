@@ -1,0 +1,23 @@
+"""Settings of source models."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lexigraft.languages import LanguageCode
+from lexigraft.settings import Settings
+
+
+class SourceSettings(Settings):
+    """A pretrained model to graft onto, with what is known of it."""
+
+    model: str = Field(min_length=1)
+    """Hub id (`FacebookAI/roberta-base`), local folder (`./model`), or `package:NAME/PATH` (a folder in an installed package)."""
+    languages: list[LanguageCode] = Field(min_length=1)
+    """Languages that the model was pretrained on."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    trust_remote_code: bool = False
+    """Run code that the checkpoint brings along. Only for models whose code you have read."""
+    licence: str | None = None
+    """Licence of the weights, for the model card."""

@@ -1,0 +1,100 @@
+"""Standardised token strings: one way to write tokens of every tokenizer family, so that vocabularies can be compared.
+
+A leading space marks the start of a word (METHODS, section 4; Liu et al. 2024, OFA, section 3.2). The family is read off the
+tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+from lexigraft.errors import InputError
+
+Family = Literal["wordpiece", "byte_level", "sentencepiece"]
+METASPACE = "▁"
+
+
+def family_of(description: Mapping[str, Any]) -> Family:
+    """Tell how the tokenizer of a `tokenizer.json` marks the starts of words.
+
+    Raises:
+        InputError: by none of the known ways.
+    """
+    model = description["model"]
+    parts = [part for key in ("normalizer", "pre_tokenizer", "decoder") for part in _components(description.get(key))]
+    kinds = {part["type"] for part in parts}
+    if "ByteLevel" in kinds:
+        return "byte_level"
+    if "Metaspace" in kinds or METASPACE in {part.get("content") for part in parts}:
+        return "sentencepiece"
+    if model.get("type") == "WordPiece" or model.get("continuing_subword_prefix"):
+        return "wordpiece"
+    raise InputError(
+        f"the tokenizer (model {model.get('type')!r}, with {sorted(kinds)}) marks the starts of words in no known way",
+        hint="use a WordPiece, SentencePiece or byte-level BPE tokenizer",
+    )
+
+
+def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]:
+    """Return the standardised string of each token.
+
+    SentencePiece `▁x` and byte-level `Ġx` become ` x`; WordPiece `##x` becomes `x` and other WordPiece tokens ` x`. Byte-level
+    tokens are decoded; those that are no UTF-8 on their own become `<0xE2><0x96>`, the way SentencePiece writes bytes. Added
+    tokens (special ones among them) stand as they are.
+
+    Args:
+        description: the content of `tokenizer.json`.
+        tokens: strings of the tokenizer's vocabulary.
+
+    Raises:
+        InputError: see `family_of`.
+    """
+    family = family_of(description)
+    added = {token["content"] for token in description.get("added_tokens") or []}
+    prefix = description["model"].get("continuing_subword_prefix") or "##"
+
+    def standard(token: str) -> str:
+        if token in added:
+            return token
+        if family == "byte_level":
+            return _decoded(token)
+        if family == "sentencepiece":
+            return token.replace(METASPACE, " ")
+        return token.removeprefix(prefix) if len(token) > len(prefix) and token.startswith(prefix) else f" {token}"
+
+    return [standard(token) for token in tokens]
+
+
+@cache
+def bytes_by_character() -> dict[str, int]:
+    """The characters in which byte-level tokenizers write bytes (Radford et al. 2019, GPT-2; `bytes_to_unicode` in its code).
+
+    Printable bytes of Latin-1 stand for themselves; the others, in order, are written with the characters from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    table = {chr(byte): byte for byte in printable}
+    return table | {chr(0x100 + index): byte for index, byte in enumerate(others)}
+
+
+def _decoded(token: str) -> str:
+    table = bytes_by_character()
+    if not all(character in table for character in token):
+        return token
+    raw = bytes(table[character] for character in token)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"<0x{byte:02X}>" for byte in raw)
+
+
+def _components(part: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    """All components of a normaliser, pre-tokenizer or decoder, those inside sequences too."""
+    if part is None:
+        return
+    yield part
+    for key in ("normalizers", "pretokenizers", "decoders"):
+        for inner in part.get(key) or []:
+            yield from _components(inner)

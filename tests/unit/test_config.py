@@ -1,0 +1,92 @@
+"""The configuration: every mistake is named with its place and the way out."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lexigraft.config import load_config
+from lexigraft.errors import ConfigError, nearest
+from lexigraft.generated import generated_files
+
+ROOT = Path(__file__).parents[2]
+DEMO = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    config = copy.deepcopy(DEMO)
+    for place, value in values.items():
+        *parents, key = place.split("__")
+        node = config
+        for parent in parents:
+            node = node[parent.replace("bible_30k", "bible-30k")]
+        node[key] = value
+    return config
+
+
+def test_the_demo_is_valid_and_names_its_models() -> None:
+    config = load_config(DEMO)
+    assert list(config.models_by_name()) == [f"{m}-minilm-100" for m in ("random", "ofa", "hyperofa", "graft")]
+    assert config.seed == 42
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sseed": 3}, "unknown key 'sseed': did you mean 'seed'?"),
+        ({"tokenizers__bible_30k__vocab_sise": 3}, "unknown key 'tokenizers.bible-30k.vocab_sise': did you mean 'vocab_size'?"),
+        ({"methods__ofa__temprature": 0.2}, "unknown key 'methods.ofa.temprature': did you mean 'temperature'?"),
+        ({"pretraining__learning_rates__encodr": 1}, "unknown key 'pretraining.learning_rates.encodr': did you mean 'encoder'?"),
+        ({"methods__ofa__top_k": 0}, "methods.ofa.top_k: Input should be greater than 0 (got 0)"),
+        ({"tokenizers__bible_30k__corpus": "bibel"}, "tokenizers.bible-30k.corpus: no corpus is named 'bibel'; did you mean 'bible'?"),
+        ({"methods__hyperofa__hypernetwork": "lstm"}, "no hypernetwork is named 'lstm'; known: bilstm-2x200"),
+        ({"tasks__sr_b__languages": ["tur_Latn"]}, "corpus 'bible' has no language 'tur_Latn'"),
+        ({"tasks__sr_b__languages": ["tr"]}, "language code 'tr' is not of the form iso639-3_Script"),
+        ({"corpora__bible__held_out": None}, "corpus 'bible' holds no sentences out"),
+        ({"run": "a b/../c"}, "run: String should match pattern"),
+        ({"pretraining__checkpoints": [30]}, "the last of checkpoints [30] must be `steps`, 60"),
+    ],
+)
+def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(changed(**change))
+    assert message in str(caught.value)
+
+
+def test_missing_sections_are_all_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config({"run": "x"})
+    assert {"missing key 'corpora'", "missing key 'models'", "missing key 'methods'"} <= set(str(caught.value).splitlines())
+
+
+def test_two_models_of_one_name_are_an_error() -> None:
+    config = changed()
+    config["tokenizers"]["other"] = {**config["tokenizers"]["bible-30k"], "vocab_size": 10}
+    config["models"].append({**config["models"][0], "tokenizer": "other"})
+    with pytest.raises(ConfigError, match="two different models are named 'random-minilm-100'"):
+        load_config(config)
+
+
+def test_generated_files_are_in_step() -> None:
+    for path, text in generated_files(ROOT).items():
+        assert path.read_text() == text, f"{path.name} is out of step: run `make generated`"
+
+
+def test_reading_a_configuration_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, yaml; from lexigraft.config import load_config; load_config(yaml.safe_load(open('config/config.yaml')));"
+        "print([m for m in ('torch', 'transformers', 'polars', 'faiss', 'scipy', 'pyarrow', 'tokenizers') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_nearest() -> None:
+    assert nearest("tur_Latm", ["tur_Latn", "kor_Hang"]) == "did you mean 'tur_Latn'?"
+    assert nearest("zzz", ["a", "b"]) == "known: a, b"
