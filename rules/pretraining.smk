@@ -8,8 +8,8 @@ rule pretraining_data:
         tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
         vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
     output:
-        data="<resources>/pretraining_data/{corpus}-{tokenizer}/sequences.parquet",
-        counts="<resources>/pretraining_data/{corpus}-{tokenizer}/counts.parquet",
+        data="<resources>/pretraining_data/{corpus}/{tokenizer}/sequences.parquet",
+        counts="<resources>/pretraining_data/{corpus}/{tokenizer}/counts.parquet",
     params:
         corpus="{corpus}",
         tokenizer="{tokenizer}",
@@ -20,7 +20,7 @@ rule pretraining_data:
         code=code_of("pretraining_data.py"),
         lock=LOCK,
     log:
-        "<logs>/pretraining_data/{corpus}-{tokenizer}.log",
+        "<logs>/pretraining_data/{corpus}/{tokenizer}.log",
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
@@ -37,7 +37,7 @@ rule pretraining:
         vocabulary=of_model("<resources>/tokenizers/{tokenizer}/vocabulary.parquet"),
         data=lambda wildcards: (
             f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}"
-            f"-{model_of(wildcards).tokenizer}/sequences.parquet"
+            f"/{model_of(wildcards).tokenizer}/sequences.parquet"
         ),
     output:
         weights=expand(

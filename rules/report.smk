@@ -43,6 +43,10 @@ rule report:
             model=list(MODELS) if CONFIG.pretraining else [],
         ),
         hypernetworks=lambda wildcards: list(network_histories(wildcards).values()),
+        page=[
+            str(ROOT / "lexigraft" / "report" / name)
+            for name in ("template.html", "style.css", "page.js")
+        ],
     output:
         report=report(
             "<results>/report.html",

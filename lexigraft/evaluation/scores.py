@@ -51,7 +51,7 @@ class Interval:
 def collect_scores(
     ranks: Sequence[Path],
     rows: Sequence[Mapping[str, Any]],
-    top_k: Sequence[int],
+    top_k: Mapping[str, Sequence[int]],
     out: Path,
     provenance: Provenance,
 ) -> pl.DataFrame:
@@ -60,7 +60,7 @@ def collect_scores(
     Args:
         ranks: ranks artifacts (language, query_id, rank; null beyond the largest k).
         rows: what each file is about: `ROW_KEYS`.
-        top_k: the values of k; metrics are named `top_<k>`.
+        top_k: the values of k of each task; metrics are named `top_<k>`.
         out: path of the table; its columns are those of `SCHEMA`, rows in the order of `ranks`, languages, k.
         provenance: of the table.
 
@@ -72,13 +72,14 @@ def collect_scores(
         ArtifactError: a ranks file is missing or damaged.
         InputError: a ranks file has no queries, a query twice, or a rank below 1.
     """
-    if not ranks or not top_k:
-        raise ValueError("no ranks files, or no k, to make scores of")
     _check_rows(ranks, rows)
+    if not ranks or not all(top_k.get(row["task"]) for row in rows):
+        raise ValueError("no ranks files, or a task without a k, to make scores of")
     blocks = []
     for path, row in zip(ranks, rows, strict=True):
         table = read_ranks(path)
-        metrics = [(pl.col("rank") <= k).fill_null(False).mean().mul(100.0).alias(f"top_{k}") for k in sorted(set(top_k))]
+        wanted = sorted(set(top_k[row["task"]]))
+        metrics = [(pl.col("rank") <= k).fill_null(False).mean().mul(100.0).alias(f"top_{k}") for k in wanted]
         scores = table.group_by("language", maintain_order=True).agg(*metrics, pl.len().cast(pl.Int64).alias("n"))
         scores = scores.unpivot(index=["language", "n"], variable_name="metric", value_name="score")
         order = {language: place for place, language in enumerate(scores["language"].unique(maintain_order=True))}

@@ -19,5 +19,5 @@ def run_summary(folder: Path) -> str:
     rows = rows.unique(maintain_order=True)
     described = list(rows.iter_rows(named=True))
     ranks = [folder / "ranks" / row["task"] / f"{row['model']}-step-{row['step']}.parquet" for row in described]
-    intervals = mean_intervals(ranks, described)
+    intervals = mean_intervals(ranks, described, seed=described[0]["seed"])
     return f"{score_table(scores, intervals)}\n\nreport: {folder / 'report.html'}"

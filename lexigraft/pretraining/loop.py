@@ -174,7 +174,7 @@ def _autocast(precision: str, device: torch.device) -> AbstractContextManager[An
 def _announce(job: Job, group: Group, sequences: int, precision: str) -> None:
     settings = job.settings
     device = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else "CPU"
-    log.info("%d processes on %s with %d threads each, %s", group.size, device, job.threads, precision)
+    log.info("device: %s, %d process(es), threads of each: %d, %s", device, group.size, job.threads, precision)
     batch = settings.batch_size * settings.accumulation
     log.info("effective batch: %d sequences of %d tokens in %d micro-batches", batch, settings.length, settings.accumulation)
     log.info(

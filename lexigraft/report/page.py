@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -102,7 +103,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "origin_colours": ORIGIN_COLOURS,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "configuration": configuration_sections(inputs.configuration),
-        "configuration_text": yaml.safe_dump(dict(inputs.configuration), sort_keys=False, allow_unicode=True, width=100),
+        "configuration_text": _as_yaml(inputs.configuration),
         "corpora": counts,
         "table": table,
         "leading": [leading[column] for column in columns if column in leading],
@@ -201,6 +202,12 @@ def as_json(value: object) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _as_yaml(configuration: Mapping[str, Any]) -> str:
+    # through JSON: YAML's safe writer knows plain types only, and a workflow engine's strings are often of its own
+    plain = json.loads(json.dumps(configuration))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _inline(script: str) -> Markup:

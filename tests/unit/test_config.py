@@ -42,9 +42,15 @@ def test_the_demo_is_valid_and_names_its_models() -> None:
         ({"sseed": 3}, "unknown key 'sseed': did you mean 'seed'?"),
         ({"tokenizers__bible_30k__vocab_sise": 3}, "unknown key 'tokenizers.bible-30k.vocab_sise': did you mean 'vocab_size'?"),
         ({"methods__ofa__temprature": 0.2}, "unknown key 'methods.ofa.temprature': did you mean 'temperature'?"),
-        ({"pretraining__learning_rates__encodr": 1}, "unknown key 'pretraining.learning_rates.encodr': did you mean 'encoder'?"),
+        (
+            {"pretraining__learning_rates__encodr": 1},
+            "unknown key 'pretraining.learning_rates.encodr': did you mean 'encoder'?",
+        ),
         ({"methods__ofa__top_k": 0}, "methods.ofa.top_k: Input should be greater than 0 (got 0)"),
-        ({"tokenizers__bible_30k__corpus": "bibel"}, "tokenizers.bible-30k.corpus: no corpus is named 'bibel'; did you mean 'bible'?"),
+        (
+            {"tokenizers__bible_30k__corpus": "bibel"},
+            "tokenizers.bible-30k.corpus: no corpus is named 'bibel'; did you mean 'bible'?",
+        ),
         ({"methods__hyperofa__hypernetwork": "lstm"}, "no hypernetwork is named 'lstm'; known: bilstm-2x200"),
         ({"tasks__sr_b__languages": ["tur_Latn"]}, "corpus 'bible' has no language 'tur_Latn'"),
         ({"tasks__sr_b__languages": ["tr"]}, "language code 'tr' is not of the form iso639-3_Script"),

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from lexigraft.artifacts import Provenance, identity, read_table, read_tensors, write_table
 from lexigraft.errors import ArtifactError, ConfigError, InputError, LexigraftError
+from lexigraft.modeling.factorized import FactorizedDecoder
 from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.load import load_model
 from lexigraft.modeling.saving import TOKENS_SCHEMA, write_model_folder
@@ -93,7 +93,9 @@ def write_step_0(folder: Path, family: str = "bert") -> None:
         str(tokenizer / "tokenizer.json")
     )
     (tokenizer / "tokenizer_config.json").write_text("{}")
-    table = pl.DataFrame({"id": range(VOCAB), "token": made.tokens, "surface": made.tokens, "origin": "random", "source_id": None})
+    table = pl.DataFrame(
+        {"id": range(VOCAB), "token": made.tokens, "surface": made.tokens, "origin": "random", "source_id": None}
+    )
     card = "# tiny\n\ninitialised, not trained further\n\n## How to load\n\nas ever\n"
     tokens = table.cast(dict(TOKENS_SCHEMA))
     write_model_folder(
@@ -161,7 +163,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-LONG: dict[str, Any] = {"steps": 60, "checkpoints": [2, 60], "batch_size": 1, "accumulation": 2}
+LONG: dict[str, Any] = {"steps": 20, "checkpoints": [2, 20], "batch_size": 1, "accumulation": 2}
 
 
 @pytest.fixture(scope="module")
@@ -169,20 +171,27 @@ def uninterrupted(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return run(inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
 
 
+def run_and_die(inputs: Path, out: Path) -> None:
+    """`run`, killed with signal 9 in the middle of step 9."""
+    passes = 0
+
+    def count(module: object, _args: object, _output: object) -> None:
+        nonlocal passes
+        passes += isinstance(module, FactorizedDecoder)
+        if passes > 2 * 8:  # two micro-batches in each of eight steps
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    register_module_forward_hook(count)
+    run(inputs, out, **LONG)
+
+
 @pytest.fixture(scope="module")
 def interrupted(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """State of a run that was killed with signal 9 after a few checkpoints."""
+    """State of a run that was killed."""
     out = tmp_path_factory.mktemp("interrupted")
-    body = f"import test_pretraining as t; from pathlib import Path; t.run(Path({str(inputs)!r}), Path({str(out)!r}), **t.LONG)"
+    body = f"import test_pretraining as t; t.run_and_die(t.Path({str(inputs)!r}), t.Path({str(out)!r}))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    process = subprocess.Popen([sys.executable, "-c", body], env=environment)
-    deadline = time.monotonic() + 120
-    while not checkpoint_path(out / "state", 6).exists():
-        assert process.poll() is None, "ended before it could be killed"
-        assert time.monotonic() < deadline, "made no checkpoint"
-        time.sleep(0.001)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", body], env=environment).returncode == -signal.SIGKILL
     assert not list(out.glob("step-*"))
     return out
 
@@ -227,6 +236,7 @@ class TestMasking:
         expected = len(random) / len(self.rule.text_ids)
         assert np.abs(counts[self.rule.is_text] - expected).max() < 5 * math.sqrt(expected)
 
+    @settings(deadline=None)
     @given(st.integers(0, 2**32), st.floats(0.01, 0.99))
     def test_only_chosen_text_changes(self, seed: int, probability: float) -> None:
         tokens = self.tokens[:3, :50]
@@ -258,6 +268,7 @@ class TestMasking:
 
 
 class TestOrder:
+    @settings(deadline=None)
     @given(st.integers(1, 40), st.integers(0, 2**31), st.lists(st.integers(1, 30), min_size=1, max_size=8))
     def test_every_epoch_is_a_permutation_however_it_is_cut(self, sequences: int, seed: int, cuts: list[int]) -> None:
         starts = np.cumsum([0, *cuts[:-1]])
@@ -314,7 +325,7 @@ class TestOptimizer:
 class TestTraining:
     @pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
     def test_equals_plain_torch_on_whole_batches(self, tmp_path: Path, family: str) -> None:
-        """Four accumulated micro-batches against one batch, masked positions against logits of all, fused against plain AdamW."""
+        """Four micro-batches against one batch, logits at masked positions against all of them, fused against plain AdamW."""
         write_inputs(tmp_path, family)
         rates = {"encoder": 1e-3, "primitives": 2e-3, "coordinates": 5e-4, "head": 3e-3}
         changes = {"dropout": 0.0, "learning_rates": rates, "warmup_steps": 2, "clip_norm": 0.5, "weight_decay": 0.1}
@@ -440,32 +451,25 @@ class TestTraining:
 
 class TestResumption:
     def test_a_killed_run_ends_with_the_same_bytes(self, inputs: Path, uninterrupted: Path, killed: Path) -> None:
-        assert 2 in steps_kept(killed)
-        assert max(steps_kept(killed)) < 60
         run(inputs, killed, **LONG)
         assert same_files(killed, uninterrupted)
-        assert history(killed)["step"].to_list() == list(range(1, 61))
+        assert history(killed)["step"].to_list() == list(range(1, 21))
 
     def test_only_the_last_two_and_the_named_are_kept(self, killed: Path) -> None:
-        kept = steps_kept(killed)
-        # a kill between writing and removing leaves one more
-        assert 3 <= len(kept) <= 4
-        assert kept[0] == 2
-        assert kept[-1] - kept[-2] == 2
+        assert steps_kept(killed) == [2, 6, 8]
 
     @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
     def test_a_damaged_checkpoint_is_skipped(
         self, inputs: Path, uninterrupted: Path, killed: Path, damage: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        newest = steps_kept(killed)[-1]
-        path = checkpoint_path(killed / "state", newest)
+        path = checkpoint_path(killed / "state", 8)
         content = bytearray(path.read_bytes())
         content[-9] ^= 1
         path.write_bytes({"truncated": content[: len(content) // 2], "altered": content, "empty": b""}[damage])
         with caplog.at_level(logging.INFO):
             run(inputs, killed, **LONG)
-        assert f"checkpoint of step {newest} is skipped: artifact " in caplog.text
-        assert f"going on after step {newest - 2}" in caplog.text
+        assert "checkpoint of step 8 is skipped: artifact " in caplog.text
+        assert "going on after step 6" in caplog.text
         assert same_files(killed, uninterrupted)
 
     def test_without_the_checkpoint_of_a_named_step_it_starts_before(
@@ -531,11 +535,11 @@ class TestProcesses:
         with caplog.at_level(logging.INFO), pytest.raises(LexigraftError, match="diverged at step 2: loss nan"):
             launch(told)
         assert checkpoint_path(told.folder, 1).exists()
-        assert "[process 0] 1 processes on CPU" in caplog.text
+        assert "[process 0] device: CPU, 1 process(es)" in caplog.text
 
     def test_a_process_that_breaks_is_told(self, inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         told = job(inputs, tmp_path, processes=2).model_copy(update={"seed": -1})
-        with caplog.at_level(logging.INFO), pytest.raises(RuntimeError, match="process . of 2 ended with exit code 1"):
+        with caplog.at_level(logging.INFO), pytest.raises(RuntimeError, match=r"process . of 2 ended with exit code 1"):
             launch(told)
         assert "greater than or equal to 0" in caplog.text
 

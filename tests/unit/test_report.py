@@ -44,6 +44,7 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
     *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000"),
 ]
+TASKS = ("sr-b", "sr-t", "other")
 
 
 def vocabulary_table(tokens: list[str], surfaces: list[str], roles: list[str | None], counts: list[int]) -> pl.DataFrame:
@@ -79,7 +80,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             ranks.append(path)
             named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
             rows.append({**named, "dim": DIM, "seed": 1, "step": step, "task": "sr-b"})
-    collect_scores(ranks, rows, [1, 5, 10], folder / "scores.parquet", Provenance("scores"))
+    collect_scores(ranks, rows, {key: [1, 5, 10] for key in TASKS}, folder / "scores.parquet", Provenance("scores"))
 
     english = made_up_words(generator, "abdeilmnorstu", SOURCE_SIZE)
     surfaces = ["<s>", "</s>", "<unk>", *HOSTILE, *(f" {word}" for word in english)]
@@ -368,6 +369,23 @@ def test_page_loads_nothing_and_hostile_strings_stay_text(report: Path, page: Pa
 def test_report_is_the_same_bytes_twice(inputs: ReportInputs, report: Path, tmp_path: Path) -> None:
     write_report(inputs, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == report.read_bytes()
+
+
+class EngineString(str):
+    """A workflow engine's own kind of string."""
+
+
+def test_paths_and_settings_may_be_strings_of_a_workflow_engine(inputs: ReportInputs, report: Path, tmp_path: Path) -> None:
+    def engine(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: engine(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [engine(item) for item in value]
+        return EngineString(value) if isinstance(value, str | Path) else value
+
+    fields = {field.name: engine(getattr(inputs, field.name)) for field in dataclasses.fields(inputs)}
+    write_report(ReportInputs(**fields), EngineString(tmp_path / "report.html"))  # type: ignore[arg-type]
+    assert (tmp_path / "report.html").read_bytes() == report.read_bytes()
 
 
 def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path) -> None:

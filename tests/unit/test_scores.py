@@ -29,6 +29,7 @@ from lexigraft.evaluation.scores import (
 
 LANGUAGES = ("tur_Latn", "kor_Hang", "arb_Arab")
 Row = dict[str, Any]
+TASKS = ("sr-b", "sr-t", "other")
 
 
 def row(model: str, step: int, task: str = "sr-b") -> Row:
@@ -87,7 +88,9 @@ def hits_of(values: Mapping[str, Sequence[bool]], *, shared: bool = True) -> pl.
 def test_scores_are_the_percentages_of_ranks_up_to_k(run: Any, tmp_path: Path) -> None:
     paths, rows, ranks = run
     out = tmp_path / "scores.parquet"
-    returned = collect_scores(paths, rows, [10, 1, 5], out, Provenance("scores", {"top_k": [1, 5, 10]}, 3))
+    returned = collect_scores(
+        paths, rows, {key: [10, 1, 5] for key in TASKS}, out, Provenance("scores", {"top_k": [1, 5, 10]}, 3)
+    )
     scores = read_table(out, "scores")
     assert scores.equals(returned)
     assert scores.schema == SCHEMA
@@ -105,7 +108,7 @@ def test_scores_are_the_percentages_of_ranks_up_to_k(run: Any, tmp_path: Path) -
 def test_scores_are_the_same_bytes_twice(run: Any, tmp_path: Path) -> None:
     paths, rows, _ = run
     for name in ("a", "b"):
-        collect_scores(paths, rows, [1, 10], tmp_path / name, Provenance("scores"))
+        collect_scores(paths, rows, {key: [1, 10] for key in TASKS}, tmp_path / name, Provenance("scores"))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -113,24 +116,40 @@ def test_ranks_that_make_no_sense_are_errors(tmp_path: Path) -> None:
     out, provenance = tmp_path / "scores.parquet", Provenance("scores")
     good = write_ranks(tmp_path / "good.parquet", {"tur_Latn": [1, None]})
     with pytest.raises(ValueError, match="1 ranks files but 2 rows"):
-        collect_scores([good], [row("ofa", 0), row("ofa", 1)], [10], out, provenance)
+        collect_scores([good], [row("ofa", 0), row("ofa", 1)], {key: [10] for key in TASKS}, out, provenance)
     with pytest.raises(ValueError, match="lacks step, task"):
         collect_scores(
-            [good], [{key: value for key, value in row("ofa", 0).items() if key not in ("step", "task")}], [10], out, provenance
+            [good],
+            [{key: value for key, value in row("ofa", 0).items() if key not in ("step", "task")}],
+            {key: [10] for key in TASKS},
+            out,
+            provenance,
         )
     with pytest.raises(ValueError, match="'ofa-tiny-8', task 'sr-b', step 0 is given twice"):
-        collect_scores([good, good], [row("ofa", 0), row("ofa", 0)], [10], out, provenance)
+        collect_scores([good, good], [row("ofa", 0), row("ofa", 0)], {key: [10] for key in TASKS}, out, provenance)
     with pytest.raises(InputError, match="no queries were ranked"):
-        collect_scores([write_ranks(tmp_path / "none.parquet", {"tur_Latn": []})], [row("ofa", 0)], [10], out, provenance)
+        collect_scores(
+            [write_ranks(tmp_path / "none.parquet", {"tur_Latn": []})],
+            [row("ofa", 0)],
+            {key: [10] for key in TASKS},
+            out,
+            provenance,
+        )
     with pytest.raises(InputError, match="rank 0 is below 1"):
-        collect_scores([write_ranks(tmp_path / "zero.parquet", {"tur_Latn": [2, 0]})], [row("ofa", 0)], [10], out, provenance)
+        collect_scores(
+            [write_ranks(tmp_path / "zero.parquet", {"tur_Latn": [2, 0]})],
+            [row("ofa", 0)],
+            {key: [10] for key in TASKS},
+            out,
+            provenance,
+        )
     twice = tmp_path / "twice.parquet"
     write_table(twice, pl.concat([read_table(good, "ranks")] * 2), Provenance("ranks"))
     with pytest.raises(InputError, match="query '0000' of tur_Latn stands twice"):
-        collect_scores([twice], [row("ofa", 0)], [10], out, provenance)
+        collect_scores([twice], [row("ofa", 0)], {key: [10] for key in TASKS}, out, provenance)
     write_table(tmp_path / "foreign.parquet", read_table(good, "ranks"), Provenance("corpus"))
     with pytest.raises(ArtifactError, match="expected 'ranks'"):
-        collect_scores([tmp_path / "foreign.parquet"], [row("ofa", 0)], [10], out, provenance)
+        collect_scores([tmp_path / "foreign.parquet"], [row("ofa", 0)], {key: [10] for key in TASKS}, out, provenance)
     assert not out.exists()
 
 
@@ -221,7 +240,7 @@ def test_headline_metric(metrics: list[str], expected: str) -> None:
 
 def test_table_shows_means_and_intervals(run: Any, tmp_path: Path) -> None:
     paths, rows, ranks = run
-    scores = collect_scores(paths, rows, [1, 5, 10], tmp_path / "scores.parquet", Provenance("scores"))
+    scores = collect_scores(paths, rows, {key: [1, 5, 10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores"))
     intervals = mean_intervals(paths, rows, seed=5)
     means = [np.mean([100 * np.mean([r is not None for r in values]) for values in drawn.values()]) for drawn in ranks]
     np.testing.assert_allclose(intervals["mean"].to_numpy(), means)
@@ -242,7 +261,7 @@ def test_table_shows_means_and_intervals(run: Any, tmp_path: Path) -> None:
 
 def test_table_without_ranks_gives_an_upper_bound_of_the_interval(run: Any, tmp_path: Path) -> None:
     paths, rows, _ = run
-    scores = collect_scores(paths, rows, [10], tmp_path / "scores.parquet", Provenance("scores"))
+    scores = collect_scores(paths, rows, {key: [10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores"))
     intervals = mean_intervals(paths, rows, k=10)
     text = score_table(scores)
     assert "upper bound" in text
@@ -254,6 +273,8 @@ def test_table_without_ranks_gives_an_upper_bound_of_the_interval(run: Any, tmp_
 
 def test_table_leaves_cells_of_unscored_steps_empty(run: Any, tmp_path: Path) -> None:
     paths, rows, _ = run
-    scores = collect_scores(paths[:3], rows[:3], [10], tmp_path / "scores.parquet", Provenance("scores"))
+    scores = collect_scores(
+        paths[:3], rows[:3], {key: [10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores")
+    )
     line = next(line for line in score_table(scores).splitlines() if line.startswith("ofa"))
     assert line.split()[-1] == "-"

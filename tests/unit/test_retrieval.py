@@ -1,0 +1,104 @@
+"""Retrieval: FAISS against brute force, sentence vectors against transformers' own hidden states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+
+from lexigraft.errors import InputError
+from lexigraft.evaluation.retrieval import (
+    SentenceEncoder,
+    budget_batches,
+    check_languages,
+    layer_to_read,
+    rank_of,
+    usable_positions,
+)
+from lexigraft.evaluation.settings import RetrievalTask
+
+TASK = RetrievalTask(kind="retrieval", corpus="bible")
+TEXTS = ["a b c", "d", "a a b b c c d d e e", "e d c", "", "b"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), queries=st.integers(1, 40), keys=st.integers(1, 60), top_k=st.integers(1, 12))
+def test_ranks_are_those_of_brute_force(seed: int, queries: int, keys: int, top_k: int) -> None:
+    rng = np.random.default_rng(seed)
+    ours, theirs = rng.standard_normal((queries, 16)), rng.standard_normal((keys, 16))
+    right = rng.integers(0, keys, queries)
+    cosines = (ours @ theirs.T) / np.linalg.norm(ours, axis=1)[:, None] / np.linalg.norm(theirs, axis=1)[None]
+    rank = (cosines > np.take_along_axis(cosines, right[:, None], axis=1)).sum(axis=1) + 1
+    expected = np.where(rank <= top_k, rank, 0)
+    np.testing.assert_array_equal(rank_of(ours.astype(np.float32), theirs.astype(np.float32), right, top_k), expected)
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {token: index for index, token in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *"abcde"])}
+    backend = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]"
+    )
+
+
+def model(kind: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 9, "hidden_size": 16, "num_hidden_layers": 6, "num_attention_heads": 2, "intermediate_size": 32}
+    if kind == "bert":
+        return BertForMaskedLM(BertConfig(**sizes, max_position_embeddings=24)).eval()
+    return RobertaForMaskedLM(RobertaConfig(**sizes, max_position_embeddings=24, pad_token_id=0)).eval()
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(kind: str) -> None:
+    network, texts = model(kind), tokenizer()
+    expected = []
+    for text in TEXTS:
+        inputs = texts(text, return_tensors="pt", return_token_type_ids=False)
+        with torch.no_grad():
+            states = network(**inputs, output_hidden_states=True).hidden_states
+        expected.append(states[4][0].mean(dim=0).numpy())
+    encoder = SentenceEncoder(network, texts, "two_thirds", 512, torch.device("cpu"))
+    assert encoder.layer == 4
+    np.testing.assert_allclose(encoder.encode(TEXTS, "test"), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "positions"), [("bert", 24), ("roberta", 23)])
+def test_texts_longer_than_the_model_are_cut(kind: str, positions: int) -> None:
+    network = model(kind)
+    assert usable_positions(network.config) == positions
+    encoder = SentenceEncoder(network, tokenizer(), 2, 512, torch.device("cpu"))
+    long = encoder.encode(["a b " * 100], "test")
+    np.testing.assert_allclose(long, encoder.encode(["a b " * 50], "test"), atol=1e-6)
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(12, 8), (6, 4), (24, 16), (2, 1)])
+def test_the_layer_nearest_two_thirds(layers: int, expected: int) -> None:
+    assert layer_to_read(layers, "two_thirds") == expected
+    with pytest.raises(InputError, match="layer 25"):
+        layer_to_read(layers, 25)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 1000))
+def test_batches_hold_every_sentence_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = budget_batches(np.array(lengths), budget)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[item] for item in batch) <= budget
+
+
+def test_languages_without_sentences_are_named() -> None:
+    assert check_languages(TASK, ["eng_Latn", "tur_Latn"], "x") == ["tur_Latn"]
+    with pytest.raises(InputError, match="no test sentence in 'tur_Latm'; did you mean 'tur_Latn'"):
+        check_languages(TASK.model_copy(update={"languages": ["tur_Latm"]}), ["eng_Latn", "tur_Latn"], "x")
+    with pytest.raises(InputError, match="no test sentence in 'eng_Latn'"):
+        check_languages(TASK, ["tur_Latn"], "x")
