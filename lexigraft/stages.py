@@ -62,12 +62,13 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[variable] = str(job.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ["TQDM_DISABLE"] = "1"  # bars of other libraries; ours become plain lines in a log
     terminal = sys.stderr
     log_path = Path(job.log[0])
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("w", encoding="utf-8", buffering=1) as log, redirect_stderr(log), redirect_stdout(log):
         logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-        for noisy in ("httpx", "filelock", "huggingface_hub"):
+        for noisy in ("httpx", "filelock", "huggingface_hub", "faiss"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         started = time.monotonic()
         logging.info("stage %s on %s with %d threads", name, platform.machine(), job.threads)

@@ -12,7 +12,7 @@ class SourceSettings(Settings):
     """A pretrained model to graft onto, with what is known of it."""
 
     model: str = Field(min_length=1)
-    """Hub id (`FacebookAI/roberta-base`), local folder (`./model`), or `package:NAME/PATH` (a folder in an installed package)."""
+    """Hub id (`FacebookAI/roberta-base`), local folder (`./model`), or `package:NAME/PATH` (in an installed package)."""
     languages: list[LanguageCode] = Field(min_length=1)
     """Languages that the model was pretrained on."""
     revision: str | None = None

@@ -66,7 +66,7 @@ def _from_folder(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerFa
     from transformers import AutoTokenizer
 
     try:
-        named = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        named: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     # every tokenizer class raises what it likes
     except Exception as error:
         raise InputError(

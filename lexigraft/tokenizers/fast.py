@@ -30,7 +30,8 @@ def fast_tokenizer(backend: Tokenizer, attributes: Mapping[str, Any]) -> PreTrai
 
     backend.no_truncation()
     backend.no_padding()
-    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(tokenizer_object=backend, **attributes)
+    make: Any = PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerFast = make(tokenizer_object=backend, **attributes)
     return tokenizer
 
 

@@ -1,7 +1,4 @@
-"""Reading SentencePiece `.model` files, unigram or BPE, as fast tokenizers.
-
-The format: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
-"""
+"""Reading SentencePiece `.model` files, unigram or BPE, as fast tokenizers."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft.errors import InputError
 from lexigraft.tokenizers.fast import fast_tokenizer, role_attributes
+from lexigraft.tokenizers.proto import parse_model
 from lexigraft.tokenizers.surfaces import METASPACE
 from lexigraft.tokenizers.unigram import SPECIAL_TOKENS, framing
 
@@ -50,13 +48,10 @@ def sentencepiece_tokenizer(file: Path) -> PreTrainedTokenizerFast:
 
 
 def _parsed(file: Path) -> Any:
-    from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2
-
     hint = "name a model that SentencePiece wrote, or a tokenizer.json"
     try:
-        model = sentencepiece_model_pb2.ModelProto.FromString(file.read_bytes())
-    except DecodeError as error:
+        model = parse_model(file.read_bytes())
+    except ValueError as error:
         raise InputError(f"the file is no SentencePiece model ({error})", where=file, hint=hint) from error
     if not model.pieces:
         raise InputError("the file is no SentencePiece model: it holds no pieces", where=file, hint=hint)

@@ -1,8 +1,8 @@
 """Unigram tokenizers (Kudo 2018, https://arxiv.org/abs/1804.10959): trained by SentencePiece, run by `tokenizers`.
 
-The text is normalised by the tokenizer itself (NFKC, controls dropped, spaces joined) and SentencePiece is told to change nothing,
-so both segment the same string. SentencePiece's own `nmt_nfkc` table would not do: the two libraries apply it differently to
-sequences of combining characters, and it turns the zero-width non-joiner, which Persian spelling needs, into a space.
+The tokenizer itself normalises the text (NFKC, controls dropped, spaces joined) and SentencePiece is told to change nothing,
+so both segment the same string. SentencePiece's own `nmt_nfkc` table would not do: `tokenizers` does not compose decomposed Korean
+with it as SentencePiece does, and it turns the zero-width non-joiner, which Persian spelling needs, into a space.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lexigraft.errors import InputError
+from lexigraft.tokenizers.proto import parse_model
 from lexigraft.tokenizers.surfaces import METASPACE
 from lexigraft.tokenizers.words import WordCounts
 
@@ -65,7 +66,6 @@ def train_pieces(words: WordCounts, vocab_size: int, coverage: float) -> list[Pi
         InputError: it has more characters than pieces.
     """
     import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
 
     log.info("learning %d unigram pieces from %d distinct words", vocab_size, len(words.words))
     model = io.BytesIO()
@@ -91,8 +91,7 @@ def train_pieces(words: WordCounts, vocab_size: int, coverage: float) -> list[Pi
         )
     except RuntimeError as error:
         raise _explained(error, vocab_size) from error
-    parsed = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())
-    return [(piece.piece, piece.score) for piece in parsed.pieces]
+    return [(piece.piece, piece.score) for piece in parse_model(model.getvalue()).pieces]
 
 
 def unigram_tokenizer(pieces: Sequence[Piece]) -> Tokenizer:
@@ -153,7 +152,7 @@ def _explained(error: RuntimeError, vocab_size: int) -> Exception:
         return VocabularyTooLargeError(vocab_size, int(too_large[1]))
     if too_small:
         return InputError(
-            f"vocab_size {vocab_size} is smaller than the number of characters: they and the special tokens need {too_small[1]}",
+            f"vocab_size {vocab_size} is too small: characters and special tokens alone need {too_small[1]}",
             hint=f"set vocab_size to more than {too_small[1]}, or lower character_coverage",
         )
     return error

@@ -524,9 +524,13 @@ class TestMiniLM:
             expected = source(clean, attention_mask=attention).last_hidden_state[attention.bool()]
             made = model.base_model(clean, attention_mask=attention).last_hidden_state[attention.bool()]
             torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-3)
-            chosen = (torch.rand(clean.shape, generator=torch.Generator().manual_seed(0)) < 0.15) & (clean > 103)
+            # 15 % of the tokens, of which 80 % are masked, 10 % random and 10 % unchanged
+            generator = torch.Generator().manual_seed(0)
+            chosen = (torch.rand(clean.shape, generator=generator) < 0.15) & (clean > 103)
             positions = chosen.flatten().nonzero().squeeze(1)
-            masked = clean.masked_fill(chosen, tokenizer.mask_token_id)
+            kind = torch.rand(clean.shape, generator=generator)
+            masked = clean.masked_fill(chosen & (kind < 0.8), tokenizer.mask_token_id)
+            masked = torch.where(chosen & (kind > 0.9), torch.randint(1000, 30000, clean.shape, generator=generator), masked)
             logits = masked_logits(model, masked, attention, positions)
         labels = clean.flatten()[positions]
         unigram = cross_entropy(torch.from_numpy(log_unigram(counts)).expand(len(labels), -1), labels)

@@ -1,0 +1,134 @@
+"""The source stage: a pretrained model's weights, tokenizer and vocabulary, in one form whatever they came as."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from lexigraft.artifacts import Provenance, write_json, write_table, write_tensors
+from lexigraft.errors import InputError
+from lexigraft.modeling.families import Family, family_of
+from lexigraft.sources.resolve import resolve
+from lexigraft.sources.settings import SourceSettings
+from lexigraft.tokenizers.existing import open_tokenizer
+from lexigraft.tokenizers.fast import write_tokenizer_files
+from lexigraft.tokenizers.vocabulary_table import vocabulary_table
+
+log = logging.getLogger(__name__)
+
+Weights = dict[str, NDArray[np.float32]]
+_HINT = "name a folder that holds a whole checkpoint of transformers: config.json, weights as safetensors, tokenizer.json"
+
+
+def write_source(settings: SourceSettings, folder: Path, provenance: Provenance) -> None:
+    """Read a checkpoint and write `config.json`, `model.safetensors`, the tokenizer's two files and `vocabulary.parquet`.
+
+    Weights get the names of the family's masked language model, float32; a checkpoint without a head for it keeps none.
+
+    Args:
+        settings: which model.
+        folder: where the files go.
+        provenance: of weights and vocabulary.
+
+    Raises:
+        InputError: the checkpoint is not whole, holds NaN, is of a family that cannot be grafted, or its tokenizer has ids
+            beyond the embedding rows.
+    """
+    path = resolve(settings.model, settings.revision)
+    config = read_config(path)
+    family = family_of(config.get("model_type", "none"), path / "config.json")
+    weights = masked_lm_names(read_weights(path), family, path)
+    embeddings = weights[f"{family.embedding}.weight"]
+    log.info(
+        "%s: %s, %d tokens x %d, %s",
+        settings.model,
+        family.name,
+        *embeddings.shape,
+        "MLM head" if has_mlm_head(weights, family) else "no MLM head: one is added to each grafted model",
+    )
+    tokenizer = open_tokenizer(path, trust_remote_code=settings.trust_remote_code)
+    table = vocabulary_table(tokenizer, rows=len(embeddings))
+    write_json(folder / "config.json", {**config, "vocab_size": len(embeddings)})
+    write_tokenizer_files(tokenizer, folder)
+    write_table(folder / "vocabulary.parquet", table, provenance)
+    write_tensors(folder / "model.safetensors", weights, provenance)
+
+
+def has_mlm_head(names: Iterable[str], family: Family) -> bool:
+    """Whether weights of these names have the transform of a masked-language-modelling head."""
+    return f"{family.dense}.weight" in set(names)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's `config.json`."""
+    file = path / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"the model's configuration cannot be read ({error})", where=file, hint=_HINT) from error
+    return config
+
+
+def read_weights(path: Path) -> Weights:
+    """Read all weights of a checkpoint as float32: safetensors, else torch files with `weights_only=True`.
+
+    Raises:
+        InputError: there are none, a file is damaged, or a tensor holds NaN or infinity.
+    """
+    files = sorted(path.glob("*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
+    if not files:
+        raise InputError("the folder holds no weights", where=path, hint=_HINT)
+    weights: Weights = {}
+    for file in files:
+        try:
+            tensors = (
+                _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+            )
+        except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+            problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
+            raise InputError(problem, where=file, hint="download the file again") from error
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                weights[name] = tensor.float().numpy()
+                if not np.isfinite(weights[name]).all():
+                    raise InputError(
+                        f"the tensor {name!r} holds NaN or infinity", where=file, hint="use an undamaged checkpoint"
+                    )
+    return weights
+
+
+def _safetensors(file: Path) -> dict[str, torch.Tensor]:
+    with safe_open(str(file), framework="pt") as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+
+
+def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
+    """Weights under the names of the family's masked language model, without copies of tied ones, poolers and other heads.
+
+    Raises:
+        InputError: the word embeddings are missing.
+    """
+    base = family.embedding.split(".")[0]
+    tied = {
+        f"{family.head}.predictions.decoder.weight",
+        f"{family.head}.predictions.decoder.bias",
+        f"{family.head}.decoder.weight",
+        f"{family.head}.decoder.bias",
+    }
+    renamed: Weights = {}
+    for name, value in weights.items():
+        full = name if name.startswith((f"{base}.", f"{family.head}.")) else f"{base}.{name}"
+        full = full.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        if full not in tied and ".pooler." not in full and "seq_relationship" not in full:
+            renamed[full] = value
+    if f"{family.embedding}.weight" not in renamed:
+        raise InputError(f"the weights hold no {family.embedding}.weight", where=where, hint=_HINT)
+    return renamed

@@ -1,0 +1,98 @@
+"""What reruns, and what does not, when something changes."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Checkout
+
+AFTER_SCORES = {"scores": 1, "report": 1}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_touching_files_reruns_nothing(scratch: Checkout) -> None:
+    later = time.time() + 100
+    for path in scratch.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path, (later, later))
+            later += 0.001
+    assert scratch.planned("all") == {}
+
+
+def test_an_option_of_a_method_reruns_its_models_only(scratch: Checkout) -> None:
+    edit(scratch.folder / "mini.yaml", "{initializer: ofa}", "{initializer: ofa, temperature: 0.2}")
+    assert scratch.planned("all") == {"initialization": 1, "pretraining": 1, "ranks": 2, **AFTER_SCORES}
+
+
+def test_a_pretraining_option_reruns_pretraining_and_what_follows(scratch: Checkout) -> None:
+    edit(scratch.folder / "mini.yaml", "batch_size: 2", "batch_size: 3")
+    assert scratch.planned("all") == {"pretraining": 4, "ranks": 4, **AFTER_SCORES}
+
+
+def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
+    edit(scratch.folder / "mini.yaml", "layer: 1", "layer: 2")
+    assert scratch.planned("all") == {"ranks": 8, **AFTER_SCORES}
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "expected"),
+    [
+        (
+            "initializers/ofa.py",
+            "result.origin[wise] = WISE",
+            "result.origin[wise] = WISE + 0",
+            {"initialization": 1, "pretraining": 1, "ranks": 2, **AFTER_SCORES},
+        ),
+        ("evaluation/retrieval.py", "_TOKENS_PER_BATCH = 4096", "_TOKENS_PER_BATCH = 4095", {"ranks": 8, **AFTER_SCORES}),
+        ("report/tables.py", "from __future__ import annotations", "from __future__ import annotations\n\nX = 1", {"report": 1}),
+        (
+            "hypernetwork/losses.py",
+            "(target - predicted)",
+            "(predicted - target)",
+            {"hypernetwork": 1, "initialization": 1, "pretraining": 1, "ranks": 2, **AFTER_SCORES},
+        ),
+        ("evaluation/retrieval.py", "_TOKENS_PER_BATCH = 4096", "_TOKENS_PER_BATCH = 4096  # a comment", {}),
+        ("config.py", '"""JSON schema', '"""The JSON schema', {}),
+    ],
+)
+def test_an_edited_module_reruns_the_stages_that_import_it(
+    scratch: Checkout, module: str, old: str, new: str, expected: dict[str, int]
+) -> None:
+    edit(scratch.folder / "lexigraft" / module, old, new)
+    assert scratch.planned("all") == expected
+
+
+def test_a_changed_pin_reruns_everything(scratch: Checkout) -> None:
+    edit(scratch.folder / "requirements.lock", "numpy==", "numpy==0.")
+    assert sum(scratch.planned("all").values()) == 27
+
+
+def test_a_deleted_artifact_is_remade_and_nothing_else_changes(scratch: Checkout) -> None:
+    before = scratch.artifacts()
+    deleted = "results/mini/ranks/sr_b/ofa-minilm-32-step-0.parquet"
+    (scratch.folder / deleted).unlink()
+    assert scratch.planned("all") == {"ranks": 1, **AFTER_SCORES}
+    scratch.run("all")
+    after = scratch.artifacts()
+    assert [name for name in before if before[name] != after.get(name)] == []
+
+
+def test_a_single_target_by_its_name(scratch: Checkout) -> None:
+    (scratch.folder / "resources/factors/minilm-32.safetensors").unlink()
+    assert scratch.planned("resources/factors/minilm-32.safetensors") == {"factors": 1}
+
+
+def test_another_configuration_stands_alone(scratch: Checkout) -> None:
+    assert scratch.planned("resources/tokenizers/bible-4k/tokenizer.json") == {}
+    done = scratch.snakemake("-n", "resources/tokenizers/bible-30k/tokenizer.json")
+    assert done.returncode != 0
+    assert "the configuration has no 'bible-30k' in tokenizers; did you mean 'bible-4k'?" in done.stdout + done.stderr
