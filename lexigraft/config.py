@@ -86,7 +86,9 @@ def method_settings() -> Any:
 @cache
 def config_class() -> type[Config]:
     """The class of a whole configuration; built at run time, since a new initialiser file adds to it."""
-    return create_model("Config", __base__=Config, methods=(dict[Name, method_settings()], Field(min_length=1)))
+    # the type of the field is known only now, so no type checker can follow
+    fields: Any = {"methods": (dict.__class_getitem__((Name, method_settings())), Field(min_length=1))}
+    return create_model("Config", __base__=Config, **fields)
 
 
 class Config(_Run):

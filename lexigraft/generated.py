@@ -39,4 +39,5 @@ def conda_environment(name: str, requirements: list[str]) -> str:
     """A conda environment file that installs the requirements with pip."""
     dependencies = ["python=3.11", "pip", {"pip": requirements}]
     content = {"name": name, "channels": ["conda-forge", "nodefaults"], "dependencies": dependencies}
-    return "# Generated from requirements.lock by `lexigraft generate`.\n" + yaml.safe_dump(content, sort_keys=False)
+    text: str = yaml.safe_dump(content, sort_keys=False)
+    return "# Generated from requirements.lock by `lexigraft generate`.\n" + text

@@ -1,10 +1,10 @@
 """What all rules share: the checked configuration, names of models and files, digests. Nothing is computed here."""
 
-import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from lexigraft.checkout import use_library_of
 from lexigraft.config import load_config
 from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
@@ -22,10 +22,7 @@ CONFIG = or_stop(load_config, config)
 MODELS = or_stop(CONFIG.models_by_name)
 STEPS = [0, *(CONFIG.pretraining.checkpoints if CONFIG.pretraining else [])]
 ROOT = Path(workflow.basedir)
-# jobs use the library of this checkout, the one whose digests they carry, whatever else is installed
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-)
+use_library_of(ROOT)
 LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus
@@ -91,3 +88,89 @@ def method_of(wildcards):
 def hypernetwork_of(wildcards):
     """The network that a model's method predicts with: its name, or None."""
     return getattr(method_of(wildcards), "hypernetwork", None)
+
+
+def extended_source(wildcards):
+    """Files of the source that an extension builds on; none for other kinds."""
+    settings = named("tokenizers", "tokenizer")(wildcards)
+    if settings.kind != "extension":
+        return []
+    names = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
+    return [f"<resources>/sources/{settings.source}/{name}" for name in names]
+
+
+def vector_inputs(wildcards):
+    """A corpus to learn from, or the files to read."""
+    settings = named("word_vectors", "vectors")(wildcards)
+    if settings.kind == "learned":
+        return [f"<resources>/corpora/{settings.corpus}/sentences.parquet"]
+    paths = settings.paths
+    return [paths] if isinstance(paths, str) else list(paths.values())
+
+
+def network_files(wildcards):
+    """The trained network of a model's method; none where the method has no network."""
+    name = hypernetwork_of(wildcards)
+    if name is None:
+        return []
+    model = model_of(wildcards)
+    return [
+        f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/network.safetensors"
+    ]
+
+
+def card_of(wildcards):
+    """What the model card says beyond the counts."""
+    model = model_of(wildcards)
+    tokenizer = CONFIG.tokenizers[model.tokenizer]
+    source = CONFIG.sources[model.source]
+    corpus = CONFIG.corpora[tokenizer.corpus]
+    languages = getattr(corpus, "translations", None) or corpus.languages or []
+    return {
+        "name": model.name,
+        "method": model.method,
+        "source": source.model,
+        "source_licence": source.licence,
+        "languages": list(languages),
+        "corpus": f"{tokenizer.corpus} ({corpus.adapter})",
+        "tokenizer": f"{model.tokenizer} ({tokenizer.kind})",
+        "vectors": f"{model.word_vectors} ({CONFIG.word_vectors[model.word_vectors].kind})",
+    }
+
+
+def scored():
+    """Every (task, model, step) of the run, as the score table names them."""
+    return [
+        {
+            "run": CONFIG.run,
+            "model": model.name,
+            "method": model.method,
+            "source": model.source,
+            "target": model.tokenizer,
+            "dim": model.dim,
+            "seed": CONFIG.seed,
+            "step": step,
+            "task": task,
+        }
+        for task in CONFIG.tasks
+        for model in MODELS.values()
+        for step in STEPS
+    ]
+
+
+def network_histories(wildcards):
+    """Loss histories of all networks that the run's models predict with."""
+    histories = {}
+    for model in MODELS.values():
+        name = getattr(CONFIG.methods[model.method], "hypernetwork", None)
+        if name is not None:
+            histories[f"{name} ({model.source}, D' = {model.dim})"] = (
+                f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/history.parquet"
+            )
+    return histories
+
+
+def pretraining_sequences(wildcards):
+    """The packed text that a model is trained on."""
+    tokenizer = model_of(wildcards).tokenizer
+    return f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{tokenizer}/sequences.parquet"

@@ -10,15 +10,15 @@ rule corpus:
         sentences="<resources>/corpora/{corpus}/sentences.parquet",
         held_out="<resources>/corpora/{corpus}/held_out.parquet",
         counts="<resources>/corpora/{corpus}/counts.parquet",
+    log:
+        "<logs>/corpora/{corpus}.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         corpus="{corpus}",
         settings=settings_of("corpora", "corpus"),
         code=code_of("corpus.py"),
         lock=LOCK,
-    log:
-        "<logs>/corpora/{corpus}.log",
-    conda:
-        "../envs/cpu.yaml"
     message:
         "corpus {wildcards.corpus}: read, clean, hold out"
     script:

@@ -1,23 +1,3 @@
-def scored():
-    """Every (task, model, step) of the run, as the score table names them."""
-    return [
-        {
-            "run": CONFIG.run,
-            "model": model.name,
-            "method": model.method,
-            "source": model.source,
-            "target": model.tokenizer,
-            "dim": model.dim,
-            "seed": CONFIG.seed,
-            "step": step,
-            "task": task,
-        }
-        for task in CONFIG.tasks
-        for model in MODELS.values()
-        for step in STEPS
-    ]
-
-
 SCORED = scored()
 RANKS = [
     f"<results>/ranks/{row['task']}/{row['model']}-step-{row['step']}.parquet"
@@ -36,6 +16,13 @@ rule ranks:
         ),
     output:
         ranks="<results>/ranks/{task}/{model}-step-{step}.parquet",
+    log:
+        "<logs>/ranks/{task}/{model}-step-{step}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
     params:
         task="{task}",
         model="{model}",
@@ -44,13 +31,6 @@ rule ranks:
         gpus=GPUS,
         code=code_of("ranks.py"),
         lock=LOCK,
-    log:
-        "<logs>/ranks/{task}/{model}-step-{step}.log",
-    conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
-    threads: THREADS
-    resources:
-        gpu=GPUS,
     message:
         "{wildcards.task} of {wildcards.model} at step {wildcards.step}"
     script:
@@ -62,15 +42,15 @@ rule scores:
         ranks=RANKS,
     output:
         scores="<results>/scores.parquet",
+    log:
+        "<logs>/scores.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         rows=SCORED,
         top_k={name: task.top_k for name, task in CONFIG.tasks.items()},
         code=code_of("scores.py"),
         lock=LOCK,
-    log:
-        "<logs>/scores.log",
-    conda:
-        "../envs/cpu.yaml"
     message:
         "scores of all models"
     script:

@@ -3,16 +3,16 @@ rule factors:
         weights="<resources>/sources/{source}/model.safetensors",
     output:
         factors="<resources>/factors/{source}-{dim}.safetensors",
-    params:
-        source="{source}",
-        dim=lambda wildcards: int(wildcards.dim),
-        code=code_of("factors.py"),
-        lock=LOCK,
     log:
         "<logs>/factors/{source}-{dim}.log",
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    params:
+        source="{source}",
+        dim=lambda wildcards: int(wildcards.dim),
+        code=code_of("factors.py"),
+        lock=LOCK,
     message:
         "factors of {wildcards.source} at D' = {wildcards.dim}"
     script:

@@ -8,6 +8,14 @@ rule hypernetwork:
     output:
         network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/network.safetensors",
         history="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/history.parquet",
+    log:
+        "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}.log",
+    priority: 10
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
     params:
         hypernetwork="{hypernetwork}",
         source="{source}",
@@ -19,14 +27,6 @@ rule hypernetwork:
         seed=CONFIG.seed,
         code=code_of("hypernetwork.py"),
         lock=LOCK,
-    log:
-        "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}.log",
-    conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
-    threads: THREADS
-    resources:
-        gpu=GPUS,
-    priority: 10
     message:
         "hypernetwork {wildcards.hypernetwork} for {wildcards.source} at D' = {wildcards.dim}"
     script:

@@ -1,33 +1,3 @@
-def network_files(wildcards):
-    """The trained network of a model's method; none where the method has no network."""
-    name = hypernetwork_of(wildcards)
-    if name is None:
-        return []
-    model = model_of(wildcards)
-    return [
-        f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/network.safetensors"
-    ]
-
-
-def card_of(wildcards):
-    """What the model card says beyond the counts."""
-    model = model_of(wildcards)
-    tokenizer = CONFIG.tokenizers[model.tokenizer]
-    source = CONFIG.sources[model.source]
-    corpus = CONFIG.corpora[tokenizer.corpus]
-    languages = getattr(corpus, "translations", None) or corpus.languages or []
-    return {
-        "name": model.name,
-        "method": model.method,
-        "source": source.model,
-        "source_licence": source.licence,
-        "languages": list(languages),
-        "corpus": f"{tokenizer.corpus} ({corpus.adapter})",
-        "tokenizer": f"{model.tokenizer} ({tokenizer.kind})",
-        "vectors": f"{model.word_vectors} ({CONFIG.word_vectors[model.word_vectors].kind})",
-    }
-
-
 rule initialization:
     input:
         config=of_model("<resources>/sources/{source}/config.json"),
@@ -57,6 +27,13 @@ rule initialization:
         tokenizer_config="<results>/models/{model}/step-0/tokenizer_config.json",
         tokens="<results>/models/{model}/step-0/tokens.parquet",
         card="<results>/models/{model}/step-0/README.md",
+    log:
+        "<logs>/initialization/{model}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
     params:
         model="{model}",
         method=lambda wildcards: method_of(wildcards).model_dump(mode="json"),
@@ -69,13 +46,6 @@ rule initialization:
             "initialization.py", [type(method_of(wildcards)).__module__]
         ),
         lock=LOCK,
-    log:
-        "<logs>/initialization/{model}.log",
-    conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
-    threads: THREADS
-    resources:
-        gpu=GPUS,
     message:
         "initialise {wildcards.model}"
     script:

@@ -9,16 +9,16 @@ rule source_matches:
         vocabulary="<resources>/sources/{source}/vocabulary.parquet",
     output:
         matches="<resources>/matches/{vectors}/source-{source}.parquet",
-    params:
-        source="{source}",
-        vectors="{vectors}",
-        code=MATCHES_CODE,
-        lock=LOCK,
     log:
         "<logs>/matches/{vectors}/source-{source}.log",
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    params:
+        source="{source}",
+        vectors="{vectors}",
+        code=MATCHES_CODE,
+        lock=LOCK,
     message:
         "matches of {wildcards.source}'s tokens with the words of {wildcards.vectors}"
     script:
@@ -33,16 +33,16 @@ rule target_matches:
         vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
     output:
         matches="<resources>/matches/{vectors}/target-{tokenizer}.parquet",
-    params:
-        tokenizer="{tokenizer}",
-        vectors="{vectors}",
-        code=MATCHES_CODE,
-        lock=LOCK,
     log:
         "<logs>/matches/{vectors}/target-{tokenizer}.log",
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    params:
+        tokenizer="{tokenizer}",
+        vectors="{vectors}",
+        code=MATCHES_CODE,
+        lock=LOCK,
     message:
         "matches of {wildcards.tokenizer}'s tokens with the words of {wildcards.vectors}"
     script:

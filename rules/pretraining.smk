@@ -10,6 +10,11 @@ rule pretraining_data:
     output:
         data="<resources>/pretraining_data/{corpus}/{tokenizer}/sequences.parquet",
         counts="<resources>/pretraining_data/{corpus}/{tokenizer}/counts.parquet",
+    log:
+        "<logs>/pretraining_data/{corpus}/{tokenizer}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
     params:
         corpus="{corpus}",
         tokenizer="{tokenizer}",
@@ -19,11 +24,6 @@ rule pretraining_data:
         seed=CONFIG.seed,
         code=code_of("pretraining_data.py"),
         lock=LOCK,
-    log:
-        "<logs>/pretraining_data/{corpus}/{tokenizer}.log",
-    conda:
-        "../envs/cpu.yaml"
-    threads: THREADS
     message:
         "pack {wildcards.corpus} for pre-training with {wildcards.tokenizer}"
     script:
@@ -35,10 +35,7 @@ rule pretraining:
         weights="<results>/models/{model}/step-0/model.safetensors",
         files=expand("<results>/models/{{model}}/step-0/{file}", file=MODEL_FILES),
         vocabulary=of_model("<resources>/tokenizers/{tokenizer}/vocabulary.parquet"),
-        data=lambda wildcards: (
-            f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}"
-            f"/{model_of(wildcards).tokenizer}/sequences.parquet"
-        ),
+        data=pretraining_sequences,
     output:
         weights=expand(
             "<results>/models/{{model}}/step-{step}/model.safetensors",
@@ -50,6 +47,14 @@ rule pretraining:
             file=MODEL_FILES,
         ),
         history="<results>/models/{model}/pretraining_history.parquet",
+    log:
+        "<logs>/pretraining/{model}.log",
+    priority: 5
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
     params:
         model="{model}",
         settings=lambda wildcards: CONFIG.pretraining.model_dump(mode="json"),
@@ -58,14 +63,6 @@ rule pretraining:
         seed=CONFIG.seed,
         code=code_of("pretraining.py"),
         lock=LOCK,
-    log:
-        "<logs>/pretraining/{model}.log",
-    conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
-    threads: THREADS
-    resources:
-        gpu=GPUS,
-    priority: 5
     message:
         "continual pre-training of {wildcards.model}"
     script:

@@ -1,15 +1,3 @@
-def network_histories(wildcards):
-    """Loss histories of all networks that the run's models predict with."""
-    histories = {}
-    for model in MODELS.values():
-        name = getattr(CONFIG.methods[model.method], "hypernetwork", None)
-        if name is not None:
-            histories[f"{name} ({model.source}, D' = {model.dim})"] = (
-                f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/history.parquet"
-            )
-    return histories
-
-
 REPORT_SOURCES = sorted({model.source for model in MODELS.values()})
 REPORT_TOKENIZERS = sorted({model.tokenizer for model in MODELS.values()})
 
@@ -53,6 +41,10 @@ rule report:
             caption="../docs/report_caption.rst",
             category="Report",
         ),
+    log:
+        "<logs>/report.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),
@@ -65,10 +57,6 @@ rule report:
         seed=CONFIG.seed,
         code=code_of("report.py"),
         lock=LOCK,
-    log:
-        "<logs>/report.log",
-    conda:
-        "../envs/cpu.yaml"
     message:
         "report"
     script:

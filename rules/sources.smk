@@ -15,15 +15,15 @@ rule source:
         tokenizer="<resources>/sources/{source}/tokenizer.json",
         tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
         vocabulary="<resources>/sources/{source}/vocabulary.parquet",
+    log:
+        "<logs>/sources/{source}.log",
+    conda:
+        "../envs/cpu.yaml"
     params:
         source="{source}",
         settings=settings_of("sources", "source"),
         code=code_of("source.py"),
         lock=LOCK,
-    log:
-        "<logs>/sources/{source}.log",
-    conda:
-        "../envs/cpu.yaml"
     message:
         "source model {wildcards.source}: weights, tokenizer and vocabulary in one form"
     script:

@@ -1,12 +1,3 @@
-def extended_source(wildcards):
-    """Files of the source that an extension builds on; none for other kinds."""
-    settings = named("tokenizers", "tokenizer")(wildcards)
-    if settings.kind != "extension":
-        return []
-    names = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
-    return [f"<resources>/sources/{settings.source}/{name}" for name in names]
-
-
 rule tokenizer:
     input:
         sentences=lambda wildcards: (
@@ -18,17 +9,17 @@ rule tokenizer:
         tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
         tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
         vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
+    log:
+        "<logs>/tokenizers/{tokenizer}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
     params:
         tokenizer="{tokenizer}",
         settings=settings_of("tokenizers", "tokenizer"),
         seed=CONFIG.seed,
         code=code_of("tokenizer.py"),
         lock=LOCK,
-    log:
-        "<logs>/tokenizers/{tokenizer}.log",
-    conda:
-        "../envs/cpu.yaml"
-    threads: THREADS
     message:
         "target tokenizer {wildcards.tokenizer}"
     script:

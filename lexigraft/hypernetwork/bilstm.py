@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from lexigraft.errors import InputError
 from lexigraft.hypernetwork.history import History
@@ -28,6 +27,10 @@ Floats = NDArray[np.float32]
 class BiLSTM(nn.Module):
     """(sets of word vectors) -> coordinates.
 
+    The two directions are LSTMs of their own over the padded batch, the backward one over each sequence reversed within its
+    length. That is the packed bidirectional `nn.LSTM`, whose gradient on a CPU takes time that grows with the square of the
+    length (every time step's slice of the packed batch is padded to the whole of it).
+
     Args:
         width: of the word vectors.
         rank: D', width of the coordinates.
@@ -37,19 +40,29 @@ class BiLSTM(nn.Module):
     def __init__(self, width: int, rank: int, settings: BiLSTMHypernetwork) -> None:
         super().__init__()
         self.rank = rank
-        between_layers = settings.dropout if settings.layers > 1 else 0.0
-        self.lstm = nn.LSTM(
-            width, settings.hidden, settings.layers, batch_first=True, bidirectional=True, dropout=between_layers
-        )
+        hidden = settings.hidden
+        widths = [width] + [2 * hidden] * (settings.layers - 1)
+        self.onward = nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in widths)
+        self.backward_ = nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in widths)
+        self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Sequential(
-            nn.Linear(2 * settings.hidden, 2 * rank), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(2 * rank, rank)
+            nn.Linear(2 * hidden, 2 * rank), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(2 * rank, rank)
         )
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """Coordinates (batch, D') from padded word vectors (batch, longest, width) and lengths (batch,) on the CPU."""
-        packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
-        _, (hidden, _) = self.lstm(packed)
-        rows: Tensor = self.head(torch.cat([hidden[-2], hidden[-1]], dim=1))
+        """Coordinates (batch, D') from padded word vectors (batch, longest, width) and lengths (batch,)."""
+        places = torch.arange(vectors.shape[1], device=vectors.device)[None, :]
+        mirrored = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)[:, :, None]
+        last = (lengths - 1)[:, None, None]
+        ahead, behind = vectors, torch.take_along_dim(vectors, mirrored, dim=1)
+        for layer, (onward, backward) in enumerate(zip(self.onward, self.backward_, strict=True)):
+            if layer:
+                # the two outputs stand in opposite orders; each direction reads both in its own
+                both = self.dropout(torch.cat([ahead, torch.take_along_dim(behind, mirrored, dim=1)], dim=2))
+                ahead, behind = both, torch.take_along_dim(both, mirrored, dim=1)
+            ahead, behind = onward(ahead)[0], backward(behind)[0]
+        final = [torch.take_along_dim(states, last, dim=1)[:, 0] for states in (ahead, behind)]
+        rows: Tensor = self.head(torch.cat(final, dim=1))
         return rows
 
 
@@ -133,7 +146,7 @@ def predict(network: BiLSTM, settings: BiLSTMHypernetwork, sets: WordSets, vecto
 
 def _predict(network: BiLSTM, words: Tensor, sets: WordSets, items: Integers) -> Tensor:
     indices, lengths = sets.padded(items)
-    rows: Tensor = network(words[torch.from_numpy(indices).to(words.device)], torch.from_numpy(lengths))
+    rows: Tensor = network(words[torch.from_numpy(indices).to(words.device)], torch.from_numpy(lengths).to(words.device))
     return rows
 
 

@@ -132,7 +132,7 @@ def load_predictor(path: Path, vectors: Floats, device: torch.device) -> BiLSTMP
     tensors = {name: torch.from_numpy(value) for name, value in read_tensors(path, STAGE).items()}
     settings = parse(HypernetworkSettings, read_provenance(path)["parameters"]["settings"], where=str(path))
     if isinstance(settings, BiLSTMHypernetwork):
-        width, rank = tensors["lstm.weight_ih_l0"].shape[1], tensors["head.3.weight"].shape[0]
+        width, rank = tensors["onward.0.weight_ih_l0"].shape[1], tensors["head.3.weight"].shape[0]
         _check_width(width, vectors, path)
         network = bilstm.BiLSTM(width, rank, settings)
         network.load_state_dict(tensors)

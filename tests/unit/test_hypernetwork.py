@@ -121,6 +121,29 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(alone[0], beside[0])
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_it_is_the_packed_bidirectional_lstm(layers: int) -> None:
+    """Against torch's own BiLSTM on a packed batch with the same weights: final states of the last layer, both directions."""
+    torch.manual_seed(0)
+    network = bilstm.BiLSTM(4, 3, BiLSTMHypernetwork(kind="bilstm", hidden=5, layers=layers)).eval()
+    reference = torch.nn.LSTM(4, 5, layers, batch_first=True, bidirectional=True).eval()
+    for layer in range(layers):
+        for ours, suffix in ((network.onward, ""), (network.backward_, "_reverse")):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                with torch.no_grad():
+                    getattr(reference, f"{name}_l{layer}{suffix}").copy_(getattr(ours[layer], f"{name}_l0"))
+    vectors, lengths = torch.randn(6, 9, 4), torch.tensor([3, 9, 1, 5, 9, 2])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
+    _, (hidden, _) = reference(packed)
+    expected = network.head(torch.cat([hidden[-2], hidden[-1]], dim=1))
+    rows = network(vectors, lengths)
+    torch.testing.assert_close(rows, expected)
+    ours = torch.autograd.grad(rows.square().sum(), list(network.onward.parameters()), retain_graph=True)
+    theirs = torch.autograd.grad(expected.square().sum(), [p for n, p in reference.named_parameters() if "reverse" not in n])
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def learnable_pairs(pairs: int = 300) -> tuple[WordSets, np.ndarray, np.ndarray]:
     """Rows of F that are a linear map of the mean word vector."""
     rng = np.random.default_rng(0)

@@ -10,13 +10,13 @@ from scipy.sparse import csr_matrix
 from lexigraft.errors import InputError
 from lexigraft.initializers import registry
 from lexigraft.initializers.base import COPIED, MEAN, RANDOM, WISE, View
-from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.graft import Graft
 from lexigraft.initializers.hyperofa import HyperOFA
 from lexigraft.initializers.ofa import OFA
+from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.overlap import overlap
-from lexigraft.initializers.random import Random
 from lexigraft.initializers.parts.rows import random_rows, similar_combination, token_vectors
+from lexigraft.initializers.random import Random
 from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.word_vectors.table import WordVectors
 

