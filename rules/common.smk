@@ -6,8 +6,10 @@ from snakemake.exceptions import WorkflowError
 
 from lexigraft.checkout import use_library_of
 from lexigraft.config import load_config
+from lexigraft.corpora.sources import corpus_languages, corpus_sources
 from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
+from lexigraft.sources.resolve import source_files
 
 
 def or_stop(function, *arguments):
@@ -99,6 +101,14 @@ def extended_source(wildcards):
     return [f"<resources>/sources/{settings.source}/{name}" for name in names]
 
 
+def existing_tokenizer(wildcards):
+    """Local files of a tokenizer that exists; none for other kinds, and none for one on a hub."""
+    settings = named("tokenizers", "tokenizer")(wildcards)
+    if settings.kind != "existing":
+        return []
+    return [str(path) for path in or_stop(source_files, settings.path)]
+
+
 def vector_inputs(wildcards):
     """A corpus to learn from, or the files to read."""
     settings = named("word_vectors", "vectors")(wildcards)
@@ -125,13 +135,12 @@ def card_of(wildcards):
     tokenizer = CONFIG.tokenizers[model.tokenizer]
     source = CONFIG.sources[model.source]
     corpus = CONFIG.corpora[tokenizer.corpus]
-    languages = getattr(corpus, "translations", None) or corpus.languages or []
     return {
         "name": model.name,
         "method": model.method,
         "source": source.model,
         "source_licence": source.licence,
-        "languages": list(languages),
+        "languages": or_stop(corpus_languages, corpus),
         "corpus": f"{tokenizer.corpus} ({corpus.adapter})",
         "tokenizer": f"{model.tokenizer} ({tokenizer.kind})",
         "vectors": f"{model.word_vectors} ({CONFIG.word_vectors[model.word_vectors].kind})",

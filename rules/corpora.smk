@@ -1,6 +1,3 @@
-from lexigraft.corpora.sources import corpus_sources
-
-
 rule corpus:
     input:
         files=lambda wildcards: or_stop(

@@ -1,6 +1,3 @@
-from lexigraft.sources.resolve import source_files
-
-
 rule source:
     input:
         files=lambda wildcards: [

@@ -12,7 +12,9 @@ rule word_vectors:
     params:
         vectors="{vectors}",
         settings=settings_of("word_vectors", "vectors"),
-        seed=CONFIG.seed,
+        seed=lambda wildcards: (
+            CONFIG.seed if named("word_vectors", "vectors")(wildcards).kind == "learned" else None
+        ),
         code=code_of("word_vectors.py"),
         lock=LOCK,
     message:

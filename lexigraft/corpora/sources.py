@@ -28,6 +28,26 @@ def corpus_sources(settings: CorpusSettings) -> list[str]:
     return [str(file) for file in files]
 
 
+def corpus_languages(settings: CorpusSettings) -> list[str]:
+    """Languages that a corpus holds, as its settings or its files name them, without reading any text.
+
+    Raises:
+        InputError: see `corpus_sources`.
+    """
+    if isinstance(settings, SonofmanCorpus):
+        return list(settings.translations)
+    if settings.languages is not None:
+        return list(settings.languages)
+    path = Path(settings.path)
+    if isinstance(settings, TextFolderCorpus):
+        return list(language_files(path, TEXT_SUFFIXES, None))
+    if path.is_dir():
+        others = language_files(path, TSV_SUFFIXES, None)
+        return list(dict.fromkeys([*filter(None, [settings.pivot]), *others]))
+    with existing_file(path).open(encoding="utf-8-sig") as lines:
+        return lines.readline().rstrip("\r\n").split("\t")
+
+
 def _text_sources(settings: CorpusSettings) -> list[Path]:
     if isinstance(settings, SonofmanCorpus):
         return [bible_database()]

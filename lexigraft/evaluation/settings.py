@@ -25,4 +25,3 @@ class RetrievalTask(Settings):
 
 
 TaskSettings = Annotated[RetrievalTask, Field()]
-Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]

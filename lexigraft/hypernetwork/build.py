@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +167,7 @@ def _state(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
 
 def _report(histories: list[History]) -> None:
     for history in histories:
-        best = history.best_epoch()
-        rows = [row for row in history.rows if row["split"] != "train" and row["epoch"] == best]
-        log.info("network %d, best epoch %d: %s", history.network + 1, best, json.dumps(rows, default=str))
+        kept = history.kept_epoch()
+        for row in history.table().filter(pl.col("epoch") == kept, pl.col("split") != "train").iter_rows(named=True):
+            measured = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", "contrastive", "l1", "cosine"))
+            log.info("network %d, kept epoch %d, %s: %s", history.network + 1, kept, row["split"], measured)

@@ -36,6 +36,10 @@ class History:
         """All rows as a table of `SCHEMA`."""
         return pl.DataFrame(self.rows, schema=SCHEMA)
 
+    def kept_epoch(self) -> int:
+        """The epoch whose weights were kept: the one that the test split was measured with."""
+        return int(self.table().filter(pl.col("split") == "test")["epoch"][0])
+
     def best_epoch(self) -> int:
         """The epoch with the lowest validation loss."""
         validation = self.table().filter(pl.col("split") == "validation").sort("loss", "epoch")

@@ -62,6 +62,8 @@ class Graft(Initializer):
             predicted = view.hypernetwork(target_weights, known)
             result.coordinates[known] *= 1 - self.hypernetwork_share
             result.coordinates[known] += self.hypernetwork_share * predicted
+            # blended copies are copies no longer
+            result.origin[known], result.source_ids[known] = WISE, -1
         return result
 
     def verified(

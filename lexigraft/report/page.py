@@ -176,12 +176,14 @@ def _hypernetwork_figures(inputs: ReportInputs, charts: _Charts) -> list[Figure]
 
 
 def _best_epochs(inputs: ReportInputs) -> list[dict[str, Any]]:
-    """Of every network the epoch with the lowest validation loss, whose weights were kept."""
+    """Of every network the epoch whose weights were kept, the one that the test split was measured with."""
     if not inputs.hypernetworks:
         return []
-    validation = _histories(inputs).filter(pl.col("split") == "validation").sort("loss", "epoch", maintain_order=True)
-    best = validation.group_by("name", maintain_order=True).first()
-    last = _histories(inputs).group_by("name", maintain_order=True).agg(pl.col("epoch").max().alias("epochs"))
+    histories = _histories(inputs)
+    kept = histories.filter(pl.col("split") == "test").select("name", "epoch").unique("name", keep="first")
+    validation = histories.filter(pl.col("split") == "validation")
+    best = kept.join(validation, on=["name", "epoch"], how="inner", maintain_order="left")
+    last = histories.group_by("name", maintain_order=True).agg(pl.col("epoch").max().alias("epochs"))
     return last.join(best, on="name", how="inner", maintain_order="left").to_dicts()
 
 

@@ -123,11 +123,14 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
         f"{family.head}.decoder.weight",
         f"{family.head}.decoder.bias",
     }
+    prefixes = (f"{base}.", f"{family.head}.")
+    whole = any(name.startswith(prefixes[0]) for name in weights)
     renamed: Weights = {}
     for name, value in weights.items():
-        full = name if name.startswith((f"{base}.", f"{family.head}.")) else f"{base}.{name}"
+        full = name if whole else f"{base}.{name}"
         full = full.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        if full not in tied and ".pooler." not in full and "seq_relationship" not in full:
+        unwanted = full in tied or ".pooler." in full or "seq_relationship" in full
+        if full.startswith(prefixes) and not unwanted:
             renamed[full] = value
     if f"{family.embedding}.weight" not in renamed:
         raise InputError(f"the weights hold no {family.embedding}.weight", where=where, hint=_HINT)

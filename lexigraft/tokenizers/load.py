@@ -37,7 +37,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise ArtifactError(
             f"the tokenizer cannot be read ({' '.join(str(error).split())[:200]})",
             where=folder / TOKENIZER_FILE,
-            hint="delete the file and run snakemake again: only this stage is remade",
+            hint="delete the file and run snakemake again: it remakes this and what depends on it",
         ) from error
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()

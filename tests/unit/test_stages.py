@@ -1,0 +1,78 @@
+"""What every stage shares: log, provenance, and the way errors are shown."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lexigraft.artifacts import Provenance, identity, write_text
+from lexigraft.errors import InputError
+from lexigraft.stages import plain, stage
+
+
+class Named(dict[str, Any]):
+    """Stands in for the named files and parameters of a workflow's job."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "TQDM_DISABLE"):
+        monkeypatch.setenv(variable, "1")
+    for name in ("one.txt", "two.txt"):
+        write_text(tmp_path / name, name)
+    return SimpleNamespace(
+        input=Named(text=str(tmp_path / "one.txt"), both=[str(tmp_path / "one.txt"), str(tmp_path / "two.txt")]),
+        output=Named(table=str(tmp_path / "out" / "table.parquet")),
+        params=Named(settings={"dim": 3, "names": ("a", "b")}, seed=4, code="c", lock="l"),
+        log=[str(tmp_path / "logs" / "x.log")],
+        threads=3,
+    )
+
+
+def test_files_are_paths_and_provenance_is_complete(job: SimpleNamespace, tmp_path: Path) -> None:
+    with stage("factors", job) as running:
+        assert running.input.text == tmp_path / "one.txt"
+        assert running.input.both[1] == tmp_path / "two.txt"
+        assert running.folder("table") == tmp_path / "out"
+        assert running.params.settings == {"dim": 3, "names": ["a", "b"]}
+        assert running.threads == 3
+        assert os.environ["OMP_NUM_THREADS"] == "3"
+        one, two = identity(tmp_path / "one.txt"), identity(tmp_path / "two.txt")
+        assert running.provenance == Provenance(
+            "factors", {"settings": {"dim": 3, "names": ["a", "b"]}}, 4, "c", "l", {"text": one, "both": f"{one} {two}"}
+        )
+        logging.info("in the middle")
+        print("printed")
+    text = Path(job.log[0]).read_text()
+    assert "stage factors on" in text
+    assert "with 3 threads" in text
+    assert "in the middle" in text
+    assert "printed" in text
+    assert "stage factors done in" in text
+
+
+def test_a_users_error_is_shown_without_a_traceback(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped, stage("factors", job):
+        raise InputError("no such thing", where="here", hint="do that")
+    assert stopped.value.code == 1
+    shown = capsys.readouterr().err
+    assert "lexigraft: stage factors failed\nno such thing\n  where: here\n  what to do: do that" in shown
+    assert "Traceback" not in shown + Path(job.log[0]).read_text()
+
+
+def test_a_bug_leaves_its_traceback_in_the_log(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), stage("factors", job):
+        raise ZeroDivisionError("a bug")
+    assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+def test_plain_values() -> None:
+    assert plain({"a": (1, None, True, 2.5, "x"), 3: [{"b": []}]}) == {"a": [1, None, True, 2.5, "x"], "3": [{"b": []}]}
