@@ -51,13 +51,29 @@ def _export(options: argparse.Namespace) -> None:
 def _add_scores(subcommands: Any) -> None:
     parser = subcommands.add_parser("scores", help="print the score table of a run")
     parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
+    parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
     parser.set_defaults(run=_scores)
 
 
 def _scores(options: argparse.Namespace) -> None:
-    from lexigraft.evaluation.summary import run_summary
+    from lexigraft.evaluation.summary import markdown_table, run_summary
 
-    print(run_summary(options.run_folder))
+    print(markdown_table(options.run_folder) if options.markdown else run_summary(options.run_folder))
+
+
+def _add_picture(subcommands: Any) -> None:
+    parser = subcommands.add_parser("picture", help="draw the scores of a run as SVG or PNG")
+    parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .svg or .png")
+    parser.set_defaults(run=_picture)
+
+
+def _picture(options: argparse.Namespace) -> None:
+    from lexigraft.evaluation.summary import read_run
+    from lexigraft.report.readme_picture import write_picture
+
+    _, ranks, rows = read_run(options.run_folder)
+    write_picture(options.run_folder / "scores.parquet", ranks, rows, options.out, seed=rows[0]["seed"])
 
 
 def _add_generate(subcommands: Any) -> None:
@@ -72,7 +88,7 @@ def _generate(options: argparse.Namespace) -> None:
     write_generated(options.root)
 
 
-_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_generate)
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_picture, _add_generate)
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 
 if __name__ == "__main__":

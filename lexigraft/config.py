@@ -149,7 +149,7 @@ class Config(_Run):
             yield from check(f"word_vectors.{name}.corpus", corpus, self.corpora, "corpus")
             if corpus in self.corpora and self.corpora[corpus].adapter not in ALIGNED_ADAPTERS:
                 adapter = self.corpora[corpus].adapter
-                yield f"word_vectors.{name}.corpus: text of the adapter {adapter!r} is not aligned; learn from an aligned corpus"
+                yield f"word_vectors.{name}.corpus: text of adapter {adapter!r} is not aligned across languages"
         for name, method in self.methods.items():
             network = getattr(method, "hypernetwork", None)
             yield from check(f"methods.{name}.hypernetwork", network, self.hypernetworks, "hypernetwork")

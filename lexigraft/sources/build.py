@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -92,9 +93,9 @@ def read_weights(path: Path) -> Weights:
             tensors = (
                 _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
             )
-        except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
             problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
-            raise InputError(problem, where=file, hint="download the file again") from error
+            raise InputError(problem, where=file, hint="download the file again, or convert it to safetensors") from error
         for name, tensor in tensors.items():
             if tensor.is_floating_point():
                 weights[name] = tensor.float().numpy()

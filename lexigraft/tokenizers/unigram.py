@@ -1,8 +1,8 @@
 """Unigram tokenizers (Kudo 2018, https://arxiv.org/abs/1804.10959): trained by SentencePiece, run by `tokenizers`.
 
 The tokenizer itself normalises the text (NFKC, controls dropped, spaces joined) and SentencePiece is told to change nothing,
-so both segment the same string. SentencePiece's own `nmt_nfkc` table would not do: `tokenizers` does not compose decomposed Korean
-with it as SentencePiece does, and it turns the zero-width non-joiner, which Persian spelling needs, into a space.
+so both segment the same string. SentencePiece's own `nmt_nfkc` table would not do: `tokenizers` does not compose decomposed
+Korean with it as SentencePiece does, and it turns the zero-width non-joiner, which Persian spelling needs, into a space.
 """
 
 from __future__ import annotations
