@@ -6,10 +6,10 @@ from snakemake.exceptions import WorkflowError
 
 from lexigraft.checkout import use_library_of
 from lexigraft.config import load_config
-from lexigraft.corpora.sources import corpus_languages, corpus_sources
+from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
-from lexigraft.sources.resolve import source_files
+from lexigraft.outside import outside_files
 
 
 def or_stop(function, *arguments):
@@ -22,6 +22,8 @@ def or_stop(function, *arguments):
 
 CONFIG = or_stop(load_config, config)
 MODELS = or_stop(CONFIG.models_by_name)
+# found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
+OUTSIDE = or_stop(outside_files, CONFIG)
 STEPS = [0, *(CONFIG.pretraining.checkpoints if CONFIG.pretraining else [])]
 ROOT = Path(workflow.basedir)
 use_library_of(ROOT)
@@ -52,6 +54,11 @@ wildcard_constraints:
 def code_of(script, modules=()):
     """Digest of an adapter and of all library modules that it and `modules` import."""
     return code_digest(ROOT / "workflow_scripts" / script, modules)
+
+
+def files_of(kind, wildcard):
+    """A function of the wildcards that returns the files from outside that one `kind` is read from."""
+    return lambda wildcards: OUTSIDE[kind].get(getattr(wildcards, wildcard), [])
 
 
 def named(kind, wildcard):
@@ -101,21 +108,12 @@ def extended_source(wildcards):
     return [f"<resources>/sources/{settings.source}/{name}" for name in names]
 
 
-def existing_tokenizer(wildcards):
-    """Local files of a tokenizer that exists; none for other kinds, and none for one on a hub."""
-    settings = named("tokenizers", "tokenizer")(wildcards)
-    if settings.kind != "existing":
-        return []
-    return [str(path) for path in or_stop(source_files, settings.path)]
-
-
 def vector_inputs(wildcards):
     """A corpus to learn from, or the files to read."""
     settings = named("word_vectors", "vectors")(wildcards)
     if settings.kind == "learned":
         return [f"<resources>/corpora/{settings.corpus}/sentences.parquet"]
-    paths = settings.paths
-    return [paths] if isinstance(paths, str) else list(paths.values())
+    return OUTSIDE["word_vectors"][wildcards.vectors]
 
 
 def network_files(wildcards):

@@ -1,8 +1,6 @@
 rule corpus:
     input:
-        files=lambda wildcards: or_stop(
-            corpus_sources, named("corpora", "corpus")(wildcards)
-        ),
+        files=files_of("corpora", "corpus"),
     output:
         sentences="<resources>/corpora/{corpus}/sentences.parquet",
         held_out="<resources>/corpora/{corpus}/held_out.parquet",

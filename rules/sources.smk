@@ -1,11 +1,6 @@
 rule source:
     input:
-        files=lambda wildcards: [
-            str(path)
-            for path in or_stop(
-                source_files, named("sources", "source")(wildcards).model
-            )
-        ],
+        files=files_of("sources", "source"),
     output:
         config="<resources>/sources/{source}/config.json",
         weights="<resources>/sources/{source}/model.safetensors",

@@ -5,7 +5,7 @@ rule tokenizer:
             f"{named('tokenizers', 'tokenizer')(wildcards).corpus}/sentences.parquet"
         ),
         source=extended_source,
-        existing=existing_tokenizer,
+        existing=files_of("tokenizers", "tokenizer"),
     output:
         tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
         tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",

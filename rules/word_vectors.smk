@@ -13,7 +13,9 @@ rule word_vectors:
         vectors="{vectors}",
         settings=settings_of("word_vectors", "vectors"),
         seed=lambda wildcards: (
-            CONFIG.seed if named("word_vectors", "vectors")(wildcards).kind == "learned" else None
+            CONFIG.seed
+            if named("word_vectors", "vectors")(wildcards).kind == "learned"
+            else None
         ),
         code=code_of("word_vectors.py"),
         lock=LOCK,

