@@ -108,7 +108,7 @@ def _stretches(sentences: pl.LazyFrame, space_before: bool) -> pl.DataFrame:
     first = sentences.select(parts.list.first().alias("stretch"))
     later = sentences.select(parts.list.slice(1).alias("stretch")).explode("stretch").drop_nulls()
     if space_before:
-        later = later.select(" " + pl.col("stretch"))
+        later = later.select((" " + pl.col("stretch")).alias("stretch"))
     both = pl.concat([first, later]).filter(pl.col("stretch").str.strip_chars(" ") != "")
     return both.group_by("stretch").len().sort("stretch").collect(engine="streaming")
 
