@@ -35,6 +35,11 @@ def lock_digest(lock: Path) -> str:
     return hashlib.sha256("\n".join(sorted(filter(None, lines))).encode()).hexdigest()[:32]
 
 
+def content_digest(files: Iterable[Path]) -> str:
+    """Hex digest of the bytes of files that belong to the checkout, wherever it lies."""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:32]
+
+
 def import_closure(modules: Iterable[str]) -> set[str]:
     """Names of `modules` and of every package module that they import, directly or not."""
     todo, seen = list(modules), set[str]()

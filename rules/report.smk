@@ -31,10 +31,6 @@ rule report:
             model=list(MODELS) if CONFIG.pretraining else [],
         ),
         hypernetworks=lambda wildcards: list(network_histories(wildcards).values()),
-        page=[
-            str(ROOT / "lexigraft" / "report" / name)
-            for name in ("template.html", "style.css", "page.js")
-        ],
     output:
         report=report(
             "<results>/report.html",
@@ -55,6 +51,10 @@ rule report:
         tokenizers=REPORT_TOKENIZERS,
         hypernetworks=lambda wildcards: list(network_histories(wildcards)),
         seed=CONFIG.seed,
+        page=content_digest(
+            ROOT / "lexigraft" / "report" / name
+            for name in ("template.html", "style.css", "page.js")
+        ),
         code=code_of("report.py"),
         lock=LOCK,
     message:

@@ -10,6 +10,7 @@ from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, Hugging
 from lexigraft.errors import InputError, MissingPackageError
 from lexigraft.languages import check_code
 
+SR_B = "sr_b"
 SR_B_IDS = Path(__file__).parent.parent / "data" / "sr_b_verse_ids.txt"
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet")
 TSV_SUFFIXES = (".tsv", ".tsv.gz")
@@ -23,7 +24,7 @@ def corpus_sources(settings: CorpusSettings) -> list[str]:
         InputError: a file or folder is missing, or none of its files is for a language that is asked for.
     """
     files = _text_sources(settings)
-    if settings.held_out is not None:
+    if settings.held_out is not None and settings.held_out != SR_B:  # the ids that come with lexigraft are no outside file
         files.append(held_out_file(settings.held_out))
     return [str(file) for file in files]
 
@@ -79,7 +80,7 @@ def bible_database() -> Path:
 
 def held_out_file(held_out: str) -> Path:
     """Path of the file of held-out sentence ids: `sr_b` names the one that comes with lexigraft."""
-    return SR_B_IDS if held_out == "sr_b" else existing_file(Path(held_out))
+    return SR_B_IDS if held_out == SR_B else existing_file(Path(held_out))
 
 
 def existing_file(path: Path) -> Path:

@@ -46,8 +46,11 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     path = resolve(settings.model, settings.revision)
     config = read_config(path)
     family = family_of(config.get("model_type", "none"), path / "config.json")
+    check_kind(config, path / "config.json")
     weights = masked_lm_names(read_weights(path), family, path)
     embeddings = weights[f"{family.embedding}.weight"]
+    config |= {"vocab_size": len(embeddings), "architectures": [family.plain_masked_lm.__name__], "dtype": "float32"}
+    check_whole(weights, family, config, path)
     log.info(
         "%s: %s, %d tokens x %d, %s",
         settings.model,
@@ -57,7 +60,7 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     )
     tokenizer = open_tokenizer(path, trust_remote_code=settings.trust_remote_code)
     table = vocabulary_table(tokenizer, rows=len(embeddings))
-    write_json(folder / "config.json", {**config, "vocab_size": len(embeddings)})
+    write_json(folder / "config.json", config)
     write_tokenizer_files(tokenizer, folder)
     write_table(folder / "vocabulary.parquet", table, provenance)
     write_tensors(folder / "model.safetensors", weights, provenance)
@@ -73,9 +76,21 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     try:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        # what is written is float32, whatever was read, and names no code or place outside
+        return {key: value for key, value in config.items() if key not in ("torch_dtype", "dtype", "auto_map", "_name_or_path")}
     except (OSError, ValueError) as error:
         raise InputError(f"the model's configuration cannot be read ({error})", where=file, hint=_HINT) from error
-    return config
+
+
+def check_kind(config: dict[str, Any], where: Path) -> None:
+    """Raise InputError if a model of a supported family is of a kind that its grafted counterpart cannot be."""
+    if not config.get("tie_word_embeddings", True):
+        problem, hint = "output layer is not tied to its word embeddings", "tied ones (tie_word_embeddings: true)"
+    elif config.get("position_embedding_type", "absolute") != "absolute":
+        problem, hint = f"position embeddings are {config['position_embedding_type']!r}", "absolute position embeddings"
+    else:
+        return
+    raise InputError(f"the source model's {problem}", where=where, hint=f"use a model with {hint}")
 
 
 def read_weights(path: Path) -> Weights:
@@ -84,11 +99,8 @@ def read_weights(path: Path) -> Weights:
     Raises:
         InputError: there are none, a file is damaged, or a tensor holds NaN or infinity.
     """
-    files = sorted(path.glob("*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
-    if not files:
-        raise InputError("the folder holds no weights", where=path, hint=_HINT)
     weights: Weights = {}
-    for file in files:
+    for file in weight_files(path):
         try:
             tensors = (
                 _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
@@ -104,6 +116,24 @@ def read_weights(path: Path) -> Weights:
                         f"the tensor {name!r} holds NaN or infinity", where=file, hint="use an undamaged checkpoint"
                     )
     return weights
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Files with the weights: one, or those that an index names; safetensors before torch files.
+
+    Raises:
+        InputError: there are none, or the index cannot be read.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return [path / name]
+        index = path / f"{name}.index.json"
+        if index.is_file():
+            try:
+                return sorted({path / file for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+            except (ValueError, KeyError, AttributeError) as error:
+                raise InputError(f"the index of the weights cannot be read ({error})", where=index, hint=_HINT) from error
+    raise InputError("the folder holds no weights", where=path, hint=_HINT)
 
 
 def _safetensors(file: Path) -> dict[str, torch.Tensor]:
@@ -136,3 +166,31 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
     if f"{family.embedding}.weight" not in renamed:
         raise InputError(f"the weights hold no {family.embedding}.weight", where=where, hint=_HINT)
     return renamed
+
+
+def check_whole(weights: Weights, family: Family, config: dict[str, Any], where: Path) -> None:
+    """Raise InputError unless the weights are all those of the family's masked language model, with or without its head.
+
+    Args:
+        weights: by the names of that class, without copies of tied ones.
+        config: content of `config.json`; the model is built from it on the meta device, which takes no memory.
+    """
+    with torch.device("meta"):
+        model = family.plain_masked_lm(family.plain_config.from_dict(config))
+    tied = set(model._tied_weights_keys or {})
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in tied}
+    if not any(name.startswith(f"{family.head}.") for name in weights):
+        expected = {name: shape for name, shape in expected.items() if not name.startswith(f"{family.head}.")}
+    missing = sorted(expected.keys() - weights.keys())
+    if missing:
+        raise InputError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]!r}", where=where, hint=_HINT)
+    for name, shape in expected.items():
+        if weights[name].shape != shape:
+            raise InputError(
+                f"the tensor {name!r} is {weights[name].shape}, but by config.json it should be {shape}",
+                where=where,
+                hint="take config.json and weights of one model",
+            )
+    for name in sorted(weights.keys() - expected.keys()):
+        log.info("not used: %s", name)
+        del weights[name]

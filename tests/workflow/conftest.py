@@ -21,6 +21,7 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         for name in PARTS:
             source = ROOT / name
             if source.is_dir():

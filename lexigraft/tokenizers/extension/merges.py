@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 Merge = tuple[tuple[int, ...], tuple[int, ...]]
 
 # pairs seen once are accidents
-MIN_FREQUENCY = 2
+_MIN_FREQUENCY = 2
 # the trainer takes running text, so words are repeated; beyond this many, all counts are divided by the same number
 _MOST_WORDS = 50_000_000
 _WORDS_AT_A_TIME = 10_000
@@ -33,27 +30,20 @@ def learn_merges(words: Sequence[Sequence[int]], counts: NDArray[np.int64], merg
     Returns:
         Merges in their order, each of two sequences of symbols; fewer than asked for if no pair occurs twice any more.
     """
-    from tokenizers import Tokenizer, models, trainers
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+    # every symbol is written as one character: the trainer orders those by code point and then depends on counts alone,
+    # while with `continuing_subword_prefix` its ties would be broken by the order of a hash table
     written = ["".join(map(_character, word)) for word in words]
     symbols = len({character for word in written for character in word})
     trainer = trainers.BpeTrainer(
-        vocab_size=symbols + merges, min_frequency=MIN_FREQUENCY, special_tokens=[], show_progress=False
+        vocab_size=symbols + merges, min_frequency=_MIN_FREQUENCY, special_tokens=[], show_progress=False
     )
-    learned = trained(Tokenizer(models.BPE()), trainer, written, counts)
-    return [(_symbols(left), _symbols(right)) for left, right in learned["merges"]]
-
-
-def trained(tokenizer: Tokenizer, trainer: Any, words: Sequence[str], counts: NDArray[np.int64]) -> dict[str, Any]:
-    """Train a tokenizer on counted words without spaces and return the description of its model."""
-    import json
-
-    from tokenizers import pre_tokenizers
-
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.train_from_iterator(_running_text(words, counts), trainer)
-    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
-    return model
+    tokenizer.train_from_iterator(_running_text(written, counts), trainer)
+    learned = json.loads(tokenizer.to_str())["model"]["merges"]
+    return [(_symbols(left), _symbols(right)) for left, right in learned]
 
 
 def _running_text(words: Sequence[str], counts: NDArray[np.int64]) -> Iterator[str]:
