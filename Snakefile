@@ -33,10 +33,4 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        "<results>/scores.parquet" if CONFIG.tasks else [],
-        "<results>/report.html" if CONFIG.tasks else [],
-        expand(
-            "<results>/models/{model}/step-{step}/model.safetensors",
-            model=list(MODELS),
-            step=STEPS,
-        ),
+        all_artifacts,

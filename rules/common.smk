@@ -181,3 +181,60 @@ def pretraining_sequences(wildcards):
     """The packed text that a model is trained on."""
     tokenizer = model_of(wildcards).tokenizer
     return f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{tokenizer}/sequences.parquet"
+
+
+def all_artifacts(wildcards):
+    """Every artifact of the run: as targets, so that one that was deleted is made again."""
+    found = []
+    for model in MODELS.values():
+        matches = f"<resources>/matches/{model.word_vectors}"
+        network = getattr(CONFIG.methods[model.method], "hypernetwork", None)
+        folder = f"{network}/{model.word_vectors}/{model.source}-{model.dim}"
+        corpora = [
+            CONFIG.tokenizers[model.tokenizer].corpus,
+            getattr(CONFIG.word_vectors[model.word_vectors], "corpus", None),
+            CONFIG.pretraining.corpus if CONFIG.pretraining else None,
+            *(task.corpus for task in CONFIG.tasks.values()),
+        ]
+        found += [
+            *(
+                f"<resources>/corpora/{corpus}/sentences.parquet"
+                for corpus in corpora
+                if corpus
+            ),
+            *(
+                f"<resources>/corpora/{corpus}/held_out.parquet"
+                for corpus in corpora
+                if corpus
+            ),
+            f"<resources>/sources/{model.source}/model.safetensors",
+            f"<resources>/tokenizers/{model.tokenizer}/vocabulary.parquet",
+            f"<resources>/tokenizers/{model.tokenizer}/tokenizer.json",
+            f"<resources>/word_vectors/{model.word_vectors}/words.parquet",
+            f"<resources>/word_vectors/{model.word_vectors}/vectors.safetensors",
+            f"{matches}/source-{model.source}.parquet",
+            f"{matches}/target-{model.tokenizer}.parquet",
+            f"<resources>/factors/{model.source}-{model.dim}.safetensors",
+            *(
+                [f"<resources>/hypernetworks/{folder}/network.safetensors"]
+                if network
+                else []
+            ),
+            *(
+                f"<results>/models/{model.name}/step-{step}/model.safetensors"
+                for step in STEPS
+            ),
+            *(
+                [f"<results>/models/{model.name}/pretraining_history.parquet"]
+                if STEPS[1:]
+                else []
+            ),
+            *(
+                f"<results>/ranks/{task}/{model.name}-step-{step}.parquet"
+                for task in CONFIG.tasks
+                for step in STEPS
+            ),
+        ]
+    if CONFIG.tasks:
+        found += ["<results>/scores.parquet", "<results>/report.html"]
+    return list(dict.fromkeys(found))

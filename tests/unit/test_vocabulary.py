@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,13 +89,15 @@ def test_a_token_with_several_roles_gets_one() -> None:
     assert token_roles(tokenizer) == {0: "eos"}
 
 
-def test_ids_must_be_rows() -> None:
+def test_ids_must_be_rows(tmp_path: Path) -> None:
     holed = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "b": 4}, unk_token="[UNK]"))
     with pytest.raises(InputError, match="2 ids of the tokenizer have no token, the first is 2; its ids go up to 4"):
         tokens_by_id(PreTrainedTokenizerFast(tokenizer_object=holed))
-    doubled = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "b": 1}, unk_token="[UNK]"))
+    doubled = json.loads(holed.to_str())
+    doubled["model"]["vocab"]["b"] = 1
+    (tmp_path / "tokenizer.json").write_text(json.dumps(doubled))
     with pytest.raises(InputError, match="two tokens have the id 1"):
-        tokens_by_id(PreTrainedTokenizerFast(tokenizer_object=doubled))
+        tokens_by_id(PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json")))
 
 
 def test_embedding_rows() -> None:

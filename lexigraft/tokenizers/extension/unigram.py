@@ -11,7 +11,7 @@ import numpy as np
 
 from lexigraft.tokenizers.extension.wordpiece import check_number
 from lexigraft.tokenizers.unigram import SPECIAL_TOKENS, Piece, VocabularyTooLargeError, train_pieces
-from lexigraft.tokenizers.words import WordCounts
+from lexigraft.tokenizers.words import WordCounts, character_coverage
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,11 @@ def extend_unigram(description: Mapping[str, Any], words: WordCounts, new_tokens
     unknown = model["vocab"][model["unk_id"]][0] if model["unk_id"] is not None else None
     added_tokens = {token["content"] for token in description.get("added_tokens") or []}
     text_pieces = {piece: score for piece, score in source.items() if piece not in added_tokens and piece != unknown}
-    learned = _learned(words, set(source), _pieces_in_use(description, words), new_tokens, coverage)
+    covered = character_coverage(words, coverage)[0]
+    check_number(new_tokens, len(covered - source.keys()), largest=new_tokens)
+    # every character needs a piece in training, known or not; one more for how SentencePiece rounds the coverage
+    size = len(SPECIAL_TOKENS) + max(new_tokens + _pieces_in_use(description, words), len(covered) + 1)
+    learned = _learned(words, set(source), size, new_tokens, coverage)
     fresh = [piece for piece in learned if piece[0] not in source]
     characters = [piece for piece in fresh if len(piece[0]) == 1]
     check_number(new_tokens, len(characters), len(fresh))
@@ -50,13 +54,13 @@ def extend_unigram(description: Mapping[str, Any], words: WordCounts, new_tokens
     return {**description, "model": {**model, "vocab": [*model["vocab"], *pieces]}}
 
 
-def _learned(words: WordCounts, known: set[str], overlap: int, new_tokens: int, coverage: float) -> list[Piece]:
+def _learned(words: WordCounts, known: set[str], size: int, new_tokens: int, coverage: float) -> list[Piece]:
     """Unigram pieces of the text, best first, at least `new_tokens` of which are not `known` if the text has so many.
 
     Args:
-        overlap: a guess at how many pieces will be known ones.
+        size: a guess at the size of the vocabulary that this takes.
     """
-    size, largest = len(SPECIAL_TOKENS) + new_tokens + overlap, None
+    largest: int | None = None
     while True:
         try:
             pieces = train_pieces(words, size, coverage)[len(SPECIAL_TOKENS) :]
