@@ -37,6 +37,8 @@ MODEL_FILES = [
     "tokens.parquet",
     "README.md",
 ]
+TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
+SOURCE_FILES = ["config.json", "model.safetensors", *TOKENIZER_FILES]
 
 
 wildcard_constraints:
@@ -207,9 +209,11 @@ def all_artifacts(wildcards):
                 for corpus in corpora
                 if corpus
             ),
-            f"<resources>/sources/{model.source}/model.safetensors",
-            f"<resources>/tokenizers/{model.tokenizer}/vocabulary.parquet",
-            f"<resources>/tokenizers/{model.tokenizer}/tokenizer.json",
+            *(f"<resources>/sources/{model.source}/{name}" for name in SOURCE_FILES),
+            *(
+                f"<resources>/tokenizers/{model.tokenizer}/{name}"
+                for name in TOKENIZER_FILES
+            ),
             f"<resources>/word_vectors/{model.word_vectors}/words.parquet",
             f"<resources>/word_vectors/{model.word_vectors}/vectors.safetensors",
             f"{matches}/source-{model.source}.parquet",
@@ -221,11 +225,15 @@ def all_artifacts(wildcards):
                 else []
             ),
             *(
-                f"<results>/models/{model.name}/step-{step}/model.safetensors"
+                f"<results>/models/{model.name}/step-{step}/{name}"
                 for step in STEPS
+                for name in ["model.safetensors", *MODEL_FILES]
             ),
             *(
-                [f"<results>/models/{model.name}/pretraining_history.parquet"]
+                [
+                    f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{model.tokenizer}/sequences.parquet",
+                    f"<results>/models/{model.name}/pretraining_history.parquet",
+                ]
                 if STEPS[1:]
                 else []
             ),
