@@ -214,6 +214,7 @@ def test_special_tokens_after_loading(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert [tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS.values()] == [0, 1, 2, 3, 4]
     # a mask takes the space before it along
+    assert tokenizer.added_tokens_decoder[4].lstrip
     the, earth = (tokenizer(word, add_special_tokens=False)["input_ids"] for word in ("the", "earth"))
     assert tokenizer("the <mask> earth", add_special_tokens=False)["input_ids"] == [*the, 4, *earth]
     assert tokenizer("the", "earth")["input_ids"] == [0, *the, 2, 2, *earth, 2]
@@ -434,6 +435,18 @@ def test_new_log_probabilities_are_on_the_sources_scale() -> None:
         assert min(score for _, score in new) >= min(score for _, score in old)
         scores.append(np.array([score for _, score in new]))
     np.testing.assert_allclose(scores[0] - 5, scores[1], atol=1e-9)
+
+
+def test_no_new_piece_is_worse_than_the_sources_worst() -> None:
+    """The unknown token is scored relative to the worst piece, so the source's own text would be segmented otherwise."""
+    pieces = train_pieces(words_of(made_up("eng_Latn"), text_front_end()), 40, 1.0)
+    source = fast_tokenizer(unigram_tokenizer(pieces), role_attributes(SPECIAL_TOKENS))
+    text = frame([text for language in SENTENCES for text in made_up(language)]).lazy()
+    extended = json.loads(extend_tokenizer(source, text, 110, 1.0).backend_tokenizer.to_str())["model"]["vocab"]
+    worst = min(score for _, score in pieces)
+    new = [score for _, score in extended[len(pieces) :]]
+    assert min(new) == worst
+    assert len(set(new)) > 20
 
 
 def test_sizes_of_an_extension() -> None:
