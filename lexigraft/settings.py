@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 from lexigraft.errors import ConfigError, nearest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$", max_length=80)]
+NameTemplate = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_.-]|\{source\}|\{dim\})+$", max_length=80)]
+"""A name in which `{source}` and `{dim}` stand for those of each model."""
 T = TypeVar("T")
 
 

@@ -1,5 +1,6 @@
 """What all rules share: the checked configuration, names of models and files, digests. Nothing is computed here."""
 
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -23,8 +24,19 @@ def or_stop(function, *arguments):
 CONFIG = or_stop(load_config, config)
 MODELS = or_stop(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
-OUTSIDE = or_stop(outside_files, CONFIG)
-STEPS = [0, *(CONFIG.pretraining.checkpoints if CONFIG.pretraining else [])]
+ONLY_PLAN = bool(workflow.output_settings and workflow.output_settings.dryrun)
+OUTSIDE, MISSING = or_stop(outside_files, CONFIG, ONLY_PLAN)
+if MISSING:
+    print(
+        f"lexigraft: this plan cannot run yet, these inputs are missing:\n{MISSING}",
+        file=sys.stderr,
+    )
+TRAINED_STEPS = list(CONFIG.pretraining.checkpoints) if CONFIG.pretraining else []
+TRAINED = [
+    name
+    for name in MODELS
+    if CONFIG.pretraining and name in (CONFIG.pretraining.models or MODELS)
+]
 ROOT = Path(workflow.basedir)
 use_library_of(ROOT)
 LOCK = lock_digest(ROOT / "requirements.lock")
@@ -49,7 +61,8 @@ wildcard_constraints:
     hypernetwork=r"[A-Za-z0-9_.-]+",
     model=r"[A-Za-z0-9_.-]+",
     task=r"[A-Za-z0-9_.-]+",
-    dim=r"\d+",
+    dim=r"\d+|full",
+    seed=r"\d+",
     step=r"\d+",
 
 
@@ -96,11 +109,6 @@ def method_of(wildcards):
     return CONFIG.methods[model_of(wildcards).method]
 
 
-def hypernetwork_of(wildcards):
-    """The network that a model's method predicts with: its name, or None."""
-    return getattr(method_of(wildcards), "hypernetwork", None)
-
-
 def extended_source(wildcards):
     """Files of the source that an extension builds on; none for other kinds."""
     settings = named("tokenizers", "tokenizer")(wildcards)
@@ -118,15 +126,34 @@ def vector_inputs(wildcards):
     return OUTSIDE["word_vectors"][wildcards.vectors]
 
 
+def counted_text(wildcards):
+    """The corpus that a tokenizer is learned from or counted on; none for an existing one that is not counted."""
+    corpus = named("tokenizers", "tokenizer")(wildcards).corpus
+    return [f"<resources>/corpora/{corpus}/sentences.parquet"] if corpus else []
+
+
+def network_folder(model):
+    """Folder of the trained network of a model's method; None where the method has no network."""
+    name = CONFIG.network_of(model)
+    if name is None:
+        return None
+    return f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/seed-{model.seed}"
+
+
 def network_files(wildcards):
     """The trained network of a model's method; none where the method has no network."""
-    name = hypernetwork_of(wildcards)
-    if name is None:
-        return []
-    model = model_of(wildcards)
-    return [
-        f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/network.safetensors"
-    ]
+    folder = network_folder(model_of(wildcards))
+    return [f"{folder}/network.safetensors"] if folder else []
+
+
+def dim_of(wildcards):
+    """D' of the wildcards: a number, or `full`."""
+    return wildcards.dim if wildcards.dim == "full" else int(wildcards.dim)
+
+
+def steps_of(name):
+    """Steps at which a model is kept and scored."""
+    return [0, *(TRAINED_STEPS if name in TRAINED else [])]
 
 
 def card_of(wildcards):
@@ -134,14 +161,15 @@ def card_of(wildcards):
     model = model_of(wildcards)
     tokenizer = CONFIG.tokenizers[model.tokenizer]
     source = CONFIG.sources[model.source]
-    corpus = CONFIG.corpora[tokenizer.corpus]
+    name = tokenizer.corpus or (CONFIG.pretraining and CONFIG.pretraining.corpus)
+    corpus = CONFIG.corpora[name] if name else None
     return {
         "name": model.name,
         "method": model.method,
         "source": source.model,
         "source_licence": source.licence,
-        "languages": or_stop(corpus_languages, corpus),
-        "corpus": f"{tokenizer.corpus} ({corpus.adapter})",
+        "languages": or_stop(corpus_languages, corpus) if corpus else [],
+        "corpus": f"{name} ({corpus.adapter})" if corpus else "none",
         "tokenizer": f"{model.tokenizer} ({tokenizer.kind})",
         "vectors": f"{model.word_vectors} ({CONFIG.word_vectors[model.word_vectors].kind})",
     }
@@ -156,27 +184,46 @@ def scored():
             "method": model.method,
             "source": model.source,
             "target": model.tokenizer,
-            "dim": model.dim,
-            "seed": CONFIG.seed,
+            "dim": str(model.dim),
+            "seed": model.seed,
             "step": step,
             "task": task,
         }
         for task in CONFIG.tasks
         for model in MODELS.values()
-        for step in STEPS
+        for step in steps_of(model.name)
     ]
+
+
+def network_names():
+    """What the report calls the networks that the run's models predict with -> their folders."""
+    folders = {}
+    for model in MODELS.values():
+        if folder := network_folder(model):
+            name = CONFIG.network_of(model)
+            seed = "" if model.seed == CONFIG.seed else f", seed {model.seed}"
+            folders[f"{name} ({model.source}, D' = {model.dim}{seed})"] = folder
+    return folders
 
 
 def network_histories(wildcards):
     """Loss histories of all networks that the run's models predict with."""
-    histories = {}
-    for model in MODELS.values():
-        name = getattr(CONFIG.methods[model.method], "hypernetwork", None)
-        if name is not None:
-            histories[f"{name} ({model.source}, D' = {model.dim})"] = (
-                f"<resources>/hypernetworks/{name}/{model.word_vectors}/{model.source}-{model.dim}/history.parquet"
-            )
-    return histories
+    return [f"{folder}/history.parquet" for folder in network_names().values()]
+
+
+def task_settings(wildcards):
+    """Settings of a task at a step of pre-training."""
+    task = named("tasks", "task")(wildcards)
+    return task.at(int(wildcards.step)).model_dump(mode="json")
+
+
+def pretraining_settings():
+    """Settings of pre-training, but not which models are trained: adding one must not train the others again."""
+    return (
+        CONFIG.pretraining.model_dump(mode="json", exclude={"models"})
+        if CONFIG.pretraining
+        else {}
+    )
 
 
 def pretraining_sequences(wildcards):
@@ -190,8 +237,8 @@ def all_artifacts(wildcards):
     found = []
     for model in MODELS.values():
         matches = f"<resources>/matches/{model.word_vectors}"
-        network = getattr(CONFIG.methods[model.method], "hypernetwork", None)
-        folder = f"{network}/{model.word_vectors}/{model.source}-{model.dim}"
+        network = network_folder(model)
+        steps = steps_of(model.name)
         corpora = [
             CONFIG.tokenizers[model.tokenizer].corpus,
             getattr(CONFIG.word_vectors[model.word_vectors], "corpus", None),
@@ -219,14 +266,10 @@ def all_artifacts(wildcards):
             f"{matches}/source-{model.source}.parquet",
             f"{matches}/target-{model.tokenizer}.parquet",
             f"<resources>/factors/{model.source}-{model.dim}.safetensors",
-            *(
-                [f"<resources>/hypernetworks/{folder}/network.safetensors"]
-                if network
-                else []
-            ),
+            *([f"{network}/network.safetensors"] if network else []),
             *(
                 f"<results>/models/{model.name}/step-{step}/{name}"
-                for step in STEPS
+                for step in steps
                 for name in ["model.safetensors", *MODEL_FILES]
             ),
             *(
@@ -234,13 +277,13 @@ def all_artifacts(wildcards):
                     f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{model.tokenizer}/sequences.parquet",
                     f"<results>/models/{model.name}/pretraining_history.parquet",
                 ]
-                if STEPS[1:]
+                if steps[1:]
                 else []
             ),
             *(
                 f"<results>/ranks/{task}/{model.name}-step-{step}.parquet"
                 for task in CONFIG.tasks
-                for step in STEPS
+                for step in steps
             ),
         ]
     if CONFIG.tasks:

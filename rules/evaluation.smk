@@ -27,7 +27,7 @@ rule ranks:
         task="{task}",
         model="{model}",
         step="{step}",
-        settings=settings_of("tasks", "task"),
+        settings=task_settings,
         gpus=GPUS,
         code=code_of("ranks.py"),
         lock=LOCK,

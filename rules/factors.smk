@@ -10,7 +10,7 @@ rule factors:
     threads: THREADS
     params:
         source="{source}",
-        dim=lambda wildcards: int(wildcards.dim),
+        dim=dim_of,
         code=code_of("factors.py"),
         lock=LOCK,
     message:

@@ -6,10 +6,10 @@ rule hypernetwork:
         words="<resources>/word_vectors/{vectors}/words.parquet",
         vectors="<resources>/word_vectors/{vectors}/vectors.safetensors",
     output:
-        network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/network.safetensors",
-        history="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/history.parquet",
+        network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/network.safetensors",
+        history="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/history.parquet",
     log:
-        "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}.log",
+        "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}-seed-{seed}.log",
     priority: 10
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
@@ -19,12 +19,12 @@ rule hypernetwork:
     params:
         hypernetwork="{hypernetwork}",
         source="{source}",
-        dim=lambda wildcards: int(wildcards.dim),
+        dim=dim_of,
         vectors="{vectors}",
         settings=settings_of("hypernetworks", "hypernetwork"),
         languages=lambda wildcards: named("sources", "source")(wildcards).languages,
         gpus=GPUS,
-        seed=CONFIG.seed,
+        seed=lambda wildcards: int(wildcards.seed),
         code=code_of("hypernetwork.py"),
         lock=LOCK,
     message:

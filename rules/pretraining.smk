@@ -1,6 +1,3 @@
-TRAINED_STEPS = STEPS[1:]
-
-
 rule pretraining_data:
     input:
         sentences="<resources>/corpora/{corpus}/sentences.parquet",
@@ -57,10 +54,10 @@ rule pretraining:
         gpu=GPUS,
     params:
         model="{model}",
-        settings=lambda wildcards: CONFIG.pretraining.model_dump(mode="json"),
+        settings=pretraining_settings(),
         steps=TRAINED_STEPS,
         gpus=GPUS,
-        seed=CONFIG.seed,
+        seed=lambda wildcards: model_of(wildcards).seed,
         code=code_of("pretraining.py"),
         lock=LOCK,
     message:

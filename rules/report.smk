@@ -28,9 +28,9 @@ rule report:
         ),
         pretraining=expand(
             "<results>/models/{model}/pretraining_history.parquet",
-            model=list(MODELS) if CONFIG.pretraining else [],
+            model=TRAINED,
         ),
-        hypernetworks=lambda wildcards: list(network_histories(wildcards).values()),
+        hypernetworks=network_histories,
     output:
         report=report(
             "<results>/report.html",
@@ -49,7 +49,8 @@ rule report:
         models=list(MODELS),
         sources=REPORT_SOURCES,
         tokenizers=REPORT_TOKENIZERS,
-        hypernetworks=lambda wildcards: list(network_histories(wildcards)),
+        trained=TRAINED,
+        hypernetworks=list(network_names()),
         seed=CONFIG.seed,
         page=content_digest(
             ROOT / "lexigraft" / "report" / name

@@ -1,9 +1,6 @@
 rule tokenizer:
     input:
-        sentences=lambda wildcards: (
-            "<resources>/corpora/"
-            f"{named('tokenizers', 'tokenizer')(wildcards).corpus}/sentences.parquet"
-        ),
+        sentences=counted_text,
         source=extended_source,
         existing=files_of("tokenizers", "tokenizer"),
     output:

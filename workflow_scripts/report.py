@@ -21,7 +21,7 @@ with stage("report", snakemake) as job:
             factors=dict(zip(params.models, job.input.factors, strict=True)),
             source_vocabularies=dict(zip(params.sources, job.input.source_vocabularies, strict=True)),
             target_vocabularies=dict(zip(params.tokenizers, job.input.target_vocabularies, strict=True)),
-            pretraining=dict(zip(params.models, job.input.pretraining, strict=bool(job.input.pretraining))),
+            pretraining=dict(zip(params.trained, job.input.pretraining, strict=True)),
             hypernetworks=dict(zip(params.hypernetworks, job.input.hypernetworks, strict=True)),
         ),
         job.output.report,

@@ -9,7 +9,7 @@ with stage("tokenizer", snakemake) as job:
 
     write_tokenizer(
         parse(TokenizerSettings, job.params.settings),
-        job.input.sentences,
+        job.input.sentences[0] if job.input.sentences else None,
         job.folder("tokenizer"),
         seed=job.params.seed,
         threads=job.threads,

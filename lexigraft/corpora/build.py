@@ -13,7 +13,9 @@ from lexigraft.artifacts import Provenance, write_table
 from lexigraft.corpora.adapter import Adapter
 from lexigraft.corpora.cleaning import clean
 from lexigraft.corpora.held_out import held_out_ids
-from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, SonofmanCorpus, TextFolderCorpus
+from lexigraft.corpora.pairs import Pairs, limit_of
+from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, PairsCorpus, SonofmanCorpus, TextFolderCorpus
+from lexigraft.corpora.sources import ALL
 from lexigraft.errors import InputError
 from lexigraft.progress import progress
 
@@ -39,7 +41,8 @@ def write_corpus(
         ConfigError, InputError, MissingPackageError: what the settings ask for is not there or cannot be read, a language
             has no sentence left, or no held-out id occurs. Then nothing is written.
     """
-    split = _Split(open_adapter(settings), held_out_ids(settings.held_out), settings.max_sentences)
+    limits = None if isinstance(settings, PairsCorpus) else settings.max_sentences  # pairs are cut where both sides are known
+    split = _Split(open_adapter(settings), held_out_ids(settings.held_out), settings.held_out == ALL, limits)
     write_table(sentences_path, split.training_blocks(), provenance)
     write_table(held_out_path, pl.concat([SCHEMA.to_frame(), *split.held_out]), provenance)
     counts = pl.DataFrame(split.counts, schema=COUNTS_SCHEMA, orient="row")
@@ -62,6 +65,8 @@ def open_adapter(settings: CorpusSettings) -> Adapter:
         from lexigraft.corpora.aligned_tsv import open_aligned_tsv
 
         return open_aligned_tsv(settings)
+    if isinstance(settings, PairsCorpus):
+        return Pairs(settings)
     from lexigraft.corpora.huggingface import HuggingFaceText
 
     return HuggingFaceText(settings)
@@ -70,8 +75,10 @@ def open_adapter(settings: CorpusSettings) -> Adapter:
 class _Split:
     """Training blocks as a stream; held-out blocks and counts are there once it has ended."""
 
-    def __init__(self, adapter: Adapter, held_out: frozenset[str], limit: int | None) -> None:
-        self.adapter, self.limit = adapter, limit
+    def __init__(
+        self, adapter: Adapter, held_out: frozenset[str], all_held_out: bool, limits: int | dict[str, int] | None
+    ) -> None:
+        self.adapter, self.all_held_out, self.limits = adapter, all_held_out, limits
         self.held_out_ids = pl.Series(sorted(held_out), dtype=pl.String)
         self.held_out: list[pl.DataFrame] = []
         self.counts: list[dict[str, str | int]] = []
@@ -80,6 +87,8 @@ class _Split:
         languages = self.adapter.languages
         for language in progress(languages, len(languages), "corpus", "languages"):
             yield from self._language(language)
+        if self.all_held_out:
+            yield SCHEMA.to_frame()
         if self.held_out_ids.is_empty():
             return
         found = pl.concat([SCHEMA.to_frame(), *self.held_out])["sentence_id"].n_unique()
@@ -93,24 +102,29 @@ class _Split:
 
     def _language(self, language: str) -> Iterator[pl.DataFrame]:
         counts: Counter[str] = Counter()
+        limit = limit_of(self.limits, language)
         for block in self.adapter.blocks(language):
             kept, dropped = clean(block.sentences, self.adapter.marks(language))
             counts.update({"read": len(block.sentences) + sum(block.dropped.values()), **dropped})
             counts.update(block.dropped)
             table = kept.select(pl.lit(language).alias("language"), "sentence_id", "text")
-            is_held_out = table["sentence_id"].is_in(self.held_out_ids.implode())
-            if is_held_out.any():
-                self.held_out.append(table.filter(is_held_out))
-            counts["held_out"] += int(is_held_out.sum())
-            training = table.filter(~is_held_out)
-            room = len(training) if self.limit is None else min(len(training), self.limit - counts["kept"])
-            counts["kept"] += room
-            counts["beyond_limit"] += len(training) - room
-            if room:
-                yield training.head(room)
-            if counts["kept"] == self.limit and self.held_out_ids.is_empty():
+            if self.all_held_out:
+                self.held_out.append(_within(table, limit, counts, "held_out"))
+            else:
+                is_held_out = table["sentence_id"].is_in(self.held_out_ids.implode())
+                if is_held_out.any():
+                    self.held_out.append(table.filter(is_held_out))
+                counts["held_out"] += int(is_held_out.sum())
+                training = _within(table.filter(~is_held_out), limit, counts, "kept")
+                if len(training):
+                    yield training
+            if (
+                limit is not None
+                and counts["held_out" if self.all_held_out else "kept"] == limit
+                and self.held_out_ids.is_empty()
+            ):
                 break
-        if not counts["kept"]:
+        if not counts["held_out" if self.all_held_out else "kept"]:
             told = ", ".join(f"{counts[name]} {name}" for name in ("read", "held_out", *_DROPPED))
             raise InputError(
                 f"no sentence of {language} is left ({told})",
@@ -119,3 +133,11 @@ class _Split:
             )
         row = {name: counts[name] for name in COUNTS_SCHEMA if name not in ("language", "source")}
         self.counts.append({"language": language, "source": self.adapter.source(language), **row})
+
+
+def _within(table: pl.DataFrame, limit: int | None, counts: Counter[str], kind: str) -> pl.DataFrame:
+    """The rows that are within the limit; the counts tell of these and of the rest."""
+    room = len(table) if limit is None else min(len(table), limit - counts[kind])
+    counts[kind] += room
+    counts["beyond_limit"] += len(table) - room
+    return table.head(room)

@@ -12,9 +12,9 @@ from lexigraft.settings import Settings
 
 class _Corpus(Settings):
     held_out: str | None = None
-    """`sr_b` (the 500 verses of the Bible retrieval task) or a text file with one sentence id a line: never trained on."""
-    max_sentences: PositiveInt | None = None
-    """Keep the first so many sentences of each language."""
+    """Never trained on: `sr_b` (500 verses of the Bible retrieval task), `all`, or a text file with one sentence id a line."""
+    max_sentences: PositiveInt | dict[LanguageCode, PositiveInt] | None = None
+    """Keep the first so many sentences of each language, or so many of each language that is named."""
 
 
 class SonofmanCorpus(_Corpus):
@@ -41,6 +41,22 @@ class AlignedTsvCorpus(_Corpus):
     languages: list[LanguageCode] | None = None
 
 
+class PairsCorpus(_Corpus):
+    """Sentence pairs for retrieval, a test set a language: English and that language, line by line.
+
+    LASER's Tatoeba layout (`tatoeba.tur-eng.tur` and `tatoeba.tur-eng.eng`) or `tur.tsv` with lines `English TAB Turkish`.
+    """
+
+    adapter: Literal["pairs"]
+    path: str
+    languages: dict[LanguageCode, str] = Field(min_length=1)
+    """Language -> its name in the file names."""
+    query_language: LanguageCode = "eng_Latn"
+    """Language of the other side of all pairs."""
+    held_out: Literal["all"] = "all"
+    """All pairs are for testing."""
+
+
 class HuggingFaceCorpus(_Corpus):
     """A Hugging Face dataset, from the hub or a local folder."""
 
@@ -54,5 +70,5 @@ class HuggingFaceCorpus(_Corpus):
 
 
 CorpusSettings = Annotated[
-    SonofmanCorpus | TextFolderCorpus | AlignedTsvCorpus | HuggingFaceCorpus, Field(discriminator="adapter")
+    SonofmanCorpus | TextFolderCorpus | AlignedTsvCorpus | PairsCorpus | HuggingFaceCorpus, Field(discriminator="adapter")
 ]

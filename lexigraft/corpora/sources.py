@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, HuggingFaceCorpus, SonofmanCorpus, TextFolderCorpus
+from lexigraft.corpora.settings import (
+    AlignedTsvCorpus,
+    CorpusSettings,
+    HuggingFaceCorpus,
+    PairsCorpus,
+    SonofmanCorpus,
+    TextFolderCorpus,
+)
 from lexigraft.errors import InputError, MissingPackageError
 from lexigraft.languages import check_code
 
 SR_B = "sr_b"
+ALL = "all"
+"""Value of `held_out`: every sentence is for testing."""
 SR_B_IDS = Path(__file__).parent.parent / "data" / "sr_b_verse_ids.txt"
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet")
 TSV_SUFFIXES = (".tsv", ".tsv.gz")
@@ -24,7 +33,7 @@ def corpus_sources(settings: CorpusSettings) -> list[str]:
         InputError: a file or folder is missing, or none of its files is for a language that is asked for.
     """
     files = _text_sources(settings)
-    if settings.held_out is not None and settings.held_out != SR_B:  # the ids that come with lexigraft are no outside file
+    if settings.held_out not in (None, SR_B, ALL):  # the ids that come with lexigraft are no outside file
         files.append(held_out_file(settings.held_out))
     return [str(file) for file in files]
 
@@ -37,6 +46,8 @@ def corpus_languages(settings: CorpusSettings) -> list[str]:
     """
     if isinstance(settings, SonofmanCorpus):
         return list(settings.translations)
+    if isinstance(settings, PairsCorpus):
+        return [settings.query_language, *settings.languages]
     if settings.languages is not None:
         return list(settings.languages)
     path = Path(settings.path)
@@ -54,6 +65,8 @@ def _text_sources(settings: CorpusSettings) -> list[Path]:
         return [bible_database()]
     if isinstance(settings, TextFolderCorpus):
         return list(language_files(Path(settings.path), TEXT_SUFFIXES, settings.languages).values())
+    if isinstance(settings, PairsCorpus):
+        return [file for files in pair_files(settings).values() for file in files]
     if isinstance(settings, AlignedTsvCorpus):
         path = Path(settings.path)
         if not path.is_dir():
@@ -81,6 +94,33 @@ def bible_database() -> Path:
 def held_out_file(held_out: str) -> Path:
     """Path of the file of held-out sentence ids: `sr_b` names the one that comes with lexigraft."""
     return SR_B_IDS if held_out == SR_B else existing_file(Path(held_out))
+
+
+def pair_files(settings: PairsCorpus) -> dict[str, list[Path]]:
+    """Files of each language's pairs: one `<name>.tsv`, or `tatoeba.<name>-eng.<name>` and `tatoeba.<name>-eng.eng`.
+
+    Raises:
+        InputError: the folder is missing, or languages have no file; the message names all of them.
+    """
+    folder = Path(settings.path)
+    if not folder.is_dir():
+        raise InputError(f"folder {settings.path!r} does not exist", where=folder, hint="give the folder of the sentence pairs")
+    found: dict[str, list[Path]] = {}
+    query = settings.query_language.split("_")[0]
+    for language, name in settings.languages.items():
+        one = [folder / f"{name}{suffix}" for suffix in TSV_SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+        two = [folder / f"tatoeba.{name}-{query}.{side}" for side in (name, query)]
+        found[language] = one[:1] or [file for file in two if file.is_file()]
+    lost = [f"{settings.languages[language]} ({language})" for language, files in found.items() if not files]
+    lost += [
+        f"one side of {settings.languages[code]}"
+        for code, files in found.items()
+        if len(files) == 1 and files[0].name.startswith("tatoeba.")
+    ]
+    if lost:
+        forms = f"<name>.tsv, or tatoeba.<name>-{query}.<name> and .{query}"
+        raise InputError(f"no sentence pairs of {', '.join(lost)}", where=folder, hint=f"files are named {forms}")
+    return found
 
 
 def existing_file(path: Path) -> Path:

@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError, nearest
 from lexigraft.evaluation.settings import RetrievalTask
+from lexigraft.modeling.encoder import stopped_after, usable_positions
 from lexigraft.modeling.load import load_model
 from lexigraft.progress import progress
 from lexigraft.tokenizers.load import load_tokenizer
@@ -45,19 +45,33 @@ def write_ranks(
     model: Any = load_model(model_folder)
     encoder = SentenceEncoder(model.to(device), tokenizer, task.layer, task.max_length, device)
     log.info("retrieval in %d languages on %s, layer %d", len(languages), device, encoder.layer)
-    queries = table.filter(pl.col("language") == task.query_language)
-    query_vectors = encoder.encode(queries["text"].to_list(), task.query_language)
+    queries, query_vectors = encoded_queries(encoder, table, task.query_language, languages)
     ranks = []
     for language in languages:
         index = table.filter(pl.col("language") == language)
         keys = encoder.encode(index["text"].to_list(), language)
-        pairs = queries.with_row_index("query").join(index.with_row_index("key"), on="sentence_id", maintain_order="left")
+        pairs = queries.join(index.with_row_index("key"), on="sentence_id", maintain_order="left")
         right = pairs["key"].to_numpy().astype(np.int64)
-        found = rank_of(query_vectors[pairs["query"].to_numpy()], keys, right, max(task.top_k))
+        found = rank_of(query_vectors[pairs["vector"].to_numpy()], keys, right, max(task.top_k))
         ranks.append(pl.DataFrame({"language": language, "query_id": pairs["sentence_id"], "rank": pl.Series(found)}))
         log.info("%s: %d queries among %d sentences", language, len(pairs), len(index))
     ranked = pl.concat(ranks).with_columns(pl.col("rank").replace(0, None)).cast(SCHEMA)
     write_table(path, ranked, provenance)
+
+
+def encoded_queries(
+    encoder: SentenceEncoder, table: pl.DataFrame, language: str, targets: Sequence[str]
+) -> tuple[pl.DataFrame, Floats]:
+    """Queries that some target language answers, each distinct sentence encoded once.
+
+    Returns:
+        sentence_id, vector (the row of its vector); and the vectors, (distinct sentences, D) float32.
+    """
+    wanted = table.filter(pl.col("language").is_in(list(targets)))["sentence_id"].unique()
+    queries = table.filter(pl.col("language") == language, pl.col("sentence_id").is_in(wanted.implode()))
+    texts = queries.select(pl.col("text").unique(maintain_order=True)).with_row_index("vector")
+    vectors = encoder.encode(texts["text"].to_list(), language)
+    return queries.join(texts, on="text", maintain_order="left").select("sentence_id", "vector"), vectors
 
 
 def check_languages(task: RetrievalTask, present: Sequence[str], where: object) -> list[str]:
@@ -97,20 +111,13 @@ def layer_to_read(layers: int, wanted: int | str) -> int:
     return layer
 
 
-def usable_positions(config: Any) -> int:
-    """Longest sequence a model takes: RoBERTa's positions start behind the padding id, so two are lost there."""
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return int(config.max_position_embeddings) - offset
-
-
 class SentenceEncoder:
     """Mean-pooled sentence vectors from one layer of a masked language model; later layers are never run."""
 
     def __init__(self, model: Any, tokenizer: Any, layer: int | str, max_length: int, device: torch.device) -> None:
         self.tokenizer, self.device = tokenizer, device
-        self.encoder = model.base_model.eval()
         self.layer = layer_to_read(model.config.num_hidden_layers, layer)
-        self.encoder.encoder.layer = nn.ModuleList(list(self.encoder.encoder.layer)[: self.layer])
+        self.encoder = stopped_after(model.eval(), self.layer)
         self.max_length = min(max_length, usable_positions(model.config))
 
     @torch.inference_mode()

@@ -36,6 +36,8 @@ class PretrainingSettings(Settings):
     """Masked language modelling on packed sentences."""
 
     corpus: Name
+    models: list[str] | None = Field(default=None, min_length=1)
+    """Names of the models to train (all of the run by default)."""
     languages: list[LanguageCode] | None = None
     """Languages of the corpus to train on (all of them by default)."""
     sampling_exponent: float = Field(default=1.0, gt=0, le=1)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def write_tokenizer(
     settings: TokenizerSettings,
-    sentences_path: Path,
+    sentences_path: Path | None,
     folder: Path,
     seed: int,
     threads: int,
@@ -42,7 +42,8 @@ def write_tokenizer(
 
     Args:
         settings: what to make.
-        sentences_path: `sentences.parquet` of the corpus: what is learned from, and what tokens are counted on.
+        sentences_path: `sentences.parquet` of the corpus: what is learned from, and what tokens are counted on; None for an
+            existing tokenizer whose tokens are not counted.
         folder: where the files go; other files in it are left alone.
         seed: of the sample of sentences, where `max_sentences` asks for one.
         threads: for segmenting; learning runs on one thread.
@@ -58,17 +59,22 @@ def write_tokenizer(
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     tokenizer = _make(settings, sentences_path, seed, source_folder)
     table = vocabulary_table(tokenizer)
-    table = table.with_columns(count=count_tokens(tokenizer, sentences_path))
+    if sentences_path is not None:
+        table = table.with_columns(count=count_tokens(tokenizer, sentences_path))
     write_tokenizer_files(tokenizer, folder)
     write_table(folder / "vocabulary.parquet", table, provenance)
     log.info("wrote %d tokens, %d of them special", len(table), table["role"].count())
 
 
-def _make(settings: TokenizerSettings, sentences_path: Path, seed: int, source_folder: Path | None) -> PreTrainedTokenizerFast:
-    if isinstance(settings, UnigramTokenizer):
-        return _learn(settings, sentences_path, seed)
+def _make(
+    settings: TokenizerSettings, sentences_path: Path | None, seed: int, source_folder: Path | None
+) -> PreTrainedTokenizerFast:
     if isinstance(settings, ExistingTokenizer):
         return open_tokenizer(resolve(settings.path, settings.revision, weights=False))
+    if sentences_path is None:
+        raise ConfigError("a tokenizer is learned from text, but none was given", where="tokenizers", hint="set its `corpus`")
+    if isinstance(settings, UnigramTokenizer):
+        return _learn(settings, sentences_path, seed)
     if source_folder is None:
         raise ConfigError("an extension builds on a source, but none was given", where="tokenizers", hint="set its `source`")
     return _extend(settings, sentences_path, seed, source_folder)

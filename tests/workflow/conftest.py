@@ -43,9 +43,9 @@ class Checkout:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def planned(self, *arguments: str) -> dict[str, int]:
+    def planned(self, *arguments: str, config: str = "mini.yaml") -> dict[str, int]:
         """Rule -> number of jobs that a dry run plans."""
-        done = self.snakemake("-n", *arguments)
+        done = self.snakemake("-n", *arguments, config=config)
         assert done.returncode == 0, done.stdout + done.stderr
         if "Nothing to be done" in done.stdout + done.stderr:
             return {}

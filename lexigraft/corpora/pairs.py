@@ -1,0 +1,87 @@
+"""Sentence pairs as test sets, one a language: LASER's Tatoeba layout, or tab-separated lines.
+
+LASER: https://github.com/facebookresearch/LASER/tree/main/data/tatoeba/v1. The English sides differ from language to language,
+so a pair's id is its language and its line, and the query language holds the English sides of all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from lexigraft.corpora.adapter import Block
+from lexigraft.corpora.cleaning import NO_MARKS, Marks
+from lexigraft.corpora.lines import line_blocks
+from lexigraft.corpora.settings import PairsCorpus
+from lexigraft.corpora.sources import pair_files
+from lexigraft.errors import ConfigError, InputError
+
+
+class Pairs:
+    """A folder of pair files; ids are `<language>/<line>`, lines counted from 0."""
+
+    def __init__(self, settings: PairsCorpus) -> None:
+        """Find the files.
+
+        Raises:
+            ConfigError: the query language is among the languages.
+            InputError: a language has no file.
+        """
+        if settings.query_language in settings.languages:
+            raise ConfigError(
+                f"{settings.query_language} is the language of the queries and cannot be paired with itself",
+                where=settings.path,
+                hint="leave it out of `languages`",
+            )
+        self.query_language = settings.query_language
+        self.files = pair_files(settings)
+        self.limits = {language: limit_of(settings.max_sentences, language) for language in settings.languages}
+        self.languages = [settings.query_language, *settings.languages]
+
+    def source(self, language: str) -> str:
+        return "other sides of all pairs" if language == self.query_language else self.files[language][0].name
+
+    def marks(self, language: str) -> Marks:  # noqa: ARG002
+        return NO_MARKS
+
+    def blocks(self, language: str) -> Iterator[Block]:
+        for paired in self.files if language == self.query_language else [language]:
+            pairs = read_pairs(self.files[paired]).slice(0, self.limits[paired])
+            ids = pl.format(f"{paired}/{{}}", pl.int_range(pl.len()))
+            yield Block(pairs.select(sentence_id=ids, text="query" if language == self.query_language else "sentence"))
+
+
+def read_pairs(files: list[Path]) -> pl.DataFrame:
+    """Columns query, sentence: from one tab-separated file, or from two files with the sentences and with the queries.
+
+    Raises:
+        InputError: the file is empty, a line does not hold two sentences, or two files differ in length.
+    """
+    lines = [[line for _, block in line_blocks(file) for line in block] for file in files]
+    if not all(lines):
+        raise InputError("the file of sentence pairs is empty", where=files[0], hint="get the file again")
+    if len(files) == 2:
+        sentences, queries = lines
+        if len(sentences) != len(queries):
+            raise InputError(
+                f"{len(sentences)} sentences but {len(queries)} in {files[1].name}",
+                where=files[0],
+                hint="both files must hold the same pairs, line by line",
+            )
+        return pl.DataFrame({"query": queries, "sentence": sentences}, schema={"query": pl.String, "sentence": pl.String})
+    for number, line in enumerate(lines[0], start=1):
+        if line.count("\t") != 1:
+            raise InputError(
+                f"{line.count(chr(9)) + 1} columns, expected 2 (query TAB sentence)",
+                where=f"{files[0]}, line {number}",
+                hint="separate the two sentences by one tab, and leave no tab inside of them",
+            )
+    query, sentence = zip(*(line.split("\t") for line in lines[0]), strict=True)
+    return pl.DataFrame({"query": query, "sentence": sentence}, schema={"query": pl.String, "sentence": pl.String})
+
+
+def limit_of(limits: int | dict[str, int] | None, language: str) -> int | None:
+    """How many sentences of a language to keep; None for all of them."""
+    return limits.get(language) if isinstance(limits, dict) else limits
