@@ -15,6 +15,7 @@ from transformers.modeling_utils import PreTrainedModel
 from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.initializers.base import Initialization
+from lexigraft.modeling.configs import embedding_width
 from lexigraft.modeling.families import Family, family_of
 from lexigraft.modeling.head import added_head
 from lexigraft.tokenizers.vocabulary import Vocabulary
@@ -26,9 +27,15 @@ _NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name
 
 
 def assemble(
-    source_folder: Path, primitives: Floats, initialization: Initialization, target: Vocabulary, *, parity: bool = False
+    source_folder: Path,
+    primitives: Floats | None,
+    initialization: Initialization,
+    target: Vocabulary,
+    *,
+    parity: bool = False,
+    balanced: bool = False,
 ) -> PreTrainedModel:
-    """Build the factorised masked language model of a target vocabulary.
+    """Build the masked language model of a target vocabulary: with embeddings F P, or without P the plain class with F.
 
     Encoder, positions, types, LayerNorms and head come from the source. The output bias of a copied token is copied, that of
     every other token is 0. A source without head gets one, whose bias is the log-unigram distribution of the target tokens
@@ -36,10 +43,11 @@ def assemble(
 
     Args:
         source_folder: `config.json` and `model.safetensors` of the source stage.
-        primitives: P, (D', D).
+        primitives: P, (D', D); None where embeddings are not factorised and F is (V, D).
         initialization: F of the target tokens, (V, D'), and how each was made.
         target: the target vocabulary; its roles name the padding, first and last token.
         parity: copy no output bias, all are 0, as in the published runs of HyperOFA; an added head is what it is.
+        balanced: F * sqrt(V_s) and P / sqrt(V_s) instead of F and P: the same function with entries of F near 1.
 
     Returns:
         the model on the CPU, float32, in evaluation mode; it shares no memory with the arguments.
@@ -51,27 +59,28 @@ def assemble(
     config_path, weights_path = source_folder / "config.json", source_folder / "model.safetensors"
     source_config, family = read_source_config(config_path)
     _check_sizes(source_config, primitives, initialization, target, source_folder)
-    config = _target_config(source_config, family, len(primitives), target, config_path)
     weights = read_tensors(weights_path, "source")
+    has_head = f"{family.dense}.weight" in weights
+    rank = None if primitives is None else len(primitives)
+    config = _target_config(source_config, family, rank, target, has_head, config_path)
     # the old table is replaced; the pooler belongs to the base model's class and is no part of a masked language model
     weights = {
         name: value for name, value in weights.items() if name != f"{family.embedding}.weight" and ".pooler." not in name
     }
-    has_head = f"{family.dense}.weight" in weights
-    if has_head:
+    # a ModernBERT may have been trained without output bias
+    if has_head and getattr(config, "decoder_bias", True):
         bias = weights.get(family.bias)
         if bias is None:
             raise ArtifactError(f"the head has no tensor {family.bias!r}", where=weights_path, hint="make the source again")
         weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, initialization)
-    else:
-        weights |= added_head(family, config.hidden_size, target.counts)
-    if family.positions_follow_padding and family.positions in weights:
+    elif not has_head:
+        weights |= added_head(family, config, target.counts)
+    if family.positions is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
-    weights[f"{family.embedding}.coordinates"] = initialization.coordinates
-    weights[f"{family.embedding}.primitives"] = primitives
-    model = _build(family, config, weights, weights_path)
+    weights |= _tables(family.embedding, initialization.coordinates, primitives, source_config.vocab_size if balanced else 1)
+    model = _build(family.plain_masked_lm if rank is None else family.masked_lm, config, weights, weights_path)
     made = ", ".join(f"{count} {origin}" for origin, count in initialization.counts().items())
-    log.info("assembled %s: %d tokens (%s), D' = %d", type(model).__name__, len(target), made, len(primitives))
+    log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, rank or "full")
     log.info("%.1f M parameters, head %s", sum(p.numel() for p in model.parameters()) / 1e6, "copied" if has_head else "added")
     return model
 
@@ -102,42 +111,63 @@ def role_id(target: Vocabulary, role: str) -> int | None:
 
 
 def _check_sizes(
-    config: PreTrainedConfig, primitives: Floats, initialization: Initialization, target: Vocabulary, where: Path
+    config: PreTrainedConfig, primitives: Floats | None, initialization: Initialization, target: Vocabulary, where: Path
 ) -> None:
     rows, rank = initialization.coordinates.shape
     if rows != len(target):
         raise InputError(f"{rows} rows of coordinates for {len(target)} target tokens", where=where, hint="initialise again")
-    if primitives.shape != (rank, config.hidden_size):
+    width = embedding_width(config)
+    if primitives is None and rank != width:
         raise InputError(
-            f"coordinates of width {rank} and a model of width {config.hidden_size} need primitives of shape "
-            f"({rank}, {config.hidden_size}), got {primitives.shape}",
+            f"coordinates of width {rank} for a model of width {width} that is not factorised",
             where=where,
             hint="take the factors of this source model",
         )
-    if not (np.isfinite(initialization.coordinates).all() and np.isfinite(primitives).all()):
+    if primitives is not None and primitives.shape != (rank, width):
+        raise InputError(
+            f"coordinates of width {rank} and a model of width {width} need primitives of shape "
+            f"({rank}, {width}), got {primitives.shape}",
+            where=where,
+            hint="take the factors of this source model",
+        )
+    finite = np.isfinite(initialization.coordinates).all() and (primitives is None or np.isfinite(primitives).all())
+    if not finite:
         raise InputError("the coordinates or primitives hold NaN or infinity", where=where, hint="initialise again")
 
 
-def _target_config(source: PreTrainedConfig, family: Family, rank: int, target: Vocabulary, where: Path) -> PreTrainedConfig:
+def _target_config(
+    source: PreTrainedConfig, family: Family, rank: int | None, target: Vocabulary, has_head: bool, where: Path
+) -> PreTrainedConfig:
     padding = role_id(target, "pad")
     if padding is None:
         raise InputError("no token of the target tokenizer has the role 'pad'", where=where, hint="use one with a pad token")
     values = {key: value for key, value in source.to_dict().items() if key not in _NOT_TAKEN_OVER}
     values |= {
         "vocab_size": len(target),
-        "embedding_rank": rank,
+        **({} if rank is None else {"embedding_rank": rank}),
         "pad_token_id": padding,
         "bos_token_id": role_id(target, "bos"),
         "eos_token_id": role_id(target, "eos"),
         "dtype": "float32",
-        "architectures": [family.masked_lm.__name__],
+        "architectures": [(family.plain_masked_lm if rank is None else family.masked_lm).__name__],
+        **({} if has_head else family.added_head),
     }
+    also = {"cls_token_id": "bos", "sep_token_id": "eos"}
+    values |= {name: role_id(target, role) for name, role in also.items() if name in values}
     if family.positions_follow_padding:
         if source.pad_token_id is None:
             raise InputError("the source model names no pad_token_id", where=where, hint="add it to its config.json")
         values["max_position_embeddings"] += padding - source.pad_token_id
-    config: PreTrainedConfig = family.config(**values)
+    config: PreTrainedConfig = (family.plain_config if rank is None else family.config)(**values)
     return config
+
+
+def _tables(embedding: str, coordinates: Floats, primitives: Floats | None, balance: int) -> dict[str, Floats]:
+    """Tensors of the word embeddings by name: F * sqrt(balance) and P / sqrt(balance), or F alone."""
+    if primitives is None:
+        return {f"{embedding}.weight": coordinates}
+    scale = np.float32(np.sqrt(balance))
+    return {f"{embedding}.coordinates": coordinates * scale, f"{embedding}.primitives": primitives / scale}
 
 
 def _copied_bias(source: Floats, initialization: Initialization) -> Floats:
@@ -162,10 +192,10 @@ def _moved_positions(positions: Floats, old_padding: int, new_padding: int) -> F
     return moved
 
 
-def _build(family: Family, config: Any, weights: dict[str, Floats], where: Path) -> PreTrainedModel:
+def _build(kind: type[PreTrainedModel], config: Any, weights: dict[str, Floats], where: Path) -> PreTrainedModel:
     # copies: training the model must not change the caller's arrays
     state = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in weights.items()}
-    loaded: Any = family.masked_lm.from_pretrained(
+    loaded: Any = kind.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
     )
     model, report = cast(tuple[PreTrainedModel, dict[str, set[Any]]], loaded)

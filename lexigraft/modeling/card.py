@@ -23,6 +23,9 @@ _ORIGINS = {
     "random": "drawn at random",
 }
 _LOADING = "## How to load"
+_FACTORISED = "`lexigraft export FOLDER OUT` writes a copy that loads without lexigraft."
+_MULTIPLIED = "The embeddings are multiplied out (E = F P); lexigraft is not needed."
+_PLAIN = "The embeddings are not factorised: this is a plain model of transformers, lexigraft is not needed."
 _INITIALISED, _TRAINED = "initialised, not trained further", "initialised and then pre-trained further"
 
 
@@ -36,7 +39,8 @@ def model_card(
     source_licence: str | None,
     base_model: str | None,
     languages: Sequence[str],
-    rank: int,
+    rank: int | None,
+    balanced: bool,
     parameters: int,
     counts: Mapping[str, int],
     corpus: str,
@@ -53,7 +57,8 @@ def model_card(
         source_licence: licence identifier of the source model, None where it is not known.
         base_model: hub id of the source model, None where it has none.
         languages: codes of the form iso639-3_Script that the target tokenizer was made for.
-        rank: D'.
+        rank: D', None where the embeddings are not factorised.
+        balanced: whether F and P are balanced (`assemble`).
         parameters: of the model.
         counts: number of target tokens of each origin (`Initialization.counts`).
         corpus, tokenizer, vectors: what they are, a few words each.
@@ -65,22 +70,23 @@ def model_card(
     front = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
-        "tags": ["lexigraft", "multilingual", "factorized-embeddings", method],
+        "tags": ["lexigraft", "multilingual", *([] if rank is None else ["factorized-embeddings"]), method],
         "language": codes,
         "license": source_licence or "unknown",
         **({"base_model": base_model} if base_model else {}),
     }
     vocabulary = sum(counts.values())
+    embeddings = "" if rank is None else f" with factorised word embeddings (E = F P, D' = {rank})"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
         f"# {name}",
-        f"A masked language model with factorised word embeddings (E = F P, D' = {rank}), {_INITIALISED}: the encoder of "
+        f"A masked language model{embeddings}, {_INITIALISED}: the encoder of "
         f"`{source}` grafted onto a vocabulary of {vocabulary:,} tokens for {_several(len(codes), 'language')}. "
         f"{parameters / 1e6:,.1f} M parameters.",
-        _how_made(method, options, seed, counts),
+        _how_made(method, {**options, "seed": seed} | ({"balanced_factors": True} if balanced else {}), counts),
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
     ]
-    parts += [_loading(factorised=True), _licence(source, source_licence)]
+    parts += [_loading(_PLAIN if rank is None else _FACTORISED), _licence(source, source_licence)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -96,37 +102,33 @@ def trained_card(card: str, section: str) -> str:
 
 
 def exported_card(card: str) -> str:
-    """Return the card of a model whose embeddings were multiplied out: plain transformers load it."""
+    """Return the card of an exported model: plain transformers load it. That of a model that is plain already stays."""
+    if _PLAIN in card:
+        return card
     before, _, rest = card.partition(f"{_LOADING}\n")
     after = re.search(r"^## .*", rest, flags=re.M | re.S)
-    parts = [before, _loading(factorised=False), after[0] if after else ""]
+    parts = [before, _loading(_MULTIPLIED), after[0] if after else ""]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def _how_made(method: str, options: Mapping[str, Any], seed: int, counts: Mapping[str, int]) -> str:
+def _how_made(method: str, options: Mapping[str, Any], counts: Mapping[str, int]) -> str:
     total = max(sum(counts.values()), 1)
     rows = {_ORIGINS.get(origin, origin): f"{count:,} ({100 * count / total:.1f} %)" for origin, count in counts.items()}
-    settings = {**options, "seed": seed}
     return (
         f"## How it was made\n\nMethod: {_METHODS.get(method, method)}.\n\n"
         + _table(("tokens", "number"), rows)
         + "\n\n"
-        + _table(("option", "value"), settings)
+        + _table(("option", "value"), options)
         + "\n\n`tokens.parquet` says of each token how its row was made, and from which source token it was copied."
     )
 
 
-def _loading(*, factorised: bool) -> str:
-    first = "import lexigraft  # makes transformers know this kind of model\n" if factorised else ""
-    last = (
-        "\n\n`lexigraft export FOLDER OUT` writes a copy that loads without lexigraft."
-        if factorised
-        else "\n\nThe embeddings are multiplied out (E = F P); lexigraft is not needed."
-    )
+def _loading(last: str) -> str:
+    first = "import lexigraft  # makes transformers know this kind of model\n" if last == _FACTORISED else ""
     return (
         f"{_LOADING}\n\n```python\n{first}from transformers import AutoModelForMaskedLM, AutoTokenizer\n\n"
         'model = AutoModelForMaskedLM.from_pretrained("this folder")\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("this folder")\n```{last}'
+        f'tokenizer = AutoTokenizer.from_pretrained("this folder")\n```\n\n{last}'
     )
 
 

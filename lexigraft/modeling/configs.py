@@ -7,15 +7,26 @@ from typing import Any
 import wrapt
 from huggingface_hub.dataclasses import strict
 from transformers.models.bert.configuration_bert import BertConfig
+from transformers.models.deberta_v2.configuration_deberta_v2 import DebertaV2Config
+from transformers.models.modernbert.configuration_modernbert import ModernBertConfig
 from transformers.models.roberta.configuration_roberta import RobertaConfig
 from transformers.models.xlm_roberta.configuration_xlm_roberta import XLMRobertaConfig
 
 from lexigraft.modeling.registration import register_models
 
 
+def embedding_width(config: Any) -> int:
+    """Width D of the word embeddings of a plain or factorised configuration: the hidden width, but in some DeBERTas."""
+    if config.model_type.endswith("deberta-v2"):
+        return int(getattr(config, "embedding_size", config.hidden_size))
+    return int(config.hidden_size)
+
+
 def _check(config: Any) -> None:
-    if not 1 <= config.embedding_rank <= config.hidden_size:
-        raise ValueError(f"embedding_rank {config.embedding_rank} must lie between 1 and hidden_size {config.hidden_size}")
+    width = embedding_width(config)
+    name = "hidden_size" if width == config.hidden_size else "embedding_size"
+    if not 1 <= config.embedding_rank <= width:
+        raise ValueError(f"embedding_rank {config.embedding_rank} must lie between 1 and {name} {width}")
     if not config.tie_word_embeddings:
         raise ValueError("tie_word_embeddings must be true: factorised models share F and P between input and output")
 
@@ -59,5 +70,43 @@ class FactorizedXLMRobertaConfig(XLMRobertaConfig):  # type: ignore[no-untyped-c
         _check(self)
 
 
-CONFIGS = (FactorizedBertConfig, FactorizedRobertaConfig, FactorizedXLMRobertaConfig)
+@strict
+class FactorizedModernBertConfig(ModernBertConfig):  # type: ignore[no-untyped-call]
+    """A ModernBERT whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, hidden_size)."""
+
+    model_type = "lexigraft-modernbert"
+
+    embedding_rank: int = 100
+
+    def validate_factorization(self) -> None:
+        """Check the rank and the tying; raises ValueError."""
+        _check(self)
+
+
+@strict
+class FactorizedDebertaV2Config(DebertaV2Config):  # type: ignore[no-untyped-call]
+    """A DeBERTa (v2, v3) whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, D).
+
+    D is `embedding_size` where there is one, else `hidden_size`. The masked-language-modelling head is the one that
+    transformers calls legacy; the other one computes the same from weights of other names.
+    """
+
+    model_type = "lexigraft-deberta-v2"
+
+    embedding_rank: int = 100
+
+    def validate_factorization(self) -> None:
+        """Check the rank, the tying and the kind of head; raises ValueError."""
+        _check(self)
+        if not self.legacy:
+            raise ValueError("legacy must be true: name the head's weights cls.predictions.* (the source stage does)")
+
+
+CONFIGS = (
+    FactorizedBertConfig,
+    FactorizedRobertaConfig,
+    FactorizedXLMRobertaConfig,
+    FactorizedModernBertConfig,
+    FactorizedDebertaV2Config,
+)
 wrapt.register_post_import_hook(lambda auto: register_models(auto, CONFIGS), "transformers.models.auto.modeling_auto")

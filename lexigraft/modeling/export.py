@@ -28,9 +28,10 @@ _BLOCK_ROWS = 1 << 16
 
 
 def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
-    """Write the model of `folder` with E = F P as plain `BertForMaskedLM`, `RobertaForMaskedLM` or `XLMRobertaForMaskedLM`.
+    """Write the model of `folder` with E = F P as the plain class of transformers, such as `RobertaForMaskedLM`.
 
-    Tokenizer, model card and the table of tokens go along. The folder appears as a whole or not at all.
+    A model that is not factorised (D' = `full`) is that already: it is written anew in `dtype`. Tokenizer, model card and the
+    table of tokens go along. The folder appears as a whole or not at all.
 
     Args:
         folder: a model of lexigraft, or one that was trained further and saved by transformers.
@@ -68,15 +69,17 @@ def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
 def materialise(model: PreTrainedModel) -> PreTrainedModel:
     """Return the plain model of transformers with embeddings E = F P that gives the same logits; float32, on the CPU.
 
-    Memory: the plain model, beside the given one. The two share all other weights.
+    A model that is not factorised is returned as it is. Memory: the plain model, beside the given one. The two share all other
+    weights.
     """
+    embedding = model.get_input_embeddings()
+    if not isinstance(embedding, FactorizedEmbedding):
+        return model
     family = family_of(model.config.model_type)
     values: dict[str, Any] = {key: value for key, value in model.config.to_dict().items() if key not in _NOT_TAKEN_OVER}
     config = family.plain_config(**values, dtype="float32")
     tied = model.all_tied_weights_keys
     state = {name: value for name, value in model.state_dict().items() if name not in tied}
-    embedding = model.get_input_embeddings()
-    assert isinstance(embedding, FactorizedEmbedding)
     for name in ("coordinates", "primitives"):
         del state[f"{family.embedding}.{name}"]
     state[f"{family.embedding}.weight"] = multiply(embedding.coordinates.detach(), embedding.primitives.detach())

@@ -55,10 +55,10 @@ class FactorizedDecoder(nn.Module):
 
     Attributes:
         coordinates, primitives: F and P, of the embedding's shapes.
-        bias: (V,) parameter.
+        bias: (V,) parameter; None in a ModernBERT without one.
     """
 
-    def __init__(self, embedding: FactorizedEmbedding, bias: nn.Parameter) -> None:
+    def __init__(self, embedding: FactorizedEmbedding, bias: nn.Parameter | None) -> None:
         super().__init__()
         self.coordinates = nn.Parameter(torch.empty_like(embedding.coordinates))
         self.primitives = nn.Parameter(torch.empty_like(embedding.primitives))

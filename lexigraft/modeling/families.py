@@ -6,22 +6,34 @@ are replaced before weights are initialised or loaded. Tying, loading and saving
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import initialization
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertForMaskedLM, BertModel
+from transformers.models.deberta_v2.configuration_deberta_v2 import DebertaV2Config
+from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2ForMaskedLM, DebertaV2Model
+from transformers.models.modernbert.configuration_modernbert import ModernBertConfig
+from transformers.models.modernbert.modeling_modernbert import ModernBertEmbeddings, ModernBertForMaskedLM, ModernBertModel
 from transformers.models.roberta.configuration_roberta import RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaForMaskedLM, RobertaModel
 from transformers.models.xlm_roberta.configuration_xlm_roberta import XLMRobertaConfig
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaForMaskedLM, XLMRobertaModel
 
 from lexigraft.errors import InputError, nearest
-from lexigraft.modeling.configs import FactorizedBertConfig, FactorizedRobertaConfig, FactorizedXLMRobertaConfig
+from lexigraft.modeling.configs import (
+    FactorizedBertConfig,
+    FactorizedDebertaV2Config,
+    FactorizedModernBertConfig,
+    FactorizedRobertaConfig,
+    FactorizedXLMRobertaConfig,
+)
 from lexigraft.modeling.factorized import FactorizedDecoder, FactorizedEmbedding
 
 PREFIX = "lexigraft-"
@@ -49,6 +61,11 @@ class Factorized:
     def _init_weights(self: Any, module: nn.Module) -> None:
         if isinstance(module, FactorizedEmbedding):
             module.reset_parameters(self.config.initializer_range)
+        elif isinstance(module, FactorizedDecoder):
+            if module.bias is not None:
+                initialization.zeros_(module.bias)
+        elif isinstance(module, ModernBertEmbeddings | ModernBertForMaskedLM):
+            pass  # ModernBERT fills the weights of its tables from here, and they have none now
         else:
             super()._init_weights(module)  # type: ignore[misc]
 
@@ -79,7 +96,7 @@ def factorize(plain: type[PreTrainedModel], config_class: type[Any]) -> type[Pre
     """
     tied: dict[str, str] = {}
     for target, source in (plain._tied_weights_keys or {}).items():
-        if source.endswith("word_embeddings.weight"):
+        if source.endswith(("word_embeddings.weight", "tok_embeddings.weight")):
             for name in ("coordinates", "primitives"):
                 tied[target.removesuffix("weight") + name] = source.removesuffix("weight") + name
         else:
@@ -99,6 +116,10 @@ FactorizedRobertaModel = factorize(RobertaModel, FactorizedRobertaConfig)
 FactorizedRobertaForMaskedLM = factorize(RobertaForMaskedLM, FactorizedRobertaConfig)
 FactorizedXLMRobertaModel = factorize(XLMRobertaModel, FactorizedXLMRobertaConfig)
 FactorizedXLMRobertaForMaskedLM = factorize(XLMRobertaForMaskedLM, FactorizedXLMRobertaConfig)
+FactorizedModernBertModel = factorize(ModernBertModel, FactorizedModernBertConfig)
+FactorizedModernBertForMaskedLM = factorize(ModernBertForMaskedLM, FactorizedModernBertConfig)
+FactorizedDebertaV2Model = factorize(DebertaV2Model, FactorizedDebertaV2Config)
+FactorizedDebertaV2ForMaskedLM = factorize(DebertaV2ForMaskedLM, FactorizedDebertaV2Config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +131,13 @@ class Family:
         plain_config, plain_masked_lm: classes of transformers.
         config, model, masked_lm: their counterparts with factorised embeddings.
         embedding: module of the word embeddings.
-        positions: parameter with the position embeddings.
-        head: module that turns hidden states into logits.
+        head: modules that turn hidden states into logits, one after the other.
         dense, norm: modules of the head's transform.
         bias: parameter with the output bias.
-        positions_follow_padding: positions count from the padding id + 1 (as fairseq does), not from 0.
+        positions: parameter with position embeddings that are counted from the padding id; None where there are none such.
+        layers: list of layers in the encoder (`base_model`).
+        final_norm: module behind the last layer, in the encoder; None where each layer ends with its own.
+        added_head: options of the configuration that a head which is added to a model without one needs.
     """
 
     name: str
@@ -124,12 +147,23 @@ class Family:
     model: type[PreTrainedModel]
     masked_lm: type[PreTrainedModel]
     embedding: str
-    positions: str
-    head: str
+    head: tuple[str, ...]
     dense: str
     norm: str
     bias: str
-    positions_follow_padding: bool
+    positions: str | None = None
+    layers: str = "encoder.layer"
+    final_norm: str | None = None
+    added_head: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def positions_follow_padding(self) -> bool:
+        """Whether positions count from the padding id + 1 (as fairseq does), not from 0."""
+        return self.positions is not None
+
+    def in_head(self, name: str) -> bool:
+        """Whether a parameter of the masked language model belongs to its head."""
+        return name.startswith(tuple(f"{module}." for module in self.head))
 
 
 _BERT = Family(
@@ -140,12 +174,10 @@ _BERT = Family(
     model=FactorizedBertModel,
     masked_lm=FactorizedBertForMaskedLM,
     embedding="bert.embeddings.word_embeddings",
-    positions="bert.embeddings.position_embeddings.weight",
-    head="cls",
+    head=("cls",),
     dense="cls.predictions.transform.dense",
     norm="cls.predictions.transform.LayerNorm",
     bias="cls.predictions.bias",
-    positions_follow_padding=False,
 )
 _ROBERTA = Family(
     name="roberta",
@@ -155,12 +187,11 @@ _ROBERTA = Family(
     model=FactorizedRobertaModel,
     masked_lm=FactorizedRobertaForMaskedLM,
     embedding="roberta.embeddings.word_embeddings",
-    positions="roberta.embeddings.position_embeddings.weight",
-    head="lm_head",
+    head=("lm_head",),
     dense="lm_head.dense",
     norm="lm_head.layer_norm",
     bias="lm_head.bias",
-    positions_follow_padding=True,
+    positions="roberta.embeddings.position_embeddings.weight",
 )
 _XLM_ROBERTA = Family(
     name="xlm-roberta",
@@ -170,14 +201,42 @@ _XLM_ROBERTA = Family(
     model=FactorizedXLMRobertaModel,
     masked_lm=FactorizedXLMRobertaForMaskedLM,
     embedding="roberta.embeddings.word_embeddings",
-    positions="roberta.embeddings.position_embeddings.weight",
-    head="lm_head",
+    head=("lm_head",),
     dense="lm_head.dense",
     norm="lm_head.layer_norm",
     bias="lm_head.bias",
-    positions_follow_padding=True,
+    positions="roberta.embeddings.position_embeddings.weight",
 )
-FAMILIES = {family.name: family for family in (_BERT, _ROBERTA, _XLM_ROBERTA)}
+_MODERNBERT = Family(
+    name="modernbert",
+    plain_config=ModernBertConfig,
+    plain_masked_lm=ModernBertForMaskedLM,
+    config=FactorizedModernBertConfig,
+    model=FactorizedModernBertModel,
+    masked_lm=FactorizedModernBertForMaskedLM,
+    embedding="model.embeddings.tok_embeddings",
+    head=("head", "decoder"),
+    dense="head.dense",
+    norm="head.norm",
+    bias="decoder.bias",
+    layers="layers",
+    final_norm="final_norm",
+    added_head={"classifier_bias": True, "decoder_bias": True},
+)
+_DEBERTA_V2 = Family(
+    name="deberta-v2",
+    plain_config=DebertaV2Config,
+    plain_masked_lm=DebertaV2ForMaskedLM,
+    config=FactorizedDebertaV2Config,
+    model=FactorizedDebertaV2Model,
+    masked_lm=FactorizedDebertaV2ForMaskedLM,
+    embedding="deberta.embeddings.word_embeddings",
+    head=("cls",),
+    dense="cls.predictions.transform.dense",
+    norm="cls.predictions.transform.LayerNorm",
+    bias="cls.predictions.bias",
+)
+FAMILIES = {family.name: family for family in (_BERT, _ROBERTA, _XLM_ROBERTA, _MODERNBERT, _DEBERTA_V2)}
 
 
 def family_of(model_type: str, where: object = None) -> Family:
@@ -197,10 +256,11 @@ def family_of(model_type: str, where: object = None) -> Family:
 
 
 def count_parameters(config: Any) -> int:
-    """Number of parameters of the factorised masked language model of `config`, shared ones counted once.
+    """Number of parameters of the masked language model of `config`, plain or factorised, shared ones counted once.
 
     The model is built on the meta device, so no memory is used.
     """
+    family = family_of(config.model_type)
     with torch.device("meta"):
-        model = family_of(config.model_type).masked_lm(config)
+        model = (family.masked_lm if config.model_type.startswith(PREFIX) else family.plain_masked_lm)(config)
     return sum(parameter.numel() for parameter in model.parameters())

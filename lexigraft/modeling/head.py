@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def log_unigram(counts: NDArray[np.int64]) -> Floats:
     return logs
 
 
-def added_head(family: Family, width: int, counts: NDArray[np.int64]) -> dict[str, Floats]:
+def added_head(family: Family, config: Any, counts: NDArray[np.int64]) -> dict[str, Floats]:
     """Weights of a head that predicts by unigram frequency and, weakly, by the similarity of hidden state and embedding.
 
     dense = I and a constant bias -> GELU, linear there -> LayerNorm with weight `SCALE` -> tied decoder + log-unigram bias. The
@@ -39,7 +39,7 @@ def added_head(family: Family, width: int, counts: NDArray[np.int64]) -> dict[st
 
     Args:
         family: names the weights.
-        width: D of the model.
+        config: of the model that is made, with the options `family.added_head`.
         counts: (V,) occurrences of the target tokens in the corpus.
 
     Returns:
@@ -52,10 +52,14 @@ def added_head(family: Family, width: int, counts: NDArray[np.int64]) -> dict[st
         SCALE,
         int(counts.sum()),
     )
-    return {
+    width = config.hidden_size
+    weights = {
         f"{family.dense}.weight": np.eye(width, dtype=np.float32),
         f"{family.dense}.bias": np.full(width, OFFSET, dtype=np.float32),
         f"{family.norm}.weight": np.full(width, SCALE, dtype=np.float32),
         f"{family.norm}.bias": np.zeros(width, dtype=np.float32),
         family.bias: log_unigram(counts),
     }
+    if not getattr(config, "norm_bias", True):  # a ModernBERT, whose LayerNorms have none
+        del weights[f"{family.norm}.bias"]
+    return weights

@@ -22,7 +22,7 @@ _WEIGHTS = "model.safetensors"
 
 
 def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
-    """Load a factorised masked language model from a local folder; nothing is looked up on a hub.
+    """Load a masked language model of lexigraft, factorised or not, from a local folder; nothing is looked up on a hub.
 
     The encoder alone is `load_model(folder).base_model`.
 
@@ -40,18 +40,20 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
     """
     config_path, weights_path = folder / "config.json", folder / _WEIGHTS
     model_type = _model_type(config_path)
-    if not model_type.startswith(PREFIX):
+    sealed, factorised = _is_sealed(weights_path), model_type.startswith(PREFIX)
+    if not sealed and not factorised:
         raise InputError(
-            f"not a model of lexigraft: its config.json says model_type {model_type!r}",
+            f"not a model of lexigraft: its config.json says model_type {model_type!r}, and its weights have no seal",
             where=folder,
             hint="name a folder <results>/models/<model>/step-<n>",
         )
-    if must_be_sealed or _is_sealed(weights_path):
+    if must_be_sealed or sealed:
         check(weights_path, STAGES)
     else:
         log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
+    family = family_of(model_type, where=config_path)
     try:
-        loaded: Any = family_of(model_type, where=config_path).masked_lm.from_pretrained(
+        loaded: Any = (family.masked_lm if factorised else family.plain_masked_lm).from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,

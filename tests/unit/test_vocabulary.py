@@ -50,6 +50,13 @@ def test_sentencepiece_surfaces(description: dict[str, object]) -> None:
     assert surfaces(description, ["▁water", "s", "▁", "<0xE2>", "▁a▁b"]) == [" water", "s", " ", "<0xE2>", " a b"]
 
 
+def test_bytes_of_sentencepiece() -> None:
+    tokens = ["<0x0A>", "<0x41>", "<0x80>", "<0xE2>", "<0x0a>", "<0x41>a"]
+    falling_back = {**SENTENCEPIECE, "model": {"type": "BPE", "byte_fallback": True}}
+    assert surfaces(falling_back, tokens) == ["\n", "A", *tokens[2:]]
+    assert surfaces(SENTENCEPIECE, tokens) == tokens
+
+
 def test_byte_level_surfaces() -> None:
     tokens = ["Ġwater", "Ã©", "ìĹIJ", "Ġà", "<|é Ġ|>"]
     assert surfaces(BYTE_LEVEL, tokens)[:2] == [" water", "é"]

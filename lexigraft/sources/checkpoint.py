@@ -1,0 +1,184 @@
+"""Reading checkpoints of transformers: configuration and weights, under the names of a family's masked language model."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from lexigraft.errors import InputError
+from lexigraft.modeling.configs import embedding_width
+from lexigraft.modeling.families import Family
+
+log = logging.getLogger(__name__)
+
+Weights = dict[str, NDArray[np.float32]]
+_HINT = "name a folder that holds a whole checkpoint of transformers: config.json, weights as safetensors, tokenizer.json"
+_NEW_HEAD, _OLD_HEAD = "lm_predictions.lm_head.", "cls.predictions."
+
+
+def has_mlm_head(names: Iterable[str], family: Family) -> bool:
+    """Whether weights of these names have the transform of a masked-language-modelling head."""
+    return f"{family.dense}.weight" in set(names)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's `config.json`."""
+    file = path / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        # what is written is float32, whatever was read, and names no code or place outside
+        return {key: value for key, value in config.items() if key not in ("torch_dtype", "dtype", "auto_map", "_name_or_path")}
+    except (OSError, ValueError) as error:
+        raise InputError(f"the model's configuration cannot be read ({error})", where=file, hint=_HINT) from error
+
+
+def check_kind(config: dict[str, Any], where: Path) -> None:
+    """Raise InputError if a model of a supported family is of a kind that its grafted counterpart cannot be."""
+    if not config.get("tie_word_embeddings", True):
+        problem, hint = "output layer is not tied to its word embeddings", "tied ones (tie_word_embeddings: true)"
+    elif config.get("position_embedding_type", "absolute") != "absolute":
+        problem, hint = f"position embeddings are {config['position_embedding_type']!r}", "absolute position embeddings"
+    else:
+        return
+    raise InputError(f"the source model's {problem}", where=where, hint=f"use a model with {hint}")
+
+
+def read_weights(path: Path) -> Weights:
+    """Read all weights of a checkpoint as float32: safetensors, else torch files with `weights_only=True`.
+
+    Raises:
+        InputError: there are none, a file is damaged, or a tensor holds NaN or infinity.
+    """
+    weights: Weights = {}
+    for file in weight_files(path):
+        try:
+            tensors = (
+                _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+            )
+        except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
+            problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
+            raise InputError(problem, where=file, hint="download the file again, or convert it to safetensors") from error
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                weights[name] = tensor.float().numpy()
+                if not np.isfinite(weights[name]).all():
+                    raise InputError(
+                        f"the tensor {name!r} holds NaN or infinity", where=file, hint="use an undamaged checkpoint"
+                    )
+    return weights
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Files with the weights: one, or those that an index names; safetensors before torch files.
+
+    Raises:
+        InputError: there are none, or the index cannot be read.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return [path / name]
+        index = path / f"{name}.index.json"
+        if index.is_file():
+            try:
+                return sorted({path / file for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+            except (ValueError, KeyError, AttributeError) as error:
+                raise InputError(f"the index of the weights cannot be read ({error})", where=index, hint=_HINT) from error
+    raise InputError("the folder holds no weights", where=path, hint=_HINT)
+
+
+def _safetensors(file: Path) -> dict[str, torch.Tensor]:
+    with safe_open(str(file), framework="pt") as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+
+
+def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
+    """Weights under the names of the family's masked language model, without copies of tied ones, poolers and other heads.
+
+    Raises:
+        InputError: the word embeddings are missing.
+    """
+    base = family.embedding.split(".")[0]
+    tied = set(family.plain_masked_lm._tied_weights_keys or {})
+    whole = any(name.startswith(f"{base}.") for name in weights)
+    renamed: Weights = {}
+    for name, value in weights.items():
+        full = name if whole else f"{base}.{name}"
+        full = full.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        unwanted = full in tied or ".pooler." in full or "seq_relationship" in full
+        if (full.startswith(f"{base}.") or family.in_head(full)) and not unwanted:
+            renamed[full] = value
+    if f"{family.embedding}.weight" not in renamed:
+        raise InputError(f"the weights hold no {family.embedding}.weight", where=where, hint=_HINT)
+    return renamed
+
+
+def one_head(config: dict[str, Any], weights: Weights, family: Family) -> tuple[dict[str, Any], Weights]:
+    """Configuration and weights with the head as the family's class has it, whatever the head of the checkpoint is.
+
+    - DeBERTa: `lm_predictions.lm_head.*`, which transformers uses under `legacy: false` and published checkpoints of v2 and v3
+      hold, computes what the legacy head `cls.predictions.*` computes, LayerNorm(act(dense x)) W^T + bias, and gets its names.
+    - ModernBERT: the transform of a classifier has the names of the masked language model's, but no `decoder.bias`; it is no
+      head for predicting tokens, and is left out.
+    """
+    names = weights.keys()
+    if family.name == "deberta-v2":
+        has_new = any(name.startswith(_NEW_HEAD) for name in names)
+        if has_new and (not config.get("legacy", True) or not has_mlm_head(names, family)):
+            kept = {name: value for name, value in weights.items() if not name.startswith(_OLD_HEAD)}
+            weights = {_old_name(name): value for name, value in kept.items()}
+        return config | {"legacy": True}, weights
+    if family.name == "modernbert" and config.get("decoder_bias", True) and family.bias not in names:
+        weights = {name: value for name, value in weights.items() if not family.in_head(name)}
+    return config, weights
+
+
+def _old_name(name: str) -> str:
+    if not name.startswith(_NEW_HEAD):
+        return name
+    rest = name.removeprefix(_NEW_HEAD)
+    return _OLD_HEAD + (rest if rest == "bias" else f"transform.{rest}")
+
+
+def check_whole(weights: Weights, family: Family, config: dict[str, Any], where: Path) -> None:
+    """Raise InputError unless the weights are all those of the family's masked language model, with or without its head.
+
+    Args:
+        weights: by the names of that class, without copies of tied ones; those that it does not have are removed.
+        config: content of `config.json`; the model is built from it on the meta device, which takes no memory.
+    """
+    plain = family.plain_config.from_dict(config)
+    with torch.device("meta"):
+        model = family.plain_masked_lm(plain)
+    tied = set(model._tied_weights_keys or {})
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in tied}
+    if not any(family.in_head(name) for name in weights):
+        if embedding_width(plain) != plain.hidden_size:
+            raise InputError(
+                f"the model has no masked-language-modelling head, and none can be added: its word embeddings are "
+                f"{embedding_width(plain)} wide, its hidden states {plain.hidden_size}",
+                where=where,
+                hint="use a checkpoint with its head, or a model without embedding_size",
+            )
+        expected = {name: shape for name, shape in expected.items() if not family.in_head(name)}
+    missing = sorted(expected.keys() - weights.keys())
+    if missing:
+        raise InputError(f"the checkpoint lacks {len(missing)} tensors, such as {missing[0]!r}", where=where, hint=_HINT)
+    for name, shape in expected.items():
+        if weights[name].shape != shape:
+            raise InputError(
+                f"the tensor {name!r} is {weights[name].shape}, but by config.json it should be {shape}",
+                where=where,
+                hint="take config.json and weights of one model",
+            )
+    for name in sorted(weights.keys() - expected.keys()):
+        log.info("not used: %s", name)
+        del weights[name]

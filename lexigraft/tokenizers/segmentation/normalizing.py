@@ -1,0 +1,94 @@
+"""Normalising many texts in few calls of `tokenizers`, where a normaliser treats joined texts as texts of their own."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+
+from lexigraft.tokenizers.segmentation.joined import SEPARATOR
+from lexigraft.tokenizers.segmentation.ragged import joined
+from lexigraft.tokenizers.unigram import text_normalizer
+
+_TEXTS_A_CALL = 5_000
+# these change a character, or a character and the marks on it; the separator takes no mark
+_LOCAL = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "Precompiled"}
+_SEVERAL_SPACES = " {2,}"
+
+
+class Normalizer:
+    """Applies a normaliser to texts."""
+
+    def __init__(self, description: dict[str, Any] | None) -> None:
+        """Take the description of a normaliser from `tokenizer.json`; None leaves texts as they are.
+
+        Raises:
+            ValueError: it may look beyond the ends of a text when texts are joined.
+        """
+        steps = _steps(description)
+        if not all(_is_local(step) or step["type"] == "Strip" for step in steps):
+            raise ValueError("the normaliser is of no kind that can be applied to joined texts")
+        self._steps = [(kind, list(part)) for kind, part in groupby(steps, lambda step: step["type"] == "Strip")]
+        self._local = [None if is_strip else _rust_normalizer(part) for is_strip, part in self._steps]
+
+    def __call__(self, texts: pl.Series) -> pl.Series:
+        """Normalise texts, none of which holds the separator.
+
+        Raises:
+            ValueError: separators were lost.
+        """
+        for (_, part), local in zip(self._steps, self._local, strict=True):
+            texts = self._stripped(texts, part) if local is None else self._normalized(texts, local)
+        return texts
+
+    def _stripped(self, texts: pl.Series, steps: list[dict[str, Any]]) -> pl.Series:
+        for step in steps:
+            texts = texts.str.strip_chars_start() if step["strip_left"] else texts
+            texts = texts.str.strip_chars_end() if step["strip_right"] else texts
+        return texts
+
+    def _normalized(self, texts: pl.Series, local: Any) -> pl.Series:
+        calls = [texts[start : start + _TEXTS_A_CALL] for start in range(0, len(texts), _TEXTS_A_CALL)]
+        found = pl.Series([local.normalize_str(joined(call, SEPARATOR)) for call in calls], dtype=pl.String)
+        found = found.str.split(SEPARATOR).explode()
+        if len(found) != len(texts):
+            raise ValueError(f"{len(found)} of {len(texts)} texts came back")
+        return found
+
+
+def _steps(description: dict[str, Any] | None) -> list[dict[str, Any]]:
+    if description is None:
+        return []
+    if description["type"] == "Sequence":
+        return [step for part in description["normalizers"] for step in _steps(part)]
+    return [description]
+
+
+def _is_local(step: dict[str, Any]) -> bool:
+    if step["type"] == "Replace":
+        pattern = step["pattern"]
+        literal = bool(pattern.get("String")) and SEPARATOR not in pattern["String"]
+        return (literal or pattern.get("Regex") in _local_expressions()) and SEPARATOR not in step["content"]
+    return step["type"] in _LOCAL
+
+
+@cache
+def _local_expressions() -> frozenset[str]:
+    """Regular expressions that match neither the separator nor anything across it: several spaces, and our own."""
+    from tokenizers import Tokenizer, models
+
+    bare = Tokenizer(models.BPE())
+    bare.normalizer = text_normalizer()
+    steps = _steps(json.loads(bare.to_str())["normalizer"])
+    return frozenset({_SEVERAL_SPACES, *(step["pattern"]["Regex"] for step in steps if step["type"] == "Replace")})
+
+
+def _rust_normalizer(steps: list[dict[str, Any]]) -> Any:
+    from tokenizers import Tokenizer, models
+
+    bare = json.loads(Tokenizer(models.BPE()).to_str())
+    bare["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    return Tokenizer.from_str(json.dumps(bare)).normalizer
