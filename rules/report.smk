@@ -6,6 +6,7 @@ rule report:
     input:
         scores="<results>/scores.parquet",
         ranks=RANKS,
+        initialisation="<results>/initialisation.parquet",
         counts=expand(
             "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
         ),
@@ -31,6 +32,7 @@ rule report:
             model=TRAINED,
         ),
         hypernetworks=network_histories,
+        quality=[f"{folder}/quality.parquet" for folder in network_names().values()],
     output:
         report=report(
             "<results>/report.html",
@@ -53,8 +55,16 @@ rule report:
         hypernetworks=list(network_names()),
         seed=CONFIG.seed,
         page=content_digest(
-            ROOT / "lexigraft" / "report" / name
-            for name in ("template.html", "style.css", "page.js")
+            ROOT / "lexigraft" / name
+            for name in (
+                "report/template.html",
+                "report/style.css",
+                "report/page.js",
+                "data/paper_scores.tsv",
+                "data/paper_languages.tsv",
+                "data/paper_cpt_languages.tsv",
+                "data/paper_tokens.tsv",
+            )
         ),
         code=code_of("report.py"),
         lock=LOCK,

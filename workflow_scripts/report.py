@@ -15,6 +15,7 @@ with stage("report", snakemake) as job:
             rows=params.rows,
             configuration=params.configuration,
             seed=params.seed,
+            initialisation=job.input.initialisation,
             corpora=dict(zip(params.corpora, job.input.counts, strict=True)),
             tokens=dict(zip(params.models, job.input.tokens, strict=True)),
             weights=dict(zip(params.models, job.input.weights, strict=True)),
@@ -23,6 +24,7 @@ with stage("report", snakemake) as job:
             target_vocabularies=dict(zip(params.tokenizers, job.input.target_vocabularies, strict=True)),
             pretraining=dict(zip(params.trained, job.input.pretraining, strict=True)),
             hypernetworks=dict(zip(params.hypernetworks, job.input.hypernetworks, strict=True)),
+            quality=dict(zip(params.hypernetworks, job.input.quality, strict=True)),
         ),
         job.output.report,
     )

@@ -1,9 +1,9 @@
 """Scores of all models of a run: one table of percentages, their means over languages, and how sure the means are.
 
-A score is the share of queries whose right sentence is among the k nearest (METHODS 10). Intervals are percentile bootstrap
-intervals over sentences (Efron and Tibshirani 1993, chapter 13): languages that share query ids share the resampled sentences,
-for a hard verse is hard in every language. Two models are compared on the same resampled queries (Koehn 2004, "Statistical
-Significance Tests for Machine Translation Evaluation", https://aclanthology.org/W04-3250).
+A score is the share of queries whose right sentence is among the k nearest (docs/methods.md, section 10). Intervals are
+percentile bootstrap intervals over sentences (Efron and Tibshirani 1993, chapter 13): languages that share query ids share the
+resampled sentences, for a hard verse is hard in every language. Two models are compared on the same resampled queries (Koehn
+2004, "Statistical Significance Tests for Machine Translation Evaluation", https://aclanthology.org/W04-3250).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 ROW_KEYS = ("run", "model", "method", "source", "target", "dim", "seed", "step", "task")
 SCHEMA = pl.Schema(
-    {key: pl.Int64 if key in ("dim", "seed", "step") else pl.String for key in ROW_KEYS}
+    {key: pl.Int64 if key in ("seed", "step") else pl.String for key in ROW_KEYS}
     | {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64}
 )
 MEAN_DIGITS = 9
@@ -54,6 +54,7 @@ def collect_scores(
     top_k: Mapping[str, Sequence[int]],
     out: Path,
     provenance: Provenance,
+    more: Sequence[pl.DataFrame] = (),
 ) -> pl.DataFrame:
     """Write `scores.parquet`: for every ranks file, language and k, the percentage of queries with rank <= k.
 
@@ -63,6 +64,7 @@ def collect_scores(
         top_k: the values of k of each task; metrics are named `top_<k>`.
         out: path of the table; its columns are those of `SCHEMA`, rows in the order of `ranks`, languages, k.
         provenance: of the table.
+        more: scores of other kinds of tasks, columns of `SCHEMA`; they come after those of the ranks.
 
     Returns:
         The table.
@@ -73,7 +75,7 @@ def collect_scores(
         InputError: a ranks file has no queries, a query twice, or a rank below 1.
     """
     _check_rows(ranks, rows)
-    if not ranks or not all(top_k.get(row["task"]) for row in rows):
+    if not (ranks or more) or not all(top_k.get(row["task"]) for row in rows):
         raise ValueError("no ranks files, or a task without a k, to make scores of")
     blocks = []
     for path, row in zip(ranks, rows, strict=True):
@@ -88,7 +90,7 @@ def collect_scores(
             scores.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names())
         )
         log.info("%s, step %s, %s: %d languages, %d queries", row["model"], row["step"], row["task"], len(order), len(table))
-    collected = pl.concat(blocks)
+    collected = pl.concat([*blocks, *more])
     write_table(out, collected, provenance)
     return collected
 

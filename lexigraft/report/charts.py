@@ -23,6 +23,7 @@ ORIGIN_COLOURS = dict(zip(ORIGINS, ("#0077bb", "#009988", "#c9b458", "#ee7733"),
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])
 _RAMP = ("#f2f6fb", "#d3e3f2", "#a3c6e4", "#6aa2d2", "#3a7cb8", "#1d5796", "#0b2f5e")
 _POINTS_A_CURVE = 300
+_NUMBERED_MODELS, _NUMBERED_LANGUAGES = 10, 60
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:
@@ -89,7 +90,10 @@ def rows_of(table: pl.DataFrame, digits: int = 4) -> list[dict[str, Any]]:
 
 
 def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) -> Spec:
-    """Languages x models of one task, metric and step: model, language, score (percent); colours run from 0 to `highest`."""
+    """Languages x models of one task, metric and step: model, language, score (percent); colours run from 0 to `highest`.
+
+    With many models cells are too narrow for their numbers, with many languages too low: the tables have them.
+    """
     short = labels(models)
     present = [name for name in models if name in set(scores["model"])]
     names = [short[name] for name in present]
@@ -100,8 +104,12 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
     x = alt.X("model:N", sort=names, title=None).axis(
         orient="top", labelAngle=-40 if crowded else 0, domain=False, ticks=False, labelLimit=200
     )
-    y = alt.Y("language:N", sort=scores["language"].unique(maintain_order=True).to_list(), title=None)
-    base = alt.Chart(DATA).encode(x=x, y=y.axis(domain=False, ticks=False))
+    languages = scores["language"].unique(maintain_order=True).to_list()
+    spacious = len(names) <= _NUMBERED_MODELS and len(languages) <= _NUMBERED_LANGUAGES
+    low = len(languages) > _NUMBERED_LANGUAGES
+    axis = alt.Axis(domain=False, ticks=False, labelFontSize=9 if low else 11, labelOverlap=False)
+    y = alt.Y("language:N", sort=languages, title=None, axis=axis)
+    base = alt.Chart(DATA).encode(x=x, y=y)
     scale = alt.Scale(domain=[0, highest], range=list(_RAMP), interpolate="lab")
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("score:Q", scale=scale, legend=None),
@@ -117,7 +125,8 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
         text="label:N",
         color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
     )
-    chart = alt.layer(cells, numbers).properties(width="container", height=22 * table["language"].n_unique())
+    height = (11 if low else 22) * len(languages)
+    chart = alt.layer(cells, *([numbers] if spacious else [])).properties(width="container", height=height)
     return finish(chart, {"data": rows_of(table, 2)})
 
 
@@ -184,7 +193,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
 
 
 def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
-    """One column of hypernetwork histories by epoch: name, epoch, split, and `column`; a colour a network, a dash a split."""
+    """One column of histories by epoch: name, epoch, split, and `column`; a colour a network, solid lines for validation."""
     names = history["name"].unique(maintain_order=True).to_list()
     splits = history["split"].unique(maintain_order=True).to_list()
     parts = [thinned(part, "epoch") for part in history.partition_by("name", "split", maintain_order=True)]
@@ -197,9 +206,7 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
             x=alt.X("epoch:Q", title="epoch").axis(grid=False, tickMinStep=1),
             y=alt.Y("value:Q", title=title).scale(zero=False),
             color=alt.Color("name:N").scale(domain=names, range=[PALETTE[place % len(PALETTE)] for place in range(len(names))]),
-            strokeDash=alt.StrokeDash("split:N", legend=alt.Legend() if len(splits) > 1 else None).scale(
-                domain=splits, range=dashes
-            ),
+            strokeDash=alt.StrokeDash("split:N", legend=None).scale(domain=splits, range=dashes),
             tooltip=[
                 alt.Tooltip("name:N"),
                 alt.Tooltip("split:N"),
@@ -209,7 +216,7 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
         )
         .properties(width="container", height=260)
     )
-    return finish(chart, {"data": rows_of(table)}, [*names, *splits])
+    return finish(chart, {"data": rows_of(table)}, names)
 
 
 def thinned(history: pl.DataFrame, by: str, points: int = _POINTS_A_CURVE) -> pl.DataFrame:

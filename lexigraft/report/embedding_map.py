@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from lexigraft.artifacts import read_provenance, read_table, read_tensors
 from lexigraft.errors import ArtifactError
+from lexigraft.factorization import TABLES
 from lexigraft.report.charts import Spec, finish, rows_of
 from lexigraft.report.inputs import Model, ReportInputs
 from lexigraft.report.neighbour_map import NeighbourMap, make_map, nearest_rows
@@ -58,7 +59,8 @@ class Sample:
 def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[str, Spec]:
     """A chart for every model with weights, by name. Models that share factors share the map of the source.
 
-    A model whose source or target vocabulary has fewer than three words of letters has no picture.
+    Of models that differ in their seed only, the first is pictured. A model whose source or target vocabulary has fewer than
+    three words of letters has no picture.
 
     Raises:
         ArtifactError: a file is damaged, or vocabulary and embeddings do not belong together.
@@ -66,10 +68,11 @@ def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[st
     samples: dict[str, Sample] = {}
     maps: dict[Path, _Source] = {}
     specs: dict[str, Spec] = {}
-    for name in models:
-        if name not in inputs.weights:
+    families: set[str] = set()
+    for name, model in models.items():
+        if name not in inputs.weights or model.family in families:
             continue
-        model = models[name]
+        families.add(model.family)
         if model.target not in samples:
             samples[model.target] = target_sample(read_vocabulary(inputs.target_vocabularies[model.target]))
         path = inputs.factors[name]
@@ -141,18 +144,22 @@ def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.
 
 
 def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Coordinates F_t (V, D') and primitives P (D', D) of a model, found by the ends of their names."""
+    """Coordinates F_t (V, D') and primitives P (D', D) of a model, found by the ends of their names; E and I of a full one."""
     read_provenance(weights)  # a file that cannot be opened is told as one; its data are verified below
     with safe_open(str(weights), framework="np") as handle:
         names = sorted(handle.keys())
-    found = [[name for name in names if name.rpartition(".")[2] == end] for end in ("coordinates", "primitives")]
-    if any(len(matching) != 1 for matching in found):
+    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", TABLES)]
+    counts = tuple(map(len, found))
+    if counts == (0, 0, 1):
+        table = read_tensors(weights, "initialization", found[2])[found[2][0]]
+        return table, np.eye(table.shape[1], dtype=table.dtype)
+    if counts[:2] != (1, 1):
         raise ArtifactError(
-            f"model has {len(found[0])} tensors named coordinates and {len(found[1])} named primitives, expected one of each",
+            f"model has {counts[0]} tensors named coordinates and {counts[1]} named primitives, expected one of each",
             where=weights,
             hint="delete the model's folder and run snakemake again",
         )
-    (coordinates,), (primitives,) = found
+    (coordinates,), (primitives,), _ = found
     tensors = read_tensors(weights, "initialization", [coordinates, primitives])
     return tensors[coordinates], tensors[primitives]
 

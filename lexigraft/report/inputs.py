@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lexigraft.evaluation.scores import ROW_KEYS
+from lexigraft.evaluation.seeds import without_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class ReportInputs:
         rows: what each of `ranks` is about, as `collect_scores` takes it; the order of models is theirs.
         configuration: the resolved configuration, plain JSON values.
         seed: of the run.
+        initialisation: `initialisation.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
         tokens: name of a model -> `tokens.parquet` of step 0.
         weights: name of a model -> `model.safetensors` of step 0.
@@ -29,6 +31,7 @@ class ReportInputs:
         target_vocabularies: name of a tokenizer -> `vocabulary.parquet`.
         pretraining: name of a model -> `pretraining_history.parquet`.
         hypernetworks: name of a hypernetwork -> `history.parquet`.
+        quality: name of a hypernetwork -> `quality.parquet`.
     """
 
     run: str
@@ -37,6 +40,7 @@ class ReportInputs:
     rows: Sequence[Mapping[str, Any]]
     configuration: Mapping[str, Any]
     seed: int
+    initialisation: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
     tokens: Mapping[str, Path] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
@@ -45,6 +49,7 @@ class ReportInputs:
     target_vocabularies: Mapping[str, Path] = field(default_factory=dict)
     pretraining: Mapping[str, Path] = field(default_factory=dict)
     hypernetworks: Mapping[str, Path] = field(default_factory=dict)
+    quality: Mapping[str, Path] = field(default_factory=dict)
 
     def models(self) -> dict[str, Model]:
         """The models by name, in the order of `rows`.
@@ -58,9 +63,7 @@ class ReportInputs:
         for row in self.rows:
             if missing := [key for key in ROW_KEYS if key not in row]:
                 raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
-        models = {
-            row["model"]: Model(row["model"], row["method"], row["source"], row["target"], int(row["dim"])) for row in self.rows
-        }
+        models = {row["model"]: model_of(row) for row in self.rows}
         for kind in ("tokens", "weights", "factors", "pretraining"):
             if unknown := sorted(set(getattr(self, kind)) - set(models)):
                 raise ValueError(f"{kind} of {', '.join(unknown)}: no such model in rows; known: {', '.join(models)}")
@@ -82,13 +85,24 @@ class ReportInputs:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model by its parts."""
+    """A model by its parts; `dim` is D' (`100`) or `full`."""
 
     name: str
     method: str
     source: str
     target: str
-    dim: int
+    dim: str
+    seed: int
+
+    @property
+    def family(self) -> str:
+        """Its name without the seed: models that differ in their seed only are one family."""
+        return without_seed(self.name, self.seed)
+
+
+def model_of(row: Mapping[str, Any]) -> Model:
+    """The model that a row of the scores is about."""
+    return Model(row["model"], row["method"], row["source"], row["target"], str(row["dim"]), int(row["seed"]))
 
 
 def labels(models: Mapping[str, Model]) -> dict[str, str]:

@@ -23,20 +23,22 @@ from lexigraft.report.charts import (
     VEGA_LITE,
     Spec,
     heat_map,
-    hypernetwork_curves,
     method_colours,
     origin_bars,
     pretraining_curves,
 )
+from lexigraft.report.comparison import comparisons
 from lexigraft.report.embedding_map import embedding_maps
+from lexigraft.report.families import by_family, seed_table
 from lexigraft.report.inputs import Model, ReportInputs, labels
+from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
+from lexigraft.report.origins import long, read_origins
 from lexigraft.report.tables import (
     columns_of,
     configuration_sections,
     corpus_table,
     language_table,
     of_column,
-    origin_counts,
     other_metrics,
     score_table,
 )
@@ -89,11 +91,14 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     scores = read_table(inputs.scores, "scores").filter(pl.col("model").is_in(list(models)))
     columns = columns_of(scores)
     charts = _Charts()
-    made = origin_counts({name: read_table(path, "initialization", ["origin"]) for name, path in inputs.tokens.items()})
+    made = read_origins(inputs.initialisation, models)
     counts = {name: corpus_table(name, read_table(path, "corpus")) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)
     table = score_table(scores, inputs, models)
     leading = {comparison.column: comparison for comparison in reversed(table.comparisons)}
+    summary = seed_table(scores, models)
+    history = read_histories(inputs.hypernetworks) if inputs.hypernetworks else None
+    networks = curves(history) if history is not None else {}
     return {
         "run": inputs.run,
         "seed": inputs.seed,
@@ -106,16 +111,22 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "configuration_text": _as_yaml(inputs.configuration),
         "corpora": counts,
         "table": table,
-        "leading": [leading[column] for column in columns if column in leading],
+        "leading": [leading[column] for column in columns if column in leading and not summary],
+        "seeds": summary,
+        "paper": comparisons(scores),
         "language_tables": [language_table(scores, column, models) for column in columns],
         "metric_columns": used,
         "metric_scores": known,
-        "heat_maps": _heat_maps(scores, models, charts),
-        "origins": _by_model(made),
-        "origin_figure": None if made.is_empty() else charts.add("origins", origin_bars(made, models), "Tokens by origin"),
+        "heat_maps": _heat_maps(*by_family(scores, models), charts),
+        "origins": made,
+        "origin_figure": charts.add("origins", origin_bars(long(made), models), "Tokens by origin") if made else None,
         "embedding_figures": _embedding_figures(inputs, models, charts),
-        "hypernetwork_figures": _hypernetwork_figures(inputs, charts),
-        "hypernetworks": _best_epochs(inputs),
+        "hypernetwork_figures": [
+            charts.add(f"hypernetwork-{column}", spec, f"{title} of hypernetworks by epoch", title)
+            for column, (spec, title) in networks.items()
+        ],
+        "hypernetworks": kept_epochs(history) if history is not None else [],
+        "quality": read_quality(inputs.quality),
         "pretraining_figure": _pretraining_figure(inputs, models, charts),
         "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         "script": _inline((_HERE / "page.js").read_text(encoding="utf-8")),
@@ -135,56 +146,12 @@ def _heat_maps(scores: pl.DataFrame, models: dict[str, Model], charts: _Charts) 
     return figures
 
 
-def _by_model(made: pl.DataFrame) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for model, origin, tokens in made.iter_rows():
-        found.setdefault(model, {})[origin] = tokens
-    return found
-
-
 def _embedding_figures(inputs: ReportInputs, models: dict[str, Model], charts: _Charts) -> list[Figure]:
     short = labels(models)
     return [
         charts.add(f"embeddings-{place}", spec, f"Source and target embeddings of {name}", short[name])
         for place, (name, spec) in enumerate(embedding_maps(inputs, models).items())
     ]
-
-
-def _histories(inputs: ReportInputs) -> pl.DataFrame:
-    """Hypernetwork histories under one `name` each; the networks of an ensemble get a number."""
-    parts = []
-    for name, path in inputs.hypernetworks.items():
-        history = read_table(path, "hypernetwork")
-        label = pl.lit(name)
-        if "network" in history.columns and history["network"].n_unique() > 1:
-            label = pl.format("{} ({})", pl.lit(name), pl.col("network") + 1)
-        parts.append(history.select(label.alias("name"), "epoch", "split", pl.col("loss", "cosine").fill_nan(None)))
-    return pl.concat(parts, how="vertical_relaxed")
-
-
-def _hypernetwork_figures(inputs: ReportInputs, charts: _Charts) -> list[Figure]:
-    if not inputs.hypernetworks:
-        return []
-    history = _histories(inputs)
-    cosine = history.filter(pl.col("split") == "validation")
-    loss = hypernetwork_curves(history, "loss", "loss")
-    figures = [charts.add("hypernetwork-loss", loss, "Hypernetwork loss by epoch", "Loss")]
-    if not cosine.is_empty():
-        spec = hypernetwork_curves(cosine, "cosine", "cosine")
-        figures.append(charts.add("hypernetwork-cosine", spec, "Validation cosine by epoch", "Validation cosine"))
-    return figures
-
-
-def _best_epochs(inputs: ReportInputs) -> list[dict[str, Any]]:
-    """Of every network the epoch whose weights were kept, the one that the test split was measured with."""
-    if not inputs.hypernetworks:
-        return []
-    histories = _histories(inputs)
-    kept = histories.filter(pl.col("split") == "test").select("name", "epoch").unique("name", keep="first")
-    validation = histories.filter(pl.col("split") == "validation")
-    best = kept.join(validation, on=["name", "epoch"], how="inner", maintain_order="left")
-    last = histories.group_by("name", maintain_order=True).agg(pl.col("epoch").max().alias("epochs"))
-    return last.join(best, on="name", how="inner", maintain_order="left").to_dicts()
 
 
 def _pretraining_figure(inputs: ReportInputs, models: dict[str, Model], charts: _Charts) -> Figure | None:

@@ -13,7 +13,7 @@ import vl_convert
 from lexigraft.artifacts import atomic_file, read_table, write_text
 from lexigraft.evaluation.scores import mean_intervals
 from lexigraft.report.charts import DATA, FONT, VEGA_LITE, Spec, rows_of
-from lexigraft.report.inputs import Model, labels
+from lexigraft.report.inputs import Model, labels, model_of
 from lexigraft.report.tables import columns_of
 
 _WIDTH = 800
@@ -55,9 +55,7 @@ def write_picture(
     chosen = [(path, row) for path, row in zip(ranks, rows, strict=True) if row["task"] == wanted]
     k = int(columns[0].metric.removeprefix("top_"))
     means = mean_intervals([path for path, _ in chosen], [row for _, row in chosen], k=k, seed=seed)
-    models = {
-        row["model"]: Model(row["model"], row["method"], row["source"], row["target"], int(row["dim"])) for _, row in chosen
-    }
+    models = {row["model"]: model_of(row) for _, row in chosen}
     languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
     usual = f"{wanted}: {columns[0].name} accuracy in percent, mean over {languages} languages, 95 % interval"
     spec = picture(means, models, title or usual)

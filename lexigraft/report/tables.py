@@ -18,7 +18,6 @@ from lexigraft.evaluation.scores import (
     paired_difference,
     read_hits,
 )
-from lexigraft.initializers.base import ORIGINS
 from lexigraft.report.inputs import Model, ReportInputs
 
 _KINDS = ("adapter", "kind", "initializer")
@@ -218,12 +217,6 @@ def corpus_table(name: str, counts: pl.DataFrame) -> CorpusTable:
         for row in counts.iter_rows(named=True)
     ]
     return CorpusTable(name, columns, rows, [sum(row[2][place] for row in rows) for place in range(len(columns))])
-
-
-def origin_counts(tokens: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Tokens by origin: model, origin, tokens (int64), every origin of every model; they add up to its vocabulary."""
-    rows = [(model, origin, int((table["origin"] == origin).sum())) for model, table in tokens.items() for origin in ORIGINS]
-    return pl.DataFrame(rows, schema={"model": pl.String, "origin": pl.String, "tokens": pl.Int64}, orient="row")
 
 
 def configuration_sections(configuration: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

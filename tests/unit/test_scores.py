@@ -39,7 +39,7 @@ def row(model: str, step: int, task: str = "sr-b") -> Row:
         "method": model,
         "source": "tiny",
         "target": "bible-1k",
-        "dim": 8,
+        "dim": "8",
         "seed": 3,
         "step": step,
         "task": task,

@@ -1,0 +1,274 @@
+"""A made-up run for tests of the report: its artifacts, and a reader of the page that is made of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lexigraft.artifacts import Provenance, write_table, write_tensors
+from lexigraft.evaluation.scores import collect_scores
+from lexigraft.hypernetwork.quality import SCHEMA as QUALITY
+from lexigraft.initialization_counts import write_initialisation_counts
+from lexigraft.report.inputs import ReportInputs
+from lexigraft.tokenizers.vocabulary import SCHEMA
+
+LANGUAGES = ("tur_Latn", "fra_Latn", "kor_Hang", "arb_Arab", "rus_Cyrl")
+SCORES = {"random": (0.05, 0.06), "ofa": (0.3, 0.33), "hyperofa": (0.29, 0.14), "graft": (0.6, 0.62)}
+HOSTILE = (
+    "</script><script>console.error('escaped')</script>",
+    "<!--<script>",
+    '"><img src=x onerror=console.error(1)>',
+    "\u2028&amp;",
+)
+DIM, WIDTH, SOURCE_SIZE = 6, 10, 320
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
+    *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000"),
+]
+TASKS = ("sr-b", "sr-t", "other")
+
+
+def vocabulary_table(tokens: list[str], surfaces: list[str], roles: list[str | None], counts: list[int]) -> pl.DataFrame:
+    columns = {"id": range(len(tokens)), "token": tokens, "surface": surfaces, "role": roles, "count": counts}
+    return pl.DataFrame(columns, schema=SCHEMA)
+
+
+def made_up_words(generator: np.random.Generator, letters: str, count: int) -> list[str]:
+    words: dict[str, None] = {}
+    while len(words) < count:
+        words["".join(generator.choice(list(letters), size=int(generator.integers(3, 8))))] = None
+    return list(words)
+
+
+def make_inputs(folder: Path) -> ReportInputs:
+    """Four models at two steps, five languages in four scripts, and token strings that want out of the page."""
+    generator = np.random.default_rng(7)
+    ranks, rows = [], []
+    hard = generator.normal(size=200)
+    for method, shares in SCORES.items():
+        for step, share in zip((0, 400), shares, strict=True):
+            parts = []
+            for language in LANGUAGES:
+                drawn = np.exp(hard + generator.normal(size=200) + np.log(1 / share - 1)) * 10
+                rank = [int(value) + 1 if value < 10 else None for value in drawn]
+                ids = [f"{place:08d}" for place in range(200)]
+                columns = {"language": [language] * 200, "query_id": ids, "rank": pl.Series(rank, dtype=pl.Int32)}
+                parts.append(pl.DataFrame(columns))
+            path = folder / f"{method}-{step}.parquet"
+            write_table(path, pl.concat(parts), Provenance("ranks"))
+            ranks.append(path)
+            named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
+            rows.append({**named, "dim": str(DIM), "seed": 1, "step": step, "task": "sr-b"})
+    collect_scores(ranks, rows, {key: [1, 5, 10] for key in TASKS}, folder / "scores.parquet", Provenance("scores"))
+
+    english = made_up_words(generator, "abdeilmnorstu", SOURCE_SIZE)
+    surfaces = ["<s>", "</s>", "<unk>", *HOSTILE, *(f" {word}" for word in english)]
+    roles: list[str | None] = ["bos", "eos", "unk", *[None] * (len(surfaces) - 3)]
+    counts = [0] * 3 + [1] * len(HOSTILE) + list(range(2000, 2000 - len(english), -1))
+    write_table(folder / "source.parquet", vocabulary_table(surfaces, surfaces, roles, counts), Provenance("source"))
+    coordinates = generator.normal(size=(len(surfaces), DIM)).astype(np.float32)
+    primitives = generator.normal(size=(DIM, WIDTH)).astype(np.float32)
+    factors = {"coordinates": coordinates, "primitives": primitives, "singular_values": np.ones(DIM, dtype=np.float32)}
+    write_tensors(folder / "factors.safetensors", factors, Provenance("factors"))
+
+    scripts = {"Latin": "abcçdeéğ", "Hangul": "가나다라마바", "Arabic": "ابتثجح", "Cyrillic": "абвгдеж"}
+    words = {script: made_up_words(generator, letters, 40) for script, letters in scripts.items()}
+    target = ["<s>", "</s>", "<unk>", *HOSTILE, *english[:30], *(word for found in words.values() for word in found)]
+    roles = ["bos", "eos", "unk", *[None] * (len(target) - 3)]
+    counts = [0] * 3 + list(range(len(target) - 3, 0, -1))
+    table = vocabulary_table(target, [f" {token}" for token in target], roles, counts)
+    write_table(folder / "target.parquet", table, Provenance("tokenizer"))
+    source_id = {surface.strip(): place for place, surface in enumerate(surfaces)}
+    tokens, weights, pretraining = {}, {}, {}
+    for method, (share, _) in SCORES.items():
+        model = f"{method}-tiny-6"
+        copied = [source_id.get(token) for token in target]
+        made = generator.choice(["wise", "mean", "random"], p=(0.8, 0.1, 0.1), size=len(target))
+        origin = ["copied" if source is not None else str(how) for source, how in zip(copied, made, strict=True)]
+        rows_of = generator.normal(size=(len(target), DIM)).astype(np.float32)
+        for place, source in enumerate(copied):
+            if source is not None:
+                rows_of[place] = coordinates[source]
+        rows_of[target.index(words["Hangul"][0])] = coordinates[3]  # nearest to the first hostile token
+        columns = {"id": range(len(target)), "token": target, "surface": target, "origin": origin, "source_id": copied}
+        tokens[model], weights[model] = folder / f"{method}-tokens.parquet", folder / f"{method}.safetensors"
+        write_table(tokens[model], pl.DataFrame(columns), Provenance("initialization"))
+        names = {"bert.embeddings.coordinates": rows_of, "bert.embeddings.primitives": primitives}
+        write_tensors(
+            weights[model], {**names, "bert.pooler.weight": np.zeros((2, 2), np.float32)}, Provenance("initialization")
+        )
+        steps = np.arange(1, 401)
+        history = {"step": steps, "tokens": steps * 512, "loss": 4 + 4 * np.exp(-steps / 80) + share}
+        pretraining[model] = folder / f"{method}-history.parquet"
+        more = {"learning_rate": 5e-5 * (1 - steps / 400), "gradient_norm": np.ones(400)}
+        write_table(pretraining[model], pl.DataFrame({**history, **more}), Provenance("pretraining"))
+    epochs = np.arange(1, 21)
+    parts = [
+        pl.DataFrame({"network": network, "epoch": epochs, "split": split}).with_columns(
+            loss=1 / epochs + offset * epochs / 20,
+            contrastive=1.0,
+            l1=1 + 0.5 / epochs,
+            cosine=0.5 - 0.3 / epochs,
+            learning_rate=1e-4,
+        )
+        for network in (0, 1)
+        for split, offset in (("train", 0.0), ("validation", 0.2))
+    ]
+    write_initialisation_counts(
+        [tokens[row["model"]] for row in rows[::2]],
+        [folder / "target.parquet"] * len(tokens),
+        [{**row, "tokenizer": row["target"]} for row in rows[::2]],
+        folder / "initialisation.parquet",
+        Provenance("initialisation"),
+    )
+    tested = [part.filter(epoch=9).with_columns(split=pl.lit("test")) for part in parts[1::2]]
+    write_table(folder / "hypernetwork.parquet", pl.concat([*parts, *tested]), Provenance("hypernetwork"))
+    measured = [
+        {
+            "method": method,
+            "source": "tiny",
+            "dim": DIM,
+            "seed": 1,
+            "split": split,
+            "tokens": size,
+            "cosine": cosine,
+            "l1": 1 - cosine,
+        }
+        for split, size, best in (("validation", 25, 0.35), ("test", 5, 0.33))
+        for method, cosine in (("small", best - 0.04), ("ofa", best))
+    ]
+    write_table(folder / "quality.parquet", pl.DataFrame(measured, schema=QUALITY), Provenance("hypernetwork"))
+    kept = {
+        "language": ["eng_Latn", *LANGUAGES],
+        "source": list("4tlnyr"),
+        "read": 1000,
+        "kept": [800, 795, 800, 800, 790, 800],
+    }
+    dropped = {"held_out": 200, "placeholder": [0, 5, 0, 0, 10, 0]}
+    write_table(folder / "counts.parquet", pl.DataFrame({**kept, **dropped}, strict=False), Provenance("corpus"))
+    return ReportInputs(
+        run="try",
+        scores=folder / "scores.parquet",
+        ranks=ranks,
+        rows=rows,
+        configuration={
+            "seed": 1,
+            "sources": {"tiny": {"path": "</pre><script>console.error('path')</script>", "languages": ["eng_Latn"]}},
+            "methods": {"ofa": {"initializer": "ofa", "top_k": 10, "temperature": 0.1}},
+            "pretraining": {"steps": 400, "languages": None},
+        },
+        seed=1,
+        initialisation=folder / "initialisation.parquet",
+        corpora={"bible": folder / "counts.parquet"},
+        tokens=tokens,
+        weights=weights,
+        factors=dict.fromkeys(tokens, folder / "factors.safetensors"),
+        source_vocabularies={"tiny": folder / "source.parquet"},
+        target_vocabularies={"bible-1k": folder / "target.parquet"},
+        pretraining=pretraining,
+        hypernetworks={"small": folder / "hypernetwork.parquet"},
+        quality={"small": folder / "quality.parquet"},
+    )
+
+
+def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, float]], queries: int = 200) -> ReportInputs:
+    """A run of scores alone: (model, step, task) -> language -> percentage, made of whole queries.
+
+    Models are named `<method>-<source>-<dim>`, with `-seed<n>` behind where they have one.
+    """
+    ranks, rows = [], []
+    for place, ((model, step, task), wanted) in enumerate(scores.items()):
+        name, _, seed = model.partition("-seed")
+        method, source, dim = name.split("-")
+        parts = [
+            pl.DataFrame(
+                {
+                    "language": [language] * queries,
+                    "query_id": [f"{query:08d}" for query in range(queries)],
+                    "rank": pl.Series(
+                        [1 if query < round(share * queries / 100) else None for query in range(queries)], dtype=pl.Int32
+                    ),
+                }
+            )
+            for language, share in wanted.items()
+        ]
+        ranks.append(folder / f"{place}.parquet")
+        write_table(ranks[-1], pl.concat(parts), Provenance("ranks"))
+        about = {"run": "try", "model": model, "method": method, "source": source, "target": "glot500-m", "dim": dim}
+        rows.append({**about, "seed": int(seed or 42), "step": step, "task": task})
+    collect_scores(ranks, rows, {task: [1, 10] for _, _, task in scores}, folder / "scores.parquet", Provenance("scores"))
+    return ReportInputs("try", folder / "scores.parquet", ranks, rows, {"seed": 42}, 42)
+
+
+def console(report: Path, folder: Path) -> tuple[list[str], str]:
+    """What a browser writes to its console about a page, and the page as it stands then."""
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1200,4000"]
+    result = subprocess.run([*command, "--dump-dom", report.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    shutil.rmtree(folder / "profile", ignore_errors=True)
+    return [line for line in result.stderr.splitlines() if "CONSOLE" in line], result.stdout
+
+
+class Page(HTMLParser):
+    """Tables as lists of rows of cell texts, by section; scripts by id; every src and href; ids and classes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.section, self.cell, self.data = "", False, ""
+        self.tables: dict[str, list[list[list[str]]]] = {}
+        self.bold: dict[str, list[str]] = {}
+        self.addresses: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.elements.append((tag, found))
+        self.addresses += [str(found[name]) for name in ("src", "href") if name in found]
+        if tag == "section":
+            self.section = str(found["id"])
+            self.tables[self.section] = []
+            self.bold[self.section] = []
+            self.texts[self.section] = ""
+        elif tag == "table":
+            self.tables[self.section].append([])
+        elif tag == "tr":
+            self.tables[self.section][-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[self.section][-1][-1].append("")
+            self.cell = True
+            self.best = "best" in str(found.get("class"))
+        elif tag in ("small", "br") and self.cell:
+            self.tables[self.section][-1][-1][-1] += " "
+        elif tag == "script":
+            self.scripts.append((found, ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self.cell = False
+            if self.best:
+                self.bold[self.section].append(self.tables[self.section][-1][-1][-1])
+
+    def handle_data(self, data: str) -> None:
+        if self.cell:
+            self.tables[self.section][-1][-1][-1] += data.strip()
+        elif self.section and self.scripts == []:
+            self.texts[self.section] += data
+        if self.scripts and self.elements[-1][0] == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+
+
+def inline_values(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """All rows of the data of a specification."""
+    return [row for rows in spec["datasets"].values() for row in rows]

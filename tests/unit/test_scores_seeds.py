@@ -1,0 +1,112 @@
+"""Models that differ in their seed only: their summary in tables, on the page and as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from report_cases import CHROMIUM, Page, console, scored_inputs
+
+from lexigraft.evaluation.seeds import has_seeds, seed_summary, without_seed
+from lexigraft.evaluation.summary import markdown_table
+from lexigraft.report.inputs import ReportInputs
+from lexigraft.report.page import write_report
+
+STEPS = (0, 50)
+SHARES = {"graft-tiny-100": (60.0, 61.0, 65.0), "ofa-tiny-full": (30.0, 40.0, 32.0)}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    """Two methods of three seeds and one of a single seed, in two languages, at two steps."""
+    scores = {
+        (f"{family}-seed{seed}", step, "sr_b"): {"tur_Latn": share + step / 10, "kor_Hang": share - 10}
+        for family, shares in SHARES.items()
+        for seed, share in zip((1, 2, 30), shares, strict=True)
+        for step in STEPS
+    }
+    scores |= {("random-tiny-100", step, "sr_b"): {"tur_Latn": 5.0, "kor_Hang": 6.0} for step in STEPS}
+    folder = tmp_path_factory.mktemp("run")
+    made = scored_inputs(folder, scores)
+    for path, row in zip(made.ranks, made.rows, strict=True):
+        place = folder / "ranks" / row["task"] / f"{row['model']}-step-{row['step']}.parquet"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    return made
+
+
+def mean(share: float, step: int) -> float:
+    return float(np.mean([share + step / 10, share - 10]))
+
+
+def test_family_is_the_name_without_its_own_seed() -> None:
+    assert without_seed("ofa-tiny-100-seed2", 2) == "ofa-tiny-100"
+    assert without_seed("ofa-tiny-100-seed2", 42) == "ofa-tiny-100-seed2"
+    assert without_seed("ofa-tiny-100", 42) == "ofa-tiny-100"
+
+
+def test_summary_is_mean_lowest_and_highest(inputs: ReportInputs) -> None:
+    scores = pl.read_parquet(inputs.scores)
+    assert scores.schema["dim"] == pl.String
+    assert set(scores["dim"]) == {"100", "full"}
+    summary = seed_summary(scores)
+    assert has_seeds(summary)
+    assert summary.select("family", "step", "seeds").rows() == [
+        *((family, step, 3) for family in SHARES for step in STEPS),
+        *(("random-tiny-100", step, 1) for step in STEPS),
+    ]
+    for family, shares in SHARES.items():
+        for step in STEPS:
+            (row,) = summary.filter(family=family, step=step).iter_rows(named=True)
+            means = [mean(share, step) for share in shares]
+            assert (row["mean"], row["low"], row["high"]) == pytest.approx((np.mean(means), min(means), max(means)))
+
+
+def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportInputs, tmp_path: Path) -> None:
+    first, note, second = markdown_table(inputs.scores.parent).split("\n\n")
+    assert len(first.splitlines()) == 2 + 7
+    assert note == "Mean over seeds (1 or 3 a model); in brackets the lowest and the highest:"
+    assert second.splitlines() == [
+        "| model | sr_b, step 0 | sr_b, step 50 |",
+        "| --- | --- | --- |",
+        "| `graft-tiny-100` | 57.0 (55.0–60.0) | 59.5 (57.5–62.5) |",
+        "| `ofa-tiny-full` | 29.0 (25.0–35.0) | 31.5 (27.5–37.5) |",
+        "| `random-tiny-100` | 5.5 | 5.5 |",
+    ]
+    alone = scored_inputs(tmp_path, {("random-tiny-100", 0, "sr_b"): {"tur_Latn": 5.0}})
+    place = tmp_path / "ranks" / "sr_b" / "random-tiny-100-step-0.parquet"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(alone.ranks[0].read_bytes())
+    assert len(markdown_table(tmp_path).splitlines()) == 3
+
+
+def test_page_has_one_row_a_family(inputs: ReportInputs, tmp_path: Path) -> None:
+    write_report(inputs, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    models, families = page.tables["scores"][:2]
+    assert len(models) == 2 + 7
+    assert families[:2] == [["model", "seeds", "sr_b top-10"], ["step 0", "step 50"]]
+    assert families[2:] == [
+        ["graft-tiny-100", "3", "57.0 55.0–60.0", "59.5 57.5–62.5"],
+        ["ofa-tiny-full", "3", "29.0 25.0–35.0", "31.5 27.5–37.5"],
+        ["random-tiny-100", "1", "5.5", "5.5"],
+    ]
+    assert "graft-tiny-100</b> is best with 57.0 %, mean of 3 seeds between 55.0 and 60.0." in text
+    assert "D′ full" in page.texts["run"]
+
+
+def test_page_of_single_seeds_says_nothing_of_seeds(tmp_path: Path) -> None:
+    scores = {(model, 0, "sr_b"): {"tur_Latn": 5.0} for model in ("random-tiny-100", "ofa-tiny-100")}
+    write_report(scored_inputs(tmp_path, scores), tmp_path / "report.html")
+    assert "Over seeds" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
+def test_browser_has_nothing_to_say_about_it(inputs: ReportInputs, tmp_path: Path) -> None:
+    write_report(inputs, tmp_path / "report.html")
+    messages, shown = console(tmp_path / "report.html", tmp_path)
+    assert messages == []
+    assert "Over seeds" in shown
