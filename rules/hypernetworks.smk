@@ -8,6 +8,7 @@ rule hypernetwork:
     output:
         network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/network.safetensors",
         history="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/history.parquet",
+        quality="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/quality.parquet",
     log:
         "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}-seed-{seed}.log",
     priority: 10

@@ -1,10 +1,12 @@
-"""The hypernetwork stage: train on a source model's tokens, store the network, and load it to predict."""
+"""The hypernetwork stage: train on a source model's tokens, store the network, its history and how well it predicts."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,162 +14,229 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from lexigraft.artifacts import Provenance, read_provenance, read_tensors, write_table, write_tensors
-from lexigraft.errors import ArtifactError
+from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
+from lexigraft.errors import ConfigError
 from lexigraft.factorization import Factors, read_factors
-from lexigraft.hypernetwork import bilstm, mlp
+from lexigraft.hypernetwork import quality
+from lexigraft.hypernetwork.checkpoints import Checkpoints
 from lexigraft.hypernetwork.history import History
-from lexigraft.hypernetwork.sets import WordSets
-from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, HypernetworkSettings, MLPHypernetwork
+from lexigraft.hypernetwork.losses import MEASURES
+from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor
+from lexigraft.hypernetwork.sets import Integers, WordSets
+from lexigraft.hypernetwork.settings import MLPHypernetwork, SetSettings
+from lexigraft.hypernetwork.split import Split, split_pairs
+from lexigraft.hypernetwork.train import SetPairs, precision_of, train
+from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
 from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.rows import token_vectors
 from lexigraft.matching import read_matches
-from lexigraft.settings import parse
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 
 log = logging.getLogger(__name__)
-
-STAGE = "hypernetwork"
 Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+Tensors = dict[str, NDArray[Any]]
+Predict = Callable[[csr_matrix], Floats]
+_NOT_DECIDING = {"prediction_draws", "checkpoint_minutes"}
+"""Settings of set networks that change nothing in training."""
+
+
+@dataclass(frozen=True, slots=True)
+class HypernetworkInputs:
+    """Files that the stage reads (see docs/artifacts.md).
+
+    Attributes:
+        factors: of the source model.
+        matches: of the source vocabulary with the words.
+        vocabulary: the source's `vocabulary.parquet`.
+        words, vectors: the word vectors.
+    """
+
+    factors: Path
+    matches: Path
+    vocabulary: Path
+    words: Path
+    vectors: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePairs:
+    """The source tokens that have a word, and what a network learns from.
+
+    Attributes:
+        evidence: (N, words) weights of their words.
+        tokens: (N,) their ids.
+        factors: of the source model.
+        words: the word vectors.
+        surfaces: standardised strings of the whole vocabulary.
+        languages: that the source model was pretrained on.
+        split: of the N tokens.
+    """
+
+    evidence: csr_matrix
+    tokens: Integers
+    factors: Factors
+    words: WordVectors
+    surfaces: tuple[str, ...]
+    languages: tuple[str, ...]
+    split: Split
+
+    @property
+    def targets(self) -> Floats:
+        """(N, D') rows of F."""
+        rows: Floats = self.factors.coordinates[self.tokens]
+        return rows
 
 
 def write_hypernetwork(
-    settings: BiLSTMHypernetwork | MLPHypernetwork,
+    settings: SetSettings | MLPHypernetwork,
+    inputs: HypernetworkInputs,
     *,
-    factors_path: Path,
-    matches_path: Path,
-    vocabulary_path: Path,
-    words_path: Path,
-    vectors_path: Path,
+    name: str,
+    source: str,
     source_languages: tuple[str, ...],
     network_path: Path,
     history_path: Path,
+    quality_path: Path,
     seed: int,
     threads: int,
     gpus: int,
     provenance: Provenance,
 ) -> None:
-    """Train a hypernetwork on all source tokens with a match; write its best weights and its loss history.
+    """Train a hypernetwork on all source tokens with a match; write its best weights, its history and its quality.
 
-    `provenance.parameters` holds the settings, so that `load_predictor` can build the same network.
-    """
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
-    factors, vectors = read_factors(factors_path), read_word_vectors(words_path, vectors_path)
-    matches = read_matches(matches_path, len(factors.coordinates), len(vectors))
-    if isinstance(settings, BiLSTMHypernetwork):
-        known = np.flatnonzero(np.diff(matches.indptr) > 0)
-        sets, targets = WordSets.of(matches, known), factors.coordinates[known]
-        network, history = bilstm.train(settings, sets, vectors.vectors, targets, seed=seed, device=device)
-        tensors = _state(network)
-        histories = [history]
-    else:
-        surfaces = read_vocabulary(vocabulary_path).surfaces
-        pairs = mlp_pairs(settings, factors, matches, surfaces, vectors, source_languages)
-        networks, histories = mlp.train(settings, pairs, seed=seed, device=device)
-        tensors = {f"{index}.{name}": value for index, item in enumerate(networks) for name, value in _state(item).items()}
-        tensors["scale"] = np.array([_target_scale(factors)], dtype=np.float32)
-        tensors["singular_values"] = factors.singular_values
-    write_table(history_path, pl.concat([history.table() for history in histories]), provenance)
-    write_tensors(network_path, tensors, provenance)
-    _report(histories)
+    Killed and called again with the same arguments, networks over sets go on from their last checkpoint (in the folder
+    `checkpoints` beside the network) and, on a CPU, end with the same bytes. It is removed when all is written.
 
-
-def mlp_pairs(
-    settings: MLPHypernetwork,
-    factors: Factors,
-    matches: csr_matrix,
-    surfaces: tuple[str, ...],
-    vectors: WordVectors,
-    source_languages: tuple[str, ...],
-) -> mlp.Pairs:
-    """Weighted mean word vectors of the source tokens (words of the source languages) and their scaled rows of F."""
-    evidence = word_evidence(matches, surfaces, vectors, weighted=True, languages=source_languages)
-    inputs, known = token_vectors(evidence, vectors.vectors)
-    own = vectors.of_languages(source_languages)
-    targets = factors.coordinates[known] * factors.singular_values / _target_scale(factors)
-    foreign = vectors.vectors[~own & (vectors.sentences >= settings.neighbour_min_sentences)]
-    if not len(foreign):
-        foreign = vectors.vectors
-    neighbours = mlp.nearest_foreign(inputs[known], foreign, settings.neighbours)
-    return mlp.Pairs(inputs[known], targets.astype(np.float32), neighbours, foreign)
-
-
-@dataclass(frozen=True, slots=True)
-class BiLSTMPredictor:
-    """Predicts coordinates from sets of matched words."""
-
-    network: bilstm.BiLSTM
-    settings: BiLSTMHypernetwork
-    vectors: Floats
-    device: torch.device
-
-    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
-        return bilstm.predict(self.network, self.settings, WordSets.of(matches, tokens), self.vectors, self.device)
-
-
-@dataclass(frozen=True, slots=True)
-class MLPPredictor:
-    """Predicts coordinates from weighted mean word vectors; `unscale` turns the networks' output into rows of F."""
-
-    networks: list[mlp.SkipMLP]
-    unscale: Floats
-    vectors: Floats
-    device: torch.device
-
-    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
-        inputs, _ = token_vectors(matches[tokens], self.vectors)
-        return mlp.predict(self.networks, inputs, self.device) * self.unscale
-
-
-def load_predictor(path: Path, vectors: Floats, device: torch.device) -> BiLSTMPredictor | MLPPredictor:
-    """Load a network that `write_hypernetwork` wrote.
+    Args:
+        name, source: how the table of quality calls the network and the source model.
+        provenance: its `parameters` hold the settings and its `seed` the seed, so that `load_predictor` can build the same
+            network.
 
     Raises:
-        ArtifactError: the file is damaged, or the network was trained on vectors of another width.
+        ConfigError: settings do not fit the word vectors, checkpoints are of another run, or the name is taken.
+        InputError: too few tokens with a word, or the loss is not finite.
+        ArtifactError: an input is damaged.
     """
-    tensors = {name: torch.from_numpy(value) for name, value in read_tensors(path, STAGE).items()}
-    settings = parse(HypernetworkSettings, read_provenance(path)["parameters"]["settings"], where=str(path))
-    if isinstance(settings, BiLSTMHypernetwork):
-        width, rank = tensors["onward.0.weight_ih_l0"].shape[1], tensors["head.3.weight"].shape[0]
-        _check_width(width, vectors, path)
-        network = bilstm.BiLSTM(width, rank, settings)
-        network.load_state_dict(tensors)
-        return BiLSTMPredictor(network, settings, vectors, device)
-    scale, singular = tensors.pop("scale"), tensors.pop("singular_values")
-    networks = []
-    for index in range(settings.networks):
-        state = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{index}.")}
-        width, rank = state["skip.weight"].shape[1], state["skip.weight"].shape[0]
-        _check_width(width, vectors, path)
-        member = mlp.SkipMLP(width, rank, settings)
-        member.load_state_dict(state)
-        networks.append(member.to(device))
-    return MLPPredictor(networks, (scale / singular).numpy(), vectors, device)
-
-
-def _check_width(width: int, vectors: Floats, path: Path) -> None:
-    if vectors.shape[1] != width:
-        raise ArtifactError(
-            f"the network reads word vectors of width {width}, these have {vectors.shape[1]}",
-            where=path,
-            hint="train the hypernetwork on the same word vectors that it predicts from",
+    if name == quality.OFA:
+        raise ConfigError(
+            f"no hypernetwork can be named {name!r}: the table of quality calls OFA's own predictions so",
+            where=f"hypernetworks.{name}",
+            hint="give it another name",
         )
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if gpus else "cpu")
+    pairs = read_pairs(settings, inputs, source_languages)
+    if isinstance(settings, MLPHypernetwork):
+        checkpoints = None
+        predict, tensors, histories = _train_mlp(settings, pairs, seed, device)
+    else:
+        fingerprint = _fingerprint(settings, inputs, source_languages, seed, device, provenance)
+        checkpoints = Checkpoints(network_path.parent / "checkpoints", fingerprint, settings.checkpoint_minutes)
+        predict, tensors, histories = _train_sets(settings, pairs, seed, device, checkpoints)
+    named = {"method": name, "source": source, "seed": seed}
+    table = quality.quality_table(predict, pairs.evidence, pairs.targets, pairs.words.vectors, pairs.split, named)
+    write_table(history_path, pl.concat([history.table() for history in histories]), provenance)
+    write_table(quality_path, table, provenance)
+    write_tensors(network_path, tensors, provenance)
+    if checkpoints is not None:
+        checkpoints.clear()
+    _report(histories)
+    log.info("held-out source tokens: %s", quality.sentence(table))
+
+
+def read_pairs(
+    settings: SetSettings | MLPHypernetwork, inputs: HypernetworkInputs, source_languages: tuple[str, ...]
+) -> SourcePairs:
+    """Read what a network is trained on: words by the settings' `source_word_languages` and `word_weights`.
+
+    Raises:
+        InputError: too few tokens with a word.
+        ArtifactError: an input is damaged.
+    """
+    factors, words = read_factors(inputs.factors), read_word_vectors(inputs.words, inputs.vectors)
+    matches = read_matches(inputs.matches, len(factors.coordinates), len(words))
+    surfaces = read_vocabulary(inputs.vocabulary).surfaces
+    own = source_languages if settings.source_word_languages else None
+    unit = isinstance(settings, MLPHypernetwork) and settings.unit_words
+    evidence = word_evidence(matches, surfaces, words, weighted=settings.word_weights, unit=unit, languages=own)
+    tokens = np.flatnonzero(np.diff(evidence.indptr) > 0)
+    split = split_pairs(len(tokens), settings.validation, settings.test, settings.split_seed)
+    return SourcePairs(csr_matrix(evidence[tokens]), tokens, factors, words, surfaces, source_languages, split)
+
+
+def _train_sets(
+    settings: SetSettings, pairs: SourcePairs, seed: int, device: torch.device, checkpoints: Checkpoints
+) -> tuple[Predict, Tensors, list[History]]:
+    sets = WordSets.of(pairs.evidence, np.arange(len(pairs.tokens)), weighted=settings.word_weights)
+    examples = SetPairs(sets, pairs.targets, pairs.words.vectors, pairs.split)
+    network, history = train(settings, examples, seed=seed, device=device, checkpoints=checkpoints)
+    width = np.array([pairs.words.vectors.shape[1]], dtype=np.int64)
+    predictor = SetPredictor(network, settings, pairs.words, pairs.surfaces, seed, device)
+    return predictor.of_evidence, {**_state(network), "width": width}, [history]
+
+
+def _train_mlp(
+    settings: MLPHypernetwork, pairs: SourcePairs, seed: int, device: torch.device
+) -> tuple[Predict, Tensors, list[History]]:
+    examples = mlp_pairs(settings, pairs)
+    networks, histories = train_networks(settings, examples, seed=seed, device=device)
+    tensors: Tensors = {
+        f"{index}.{name}": value for index, network in enumerate(networks) for name, value in _state(network).items()
+    }
+    tensors["scale"] = np.array([_target_scale(pairs.factors)], dtype=np.float32)
+    tensors["singular_values"] = pairs.factors.singular_values
+    predictor = MLPPredictor(networks, settings, pairs.words, pairs.surfaces, examples.unscale, device)
+    return predictor.of_evidence, tensors, histories
+
+
+def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
+    """Mean word vectors of the source tokens and their scaled rows of F, with near words of other languages."""
+    words = pairs.words
+    inputs, _ = token_vectors(pairs.evidence, words.vectors)
+    foreign = words.vectors[~words.of_languages(pairs.languages) & (words.sentences >= settings.neighbour_min_sentences)]
+    if not len(foreign):
+        foreign = words.vectors
+    scale, singular = np.float32(_target_scale(pairs.factors)), pairs.factors.singular_values
+    targets = (pairs.targets * singular / scale).astype(np.float32)
+    neighbours = nearest_foreign(inputs, foreign, settings.neighbours)
+    return MeanPairs(inputs, targets, (scale / singular).astype(np.float32), neighbours, foreign, pairs.split)
 
 
 def _target_scale(factors: Factors) -> float:
     return float(np.mean(np.abs(factors.coordinates * factors.singular_values), dtype=np.float64))
 
 
-def _state(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
+def _state(network: torch.nn.Module) -> Tensors:
     return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+
+
+def _fingerprint(
+    settings: SetSettings,
+    inputs: HypernetworkInputs,
+    source_languages: tuple[str, ...],
+    seed: int,
+    device: torch.device,
+    provenance: Provenance,
+) -> dict[str, str]:
+    deciding = settings.model_dump(mode="json", exclude=_NOT_DECIDING)
+    files = {"factors": inputs.factors, "matches": inputs.matches, "words": inputs.words, "vectors": inputs.vectors}
+    return {
+        **{f"setting {name}": str(value) for name, value in deciding.items()},
+        **{name: identity(path) for name, path in files.items()},
+        "vocabulary": identity(inputs.vocabulary),
+        "source languages": " ".join(source_languages),
+        "seed": str(seed),
+        "device": device.type,
+        "precision": str(precision_of(settings.precision, device)),
+        "code": provenance.code,
+        "pinned versions": provenance.lock,
+    }
 
 
 def _report(histories: list[History]) -> None:
     for history in histories:
         kept = history.kept_epoch()
         for row in history.table().filter(pl.col("epoch") == kept, pl.col("split") != "train").iter_rows(named=True):
-            measured = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", "contrastive", "l1", "cosine"))
+            measured = ", ".join(f"{name} {row[name]:.4f}" for name in MEASURES)
             log.info("network %d, kept epoch %d, %s: %s", history.network + 1, kept, row["split"], measured)

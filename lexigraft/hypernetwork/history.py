@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+SPLITS = ("train", "validation", "test")
 SCHEMA = pl.Schema(
     {
         "network": pl.Int32,
@@ -41,6 +45,20 @@ class History:
         return int(self.table().filter(pl.col("split") == "test")["epoch"][0])
 
     def best_epoch(self) -> int:
-        """The epoch with the lowest validation loss."""
+        """The epoch with the lowest validation loss, of equal ones the first."""
         validation = self.table().filter(pl.col("split") == "validation").sort("loss", "epoch")
         return int(validation["epoch"][0])
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """All columns as arrays, for a checkpoint."""
+        numbers = self.table().with_columns(pl.col("split").replace_strict(SPLITS, range(len(SPLITS)), return_dtype=pl.Int8))
+        return {f"history/{name}": numbers[name].to_numpy() for name in SCHEMA}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """The history that `tensors` were made of."""
+        columns = {name: np.asarray(tensors[f"history/{name}"]) for name in SCHEMA}
+        history = cls(int(columns["network"][0]))
+        table = pl.DataFrame({**columns, "split": [SPLITS[index] for index in columns["split"]]}, schema=SCHEMA)
+        history.rows = table.to_dicts()
+        return history

@@ -22,15 +22,22 @@ def normalized_l1(predicted: Tensor, target: Tensor) -> Tensor:
     return (target - predicted).abs().mean() / target.abs().mean()
 
 
-def hypernetwork_loss(predicted: Tensor, target: Tensor, weight: float, temperature: float) -> tuple[Tensor, dict[str, float]]:
-    """weight * contrastive + (1 - weight) * normalised L1, and its parts (with the mean cosine) as numbers."""
+def hypernetwork_loss(predicted: Tensor, target: Tensor, weight: float, temperature: float) -> tuple[Tensor, Tensor]:
+    """weight * contrastive + (1 - weight) * normalised L1, and (4,) `MEASURES` of the batch, detached."""
     contrastive = contrastive_loss(predicted, target, temperature)
     l1 = normalized_l1(predicted, target)
     loss = weight * contrastive + (1 - weight) * l1
-    parts = {
-        "loss": float(loss.detach()),
-        "contrastive": float(contrastive.detach()),
-        "l1": float(l1.detach()),
-        "cosine": float(cosine_similarity(predicted.detach(), target, dim=1).mean()),
-    }
-    return loss, parts
+    cosine = cosine_similarity(predicted.detach(), target, dim=1).mean()
+    return loss, torch.stack([loss.detach(), contrastive.detach(), l1.detach(), cosine])
+
+
+def split_loss(predicted: Tensor, target: Tensor, weight: float, temperature: float, batch_size: int) -> dict[str, float]:
+    """`MEASURES` of a whole split: L1 and cosine over all its rows, the contrastive loss the mean over batches of its rows."""
+    parts = zip(torch.split(predicted, batch_size), torch.split(target, batch_size), strict=True)
+    contrastive = sum(float(contrastive_loss(ours, theirs, temperature)) * len(ours) for ours, theirs in parts) / len(target)
+    l1, cosine = float(normalized_l1(predicted, target)), float(cosine_similarity(predicted, target, dim=1).mean())
+    return dict(zip(MEASURES, (weight * contrastive + (1 - weight) * l1, contrastive, l1, cosine), strict=True))
+
+
+MEASURES = ("loss", "contrastive", "l1", "cosine")
+"""What a history holds of an epoch: the loss, its two parts, and the mean cosine of prediction and true row."""

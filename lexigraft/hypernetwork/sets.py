@@ -1,4 +1,4 @@
-"""Sets of matched words as batches of padded index arrays."""
+"""Sets of matched words, and which of them are read where a set has too many."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 Integers = NDArray[np.int64]
-_GROUPED_BATCHES = 40
-_SMALL_SET = 4
+Floats = NDArray[np.float32]
+Keys = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class WordSets:
-    """The matched words of some tokens, in CSR form: token i has `words[starts[i]:starts[i + 1]]`."""
+    """The matched words of some tokens, in CSR form: token i has `words[starts[i]:starts[i + 1]]`.
+
+    Attributes:
+        starts: (N + 1,) where each token's words begin.
+        words: (pairs,) rows of the word vectors.
+        weights: (pairs,) above 0, how much each word counts for its token; None where all count the same.
+    """
 
     starts: Integers
     words: Integers
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -30,49 +37,63 @@ class WordSets:
         return np.diff(self.starts)
 
     @classmethod
-    def of(cls, matches: csr_matrix, tokens: Integers) -> WordSets:
-        """Sets of `tokens`, rows of a (V, words) matrix; multiplicities do not count."""
-        rows = matches[tokens]
-        return cls(rows.indptr.astype(np.int64), rows.indices.astype(np.int64))
+    def of(cls, evidence: csr_matrix, tokens: Integers, *, weighted: bool = False) -> WordSets:
+        """Sets of `tokens`, rows of a (V, words) matrix, in the order of the words; its values count only if `weighted`."""
+        rows = evidence[tokens]
+        rows.sort_indices()
+        weights = rows.data.astype(np.float32) if weighted else None
+        return cls(rows.indptr.astype(np.int64), rows.indices.astype(np.int64), weights)
 
-    def capped(self, max_words: int, seed: int) -> WordSets:
-        """At most `max_words` of each set: the same random ones for the same seed, in the order they stand."""
-        keys = np.random.default_rng(seed).random(len(self.words))
-        return self._first(self._order(keys), np.minimum(self.lengths, max_words), keep_order=True)
+    def part(self, items: Integers) -> WordSets:
+        """The sets of `items`, in their order."""
+        lengths = self.lengths[items]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        pairs = np.arange(starts[-1]) + np.repeat(self.starts[items] - starts[:-1], lengths)
+        return WordSets(starts, self.words[pairs], None if self.weights is None else self.weights[pairs])
 
-    def truncated(self, max_words: int) -> WordSets:
+    def first(self, max_words: int) -> WordSets:
         """The first `max_words` of each set."""
-        return self._first(np.arange(len(self.words)), np.minimum(self.lengths, max_words), keep_order=True)
+        place = np.arange(len(self.words)) - np.repeat(self.starts[:-1], self.lengths)
+        return self._taken(np.flatnonzero(place < max_words), np.minimum(self.lengths, max_words))
 
-    def resampled(self, max_words: int, mode: str, rng: np.random.Generator) -> WordSets:
-        """One epoch's view of the sets (HyperOFA section 3.3, regularisation).
+    def heaviest(self, max_words: int) -> WordSets:
+        """The `max_words` of each set with the largest weights, of equal ones the first, in the order in which they stand."""
+        assert self.weights is not None
+        kept = np.minimum(self.lengths, max_words)
+        ranked = np.lexsort((-self.weights, self._rows()))
+        return self._taken(np.sort(ranked[self._among_first(kept)]), kept)
 
-        `paper`: words are shuffled, sets that are too long are sampled, and with probability 0.5 only a random 50-100 % of
-        the words are taken. `parity` (the published runs): both only for half of the sets, those with more than 4 words; all
-        others keep their order and lose what comes after `max_words`.
+    def smallest(self, keys: Keys, kept: Integers, order: Keys | None = None) -> WordSets:
+        """The `kept[i]` words of set i with the smallest keys.
+
+        Args:
+            keys: (pairs,) numbers in [0, 1).
+            kept: (N,) at most the number of words of each set.
+            order: (pairs,) numbers in [0, 1) by which the words of a set are then sorted; None leaves them in the order in
+                which they stand.
         """
-        lengths = self.lengths
-        keys = rng.random(len(self.words))
-        share = np.where(rng.random(len(self)) < 0.5, rng.uniform(0.5, 1.0, len(self)), 1.0)
-        if mode == "parity":
-            touched = (rng.random(len(self)) < 0.5) & (lengths > _SMALL_SET)
-            share = np.where(touched, rng.uniform(0.5, 1.0, len(self)), 1.0)
-            in_order = np.arange(len(self.words)) / max(len(self.words), 1)
-            keys = np.where(np.repeat(touched, lengths), keys, in_order)
-        kept = np.minimum(np.maximum(1, np.ceil(share * lengths)).astype(np.int64), np.minimum(lengths, max_words))
-        return self._first(self._order(keys), kept, keep_order=False)
-
-    def _order(self, keys: NDArray[np.float64]) -> Integers:
-        rows = np.repeat(np.arange(len(self)), self.lengths)
-        return np.lexsort((keys, rows))
-
-    def _first(self, order: Integers, kept: Integers, *, keep_order: bool) -> WordSets:
-        """The first `kept[i]` words of every set in `order`, which sorts within the sets only."""
-        place = np.arange(len(order)) - np.repeat(self.starts[:-1], self.lengths)
-        chosen = order[place < np.repeat(kept, self.lengths)]
-        if keep_order:
+        # the number of the set makes one sortable number of both: many times faster than sorting by two keys
+        ranked = np.argsort(self._rows() + keys)
+        chosen = ranked[self._among_first(kept)]
+        if order is None:
             chosen = np.sort(chosen)
-        return WordSets(np.concatenate([[0], np.cumsum(kept)]), self.words[chosen])
+        elif order is not keys:
+            chosen = chosen[np.argsort(np.repeat(np.arange(len(self)), kept) + order[chosen])]
+        return self._taken(chosen, kept)
+
+    def draw_keys(self, uniform: Keys) -> Keys:
+        """Keys in [0, 1) whose `smallest` are a random draw without replacement, by weight where there are weights.
+
+        With weights, words are drawn one after the other, each with a probability in proportion to its weight among those
+        left (Efraimidis and Spirakis 2006, https://doi.org/10.1016/j.ipl.2005.11.003: the smallest of -log(u) / weight).
+
+        Args:
+            uniform: (pairs,) independent draws from [0, 1).
+        """
+        if self.weights is None:
+            return uniform
+        waiting = -np.log1p(-uniform) / self.weights
+        return np.asarray(waiting / (1 + waiting))
 
     def padded(self, items: Integers) -> tuple[Integers, Integers]:
         """Word indices of `items` as (len(items), longest) padded with 0, and their lengths."""
@@ -82,21 +103,53 @@ class WordSets:
         positions = np.where(inside, self.starts[items][:, None] + offsets[None, :], 0)
         return np.where(inside, self.words[positions], 0), lengths
 
+    def _rows(self) -> Integers:
+        return np.repeat(np.arange(len(self)), self.lengths)
 
-def grouped_batches(lengths: Integers, batch_size: int, rng: np.random.Generator) -> Iterator[Integers]:
-    """Batches of similar length in random order: shuffle, sort by length within groups of 40 batches, shuffle the batches."""
-    order = rng.permutation(len(lengths))
-    group = _GROUPED_BATCHES * batch_size
-    sorted_groups = [part[np.argsort(lengths[part], kind="stable")] for part in _chunks(order, group)]
-    batches = [batch for part in sorted_groups for batch in _chunks(part, batch_size)]
-    for index in rng.permutation(len(batches)):
-        yield batches[index]
+    def _among_first(self, kept: Integers) -> NDArray[np.bool_]:
+        """Mask over pairs sorted by set: those that come among the first `kept[i]` of their set."""
+        place = np.arange(len(self.words)) - np.repeat(self.starts[:-1], self.lengths)
+        return np.asarray(place < np.repeat(kept, self.lengths))
 
-
-def sorted_batches(lengths: Integers, batch_size: int) -> Iterator[Integers]:
-    """All items by falling length in batches: for prediction, where order does not matter."""
-    yield from _chunks(np.argsort(-lengths, kind="stable"), batch_size)
+    def _taken(self, pairs: Integers, kept: Integers) -> WordSets:
+        starts = np.concatenate([[0], np.cumsum(kept)])
+        return WordSets(starts, self.words[pairs], None if self.weights is None else self.weights[pairs])
 
 
-def _chunks(items: Integers, size: int) -> list[Integers]:
-    return [items[first : first + size] for first in range(0, len(items), size)]
+def settled(sets: WordSets, max_words: int, sampling: str, words: int, seed: int) -> WordSets:
+    """The words that validation and prediction read, the same every time.
+
+    Of sets with more than `max_words`: the heaviest where words have weights; under `parity` the first; else random ones,
+    which depend on the seed and on the set alone, not on what other sets there are.
+
+    Args:
+        words: number of all words, in this set or not.
+    """
+    if sets.weights is not None:
+        return sets.heaviest(max_words)
+    if sampling == "parity":
+        return sets.first(max_words)
+    keys = np.random.default_rng([seed, 0]).random(words)[sets.words]
+    return sets.smallest(keys, np.minimum(sets.lengths, max_words))
+
+
+def drawn(sets: WordSets, max_words: int, words: int, seed: int, draw: int) -> WordSets:
+    """Draw number `draw` (from 0) of at most `max_words` of each set, by weight where words have weights, in random order.
+
+    It depends on the seed, the number of the draw and the set alone.
+
+    Args:
+        words: number of all words, in this set or not.
+    """
+    rng = np.random.default_rng([seed, 1, draw])
+    keys, order = rng.random(words)[sets.words], rng.random(words)[sets.words]
+    return sets.smallest(sets.draw_keys(keys), np.minimum(sets.lengths, max_words), order)
+
+
+def batches_by_length(lengths: Integers, budget: int, most: int = 4096) -> Iterator[Integers]:
+    """All items by falling length in batches of at most `most` items and `budget` padded words (always one item)."""
+    order, start = np.argsort(-lengths, kind="stable"), 0
+    while start < len(order):
+        size = min(most, max(1, budget // int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from lexigraft.errors import InputError
 from lexigraft.hypernetwork.sets import Integers
 
 
-def split_pairs(pairs: int, validation: float, test: float, seed: int) -> tuple[Integers, Integers, Integers]:
-    """Random indices of the three parts; validation and test have at least one pair each.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Random, disjoint indices of pairs."""
+
+    train: Integers
+    validation: Integers
+    test: Integers
+
+
+def split_pairs(pairs: int, validation: float, test: float, seed: int) -> Split:
+    """Split so many pairs; each part has at least one.
 
     Raises:
         InputError: fewer than 10 pairs.
@@ -21,4 +32,4 @@ def split_pairs(pairs: int, validation: float, test: float, seed: int) -> tuple[
         )
     order = np.random.default_rng(seed).permutation(pairs)
     sizes = [max(1, round(pairs * share)) for share in (validation, test)]
-    return order[sum(sizes) :], order[: sizes[0]], order[sizes[0] : sum(sizes)]
+    return Split(order[sum(sizes) :], order[: sizes[0]], order[sizes[0] : sum(sizes)])

@@ -1,0 +1,1 @@
+"""Architectures of hypernetworks: what `predict` needs to rebuild a trained one, and nothing of training."""

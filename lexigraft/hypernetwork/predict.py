@@ -1,0 +1,194 @@
+"""Predicting coordinates with a trained hypernetwork, loaded from its artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from lexigraft.artifacts import read_provenance, read_tensors
+from lexigraft.errors import ArtifactError
+from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
+from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
+from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, drawn, settled
+from lexigraft.hypernetwork.settings import HypernetworkSettings, MLPHypernetwork, SetSettings
+from lexigraft.initializers.parts.evidence import word_evidence
+from lexigraft.initializers.parts.rows import token_vectors
+from lexigraft.progress import progress
+from lexigraft.settings import parse
+from lexigraft.word_vectors.table import WordVectors
+
+STAGE = "hypernetwork"
+Floats = NDArray[np.float32]
+_BATCH_WORDS = 65_536
+_MLP_BLOCK = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class SetPredictor:
+    """Predicts coordinates from sets of matched words.
+
+    Attributes:
+        network: on `device`, in evaluation mode.
+        words: the word vectors, of the width that the network reads.
+        surfaces: standardised strings of the tokens that it predicts for.
+        seed: of the words that are read where a token has too many, and of the draws.
+    """
+
+    network: SetNetwork
+    settings: SetSettings
+    words: WordVectors
+    surfaces: tuple[str, ...]
+    seed: int
+    device: torch.device
+
+    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
+        """Rows (len(tokens), D') float32 for `tokens`, each of which matches a word in `matches` (tokens x words)."""
+        return self.of_evidence(_evidence(self.settings, matches, tokens, self.surfaces, self.words))
+
+    def of_evidence(self, evidence: csr_matrix) -> Floats:
+        """Rows for tokens by the (tokens, words) weights of their words; each has a word."""
+        sets = WordSets.of(evidence, np.arange(evidence.shape[0]), weighted=self.settings.word_weights)
+        table = torch.from_numpy(self.words.vectors).to(self.device)
+        return predict_sets(self.network, self.settings, sets, table, self.seed, shown=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MLPPredictor:
+    """Predicts coordinates from mean word vectors; `unscale` (D',) turns the networks' mean output into rows of F."""
+
+    networks: list[SkipMLP]
+    settings: MLPHypernetwork
+    words: WordVectors
+    surfaces: tuple[str, ...]
+    unscale: Floats
+    device: torch.device
+
+    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
+        """Rows (len(tokens), D') float32 for `tokens`, each of which matches a word in `matches` (tokens x words)."""
+        return self.of_evidence(_evidence(self.settings, matches, tokens, self.surfaces, self.words))
+
+    def of_evidence(self, evidence: csr_matrix) -> Floats:
+        """Rows for tokens by the (tokens, words) weights of their words; each has a word."""
+        inputs, _ = token_vectors(evidence, self.words.vectors)
+        return predict_means(self.networks, inputs, self.device) * self.unscale
+
+
+def load_predictor(
+    path: Path, words: WordVectors, surfaces: tuple[str, ...], device: torch.device
+) -> SetPredictor | MLPPredictor:
+    """Load a network that `build.write_hypernetwork` wrote.
+
+    It weighs the words of a token as it was trained to (`word_weights`), whatever weights it is called with.
+
+    Args:
+        path: `network.safetensors`.
+        words: the word vectors that the network was trained on.
+        surfaces: standardised strings of the tokens to predict for.
+        device: where to predict.
+
+    Raises:
+        ArtifactError: the file is damaged, or the network was trained on vectors of another width.
+    """
+    tensors = {name: torch.from_numpy(value) for name, value in read_tensors(path, STAGE).items()}
+    provenance = read_provenance(path)
+    settings = parse(HypernetworkSettings, provenance["parameters"]["settings"], where=str(path))
+    if isinstance(settings, MLPHypernetwork):
+        unscale = (tensors.pop("scale") / tensors.pop("singular_values")).numpy()
+        members = [_member(tensors, index, settings, words, path).to(device).eval() for index in range(settings.networks)]
+        return MLPPredictor(members, settings, words, surfaces, unscale, device)
+    width, rank = int(tensors.pop("width")[0]), tensors["head.3.weight"].shape[0]
+    _check_width(width, words, path)
+    network = set_network(settings, width, rank)
+    network.load_state_dict(tensors)
+    return SetPredictor(network.to(device).eval(), settings, words, surfaces, provenance["seed"] or 0, device)
+
+
+@torch.no_grad()
+def predict_sets(
+    network: SetNetwork, settings: SetSettings, sets: WordSets, table: Tensor, seed: int, *, shown: bool = False
+) -> Floats:
+    """Coordinates (N, D') float32 of N sets, in float32 whatever the training was in.
+
+    With several `prediction_draws` the mean over draws. A set whose words are all read is drawn anew only for networks that
+    read the order of the words.
+
+    Args:
+        table: (words, width) word vectors, on the network's device.
+        seed: of the words read where there are too many.
+        shown: whether to show progress.
+    """
+    if settings.prediction_draws == 1:
+        words = settled(sets, settings.max_words, settings.word_sampling, len(table), seed)
+        return _predict_once(network, words, table, shown)
+    total = np.zeros((len(sets), network.rank), dtype=np.float64)
+    changing = np.arange(len(sets)) if network.reads_order else np.flatnonzero(sets.lengths > settings.max_words)
+    for draw in range(settings.prediction_draws):
+        items = changing if draw else np.arange(len(sets))
+        if len(items):
+            words = drawn(sets.part(items), settings.max_words, len(table), seed, draw)
+            total[items] += _predict_once(network, words, table, shown)
+    drawings = np.ones(len(sets))
+    drawings[changing] = settings.prediction_draws
+    return (total / drawings[:, None]).astype(np.float32)
+
+
+def _predict_once(network: SetNetwork, sets: WordSets, table: Tensor, shown: bool) -> Floats:
+    network.eval()
+    rows = np.empty((len(sets), network.rank), dtype=np.float32)
+    batches = list(batches_by_length(sets.lengths, _BATCH_WORDS))
+    for batch in progress(batches, len(batches), "prediction", "batches") if shown else batches:
+        rows[batch] = forward(network, sets, batch, table).cpu().numpy()
+    return rows
+
+
+def forward(network: SetNetwork, sets: WordSets, items: Integers, table: Tensor) -> Tensor:
+    """The network's output (len(items), D') for some of the sets."""
+    indices, lengths = sets.padded(items)
+    rows: Tensor = network(table[torch.from_numpy(indices).to(table.device)], torch.from_numpy(lengths).to(table.device))
+    return rows
+
+
+@torch.no_grad()
+def predict_means(networks: list[SkipMLP], inputs: Floats, device: torch.device) -> Floats:
+    """Mean prediction (N, D') of several networks for mean word vectors (N, width), in the scale of the networks' targets."""
+    rows = [np.empty((0, networks[0].skip.out_features), dtype=np.float32)]
+    for first in range(0, len(inputs), _MLP_BLOCK):
+        part = torch.from_numpy(scaled(inputs[first : first + _MLP_BLOCK])).to(device)
+        rows.append(torch.stack([network.eval()(part) for network in networks]).mean(dim=0).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _evidence(
+    settings: SetSettings | MLPHypernetwork,
+    matches: csr_matrix,
+    tokens: Integers,
+    surfaces: tuple[str, ...],
+    words: WordVectors,
+) -> csr_matrix:
+    named = tuple(surfaces[token] for token in tokens)
+    unit = isinstance(settings, MLPHypernetwork) and settings.unit_words
+    return word_evidence(csr_matrix(matches[tokens]), named, words, weighted=settings.word_weights, unit=unit)
+
+
+def _member(tensors: dict[str, Tensor], index: int, settings: MLPHypernetwork, words: WordVectors, path: Path) -> SkipMLP:
+    state = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{index}.")}
+    rank, width = state["skip.weight"].shape
+    _check_width(width, words, path)
+    member = SkipMLP(width, rank, settings)
+    member.load_state_dict(state)
+    return member
+
+
+def _check_width(width: int, words: WordVectors, path: Path) -> None:
+    if words.vectors.shape[1] != width:
+        raise ArtifactError(
+            f"the network reads word vectors of width {width}, these have {words.vectors.shape[1]}",
+            where=path,
+            hint="train the hypernetwork on the same word vectors that it predicts from",
+        )

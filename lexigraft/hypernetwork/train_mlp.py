@@ -1,0 +1,146 @@
+"""Training of the hypernetwork inside `graft`, made to carry over to languages it never saw (docs/methods.md, section 12).
+
+It maps the weighted mean word vector b, scaled to norm sqrt(width), to the scaled target y = F * S / mean|F * S|. With some
+probability the input is swapped for a near word vector of another language.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize
+
+from lexigraft.errors import InputError
+from lexigraft.hypernetwork.history import History
+from lexigraft.hypernetwork.losses import MEASURES, normalized_l1
+from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
+from lexigraft.hypernetwork.sampling import chunks
+from lexigraft.hypernetwork.sets import Integers
+from lexigraft.hypernetwork.settings import MLPHypernetwork
+from lexigraft.hypernetwork.split import Split
+
+log = logging.getLogger(__name__)
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanPairs:
+    """Training pairs of the MLP.
+
+    Attributes:
+        inputs: (N, width) float32, the tokens' mean word vectors.
+        targets: (N, D') float32, F * S / scale.
+        unscale: (D',) float32, scale / S: what turns targets back into rows of F.
+        neighbours: (N, k) indices into `foreign`, the nearest words of other languages.
+        foreign: (M, width) float32, vectors of those words.
+        split: of the N pairs.
+    """
+
+    inputs: Floats
+    targets: Floats
+    unscale: Floats
+    neighbours: Integers
+    foreign: Floats
+    split: Split
+
+
+def nearest_foreign(inputs: Floats, foreign: Floats, neighbours: int) -> Integers:
+    """(N, k) indices of the `foreign` vectors with the largest cosine to each input."""
+    count = min(neighbours, len(foreign))
+    _, nearest = faiss.knn(scaled(inputs), scaled(foreign), count, metric=faiss.METRIC_INNER_PRODUCT)
+    return np.asarray(nearest, dtype=np.int64)
+
+
+def train_networks(
+    settings: MLPHypernetwork, pairs: MeanPairs, *, seed: int, device: torch.device
+) -> tuple[list[SkipMLP], list[History]]:
+    """Train `settings.networks` networks from different seeds; their mean prediction is used.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
+    seeds = np.random.SeedSequence(seed).generate_state(settings.networks).tolist()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trained = [_train_one(settings, pairs, index, own, device) for index, own in enumerate(seeds)]
+    return [network for network, _ in trained], [history for _, history in trained]
+
+
+def _train_one(
+    settings: MLPHypernetwork, pairs: MeanPairs, index: int, seed: int, device: torch.device
+) -> tuple[SkipMLP, History]:
+    split = pairs.split
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = SkipMLP(pairs.inputs.shape[1], pairs.targets.shape[1], settings).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
+    steps = settings.epochs * -(-len(split.train) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=steps)
+    own, foreign = torch.from_numpy(scaled(pairs.inputs)).to(device), torch.from_numpy(scaled(pairs.foreign)).to(device)
+    targets, unscale = torch.from_numpy(pairs.targets).to(device), torch.from_numpy(pairs.unscale).to(device)
+    history = History(index)
+    log.info("MLP hypernetwork %d on %s: %d training pairs, %d steps", index + 1, device, len(split.train), steps)
+
+    def loss_of(inputs: Tensor, items: Integers) -> tuple[Tensor, Tensor]:
+        return _loss(network(inputs), targets, torch.from_numpy(items).to(device), unscale, settings)
+
+    def measure(items: Integers) -> dict[str, float]:
+        network.eval()
+        with torch.no_grad():
+            values = loss_of(own[torch.from_numpy(items).to(device)], items)[1]
+        return dict(zip(MEASURES, values.tolist(), strict=True))
+
+    for epoch in range(1, settings.epochs + 1):
+        network.train()
+        measured, sizes = [], []
+        for items in _batches(split.train, settings.batch_size, rng):
+            picked = pairs.neighbours[items, rng.integers(pairs.neighbours.shape[1], size=len(items))]
+            swap = torch.from_numpy(rng.random(len(items)) < settings.neighbour_probability).to(device)
+            inputs = torch.where(
+                swap[:, None], foreign[torch.from_numpy(picked).to(device)], own[torch.from_numpy(items).to(device)]
+            )
+            loss, part = loss_of(inputs, items)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            schedule.step()
+            measured.append(part)
+            sizes.append(len(items))
+        rate = optimizer.param_groups[0]["lr"]
+        validation = measure(split.validation)
+        means = np.average(torch.stack(measured).cpu().double().numpy(), axis=0, weights=sizes)
+        history.add(epoch, "train", dict(zip(MEASURES, means.tolist(), strict=True)), rate)
+        history.add(epoch, "validation", validation, rate)
+        if not np.isfinite(validation["loss"]):
+            raise InputError(
+                f"the validation loss of epoch {epoch} is {validation['loss']}", hint="use a smaller `learning_rate`"
+            )
+    history.add(settings.epochs, "test", measure(split.test), rate)
+    return network, history
+
+
+def _loss(
+    predicted: Tensor, all_targets: Tensor, items: Tensor, unscale: Tensor, settings: MLPHypernetwork
+) -> tuple[Tensor, Tensor]:
+    """(1 - w) * mean((o - y)^2) / mean(y^2) + w * CE(cos(o, all y) / temperature), and (4,) `MEASURES`.
+
+    L1 and cosine are measured on rows of F, that is without the scale of the targets.
+    """
+    targets = all_targets[items]
+    error = (predicted - targets).square().mean() / targets.square().mean()
+    cosines = normalize(predicted, dim=1) @ normalize(all_targets, dim=1).T
+    contrastive = cross_entropy(cosines / settings.temperature, items)
+    loss = (1 - settings.contrastive_weight) * error + settings.contrastive_weight * contrastive
+    rows, true = predicted.detach() * unscale, targets * unscale
+    cosine = cosine_similarity(rows, true, dim=1, eps=1e-12).mean()
+    return loss, torch.stack([loss.detach(), contrastive.detach(), normalized_l1(rows, true), cosine])
+
+
+def _batches(items: Integers, size: int, rng: np.random.Generator) -> Iterator[Integers]:
+    yield from chunks(rng.permutation(items), size)
