@@ -58,6 +58,7 @@ def write_initialized_model(
     source_languages: tuple[str, ...],
     card: Mapping[str, Any],
     parity: bool,
+    balanced: bool,
     threads: int,
     gpus: int,
     provenance: Provenance,
@@ -70,7 +71,7 @@ def write_initialized_model(
         folder: of the model.
         source_languages: languages that the source model was pretrained on.
         card: arguments of `model_card` that say where things come from.
-        parity: see `assemble`.
+        parity, balanced: see `assemble`.
         threads, gpus: what may be used; without a GPU everything runs on the CPU.
         provenance: its seed is that of everything random.
     """
@@ -79,13 +80,15 @@ def write_initialized_model(
     device = torch.device("cuda" if gpus else "cpu")
     view, factors = read_view(inputs, source_languages, provenance.seed or 0, device)
     result = initialize(initializer, view)
-    model = assemble(inputs.source, factors.primitives, result, view.target, parity=parity)
+    primitives = None if factors.is_full else factors.primitives
+    model = assemble(inputs.source, primitives, result, view.target, parity=parity, balanced=balanced)
     text = model_card(
         **card,
         options=initializer.model_dump(mode="json"),
         seed=view.seed,
         base_model=None if ":" in card["source"] or Path(card["source"]).exists() else card["source"],
-        rank=len(factors.primitives),
+        rank=None if primitives is None else len(primitives),
+        balanced=balanced,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         counts=result.counts(),
     )
@@ -118,9 +121,9 @@ def read_view(
         )
     predictor: Predictor | None = None
     if inputs.hypernetwork is not None:
-        from lexigraft.hypernetwork.build import load_predictor
+        from lexigraft.hypernetwork.predict import load_predictor
 
-        predictor = load_predictor(inputs.hypernetwork, vectors.vectors, device)
+        predictor = load_predictor(inputs.hypernetwork, vectors, target.surfaces, device)
     view = View(
         coordinates=factors.coordinates,
         singular_values=factors.singular_values,

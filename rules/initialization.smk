@@ -39,9 +39,10 @@ rule initialization:
         method=lambda wildcards: method_of(wildcards).model_dump(mode="json"),
         languages=lambda wildcards: CONFIG.sources[model_of(wildcards).source].languages,
         parity=lambda wildcards: model_of(wildcards).parity,
+        balanced=lambda wildcards: model_of(wildcards).balanced_factors,
         card=card_of,
         gpus=GPUS,
-        seed=CONFIG.seed,
+        seed=lambda wildcards: model_of(wildcards).seed,
         code=lambda wildcards: code_of(
             "initialization.py", [type(method_of(wildcards)).__module__]
         ),
@@ -50,3 +51,39 @@ rule initialization:
         "initialise {wildcards.model}"
     script:
         "../workflow_scripts/initialization.py"
+
+
+rule initialisation_counts:
+    input:
+        tokens=expand(
+            "<results>/models/{model}/step-0/tokens.parquet", model=list(MODELS)
+        ),
+        vocabularies=[
+            f"<resources>/tokenizers/{model.tokenizer}/vocabulary.parquet"
+            for model in MODELS.values()
+        ],
+    output:
+        counts="<results>/initialisation.parquet",
+    log:
+        "<logs>/initialisation_counts.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        rows=[
+            {
+                "run": CONFIG.run,
+                "model": model.name,
+                "method": model.method,
+                "source": model.source,
+                "tokenizer": model.tokenizer,
+                "dim": str(model.dim),
+                "seed": model.seed,
+            }
+            for model in MODELS.values()
+        ],
+        code=code_of("initialisation_counts.py"),
+        lock=LOCK,
+    message:
+        "how the tokens of all models were made"
+    script:
+        "../workflow_scripts/initialisation_counts.py"

@@ -21,6 +21,7 @@ with stage("initialization", snakemake) as job:
         source_languages=tuple(job.params.languages),
         card=job.params.card,
         parity=job.params.parity,
+        balanced=job.params.balanced,
         threads=job.threads,
         gpus=job.params.gpus,
         provenance=job.provenance,

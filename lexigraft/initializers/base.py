@@ -73,6 +73,10 @@ class Initialization:
     origin: NDArray[np.int8]
     source_ids: Integers
 
+    def put(self, tokens: Integers, rows: Floats) -> None:
+        """Set rows (len(tokens), D') that were computed from word vectors; such tokens are no copies."""
+        self.coordinates[tokens], self.origin[tokens], self.source_ids[tokens] = rows, WISE, -1
+
     def counts(self) -> dict[str, int]:
         """Number of tokens of each origin; they add up to the vocabulary."""
         return {name: int(np.sum(self.origin == index)) for index, name in enumerate(ORIGINS)}

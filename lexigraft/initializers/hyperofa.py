@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
+from lexigraft.initializers.base import Initialization, View
+from lexigraft.initializers.with_words import WordInitializer
+from lexigraft.settings import NameTemplate
 
-from lexigraft.initializers.base import WISE, Initialization, Initializer, View
-from lexigraft.settings import Name
+if TYPE_CHECKING:
+    from lexigraft.initializers.parts.gathered import Evidence
 
 
-class HyperOFA(Initializer):
+class HyperOFA(WordInitializer):
     """Copy the overlap; tokens with word vectors are predicted by a hypernetwork from the set of their words' vectors."""
 
     needs_hypernetwork: ClassVar[bool] = True
     initializer: Literal["hyperofa"] = "hyperofa"
-    hypernetwork: Name
+    hypernetwork: NameTemplate
 
-    def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.parts.overlap import overlap
-        from lexigraft.initializers.parts.rows import start
-
+    def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
+        """Predictions of the hypernetwork."""
         assert view.hypernetwork is not None
-        result = start(view, overlap(view.source, view.target))
-        known = np.diff(view.target_matches.indptr) > 0
-        wise = np.flatnonzero(known & (result.source_ids < 0))
-        result.coordinates[wise] = view.hypernetwork(view.target_matches, wise)
-        result.origin[wise] = WISE
-        return result
+        tokens = self.wise(evidence, result)
+        result.put(tokens, view.hypernetwork(evidence.target_matches, tokens))

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
-from lexigraft.initializers.base import WISE, Initialization, Initializer, View
+from lexigraft.initializers.base import Initialization, View
+from lexigraft.initializers.with_words import WordInitializer
+
+if TYPE_CHECKING:
+    from lexigraft.initializers.parts.gathered import Evidence
 
 
-class OFA(Initializer):
+class SimilarTokens(WordInitializer):
     """Copy the overlap; tokens with word vectors become combinations of the source tokens most similar to them.
 
     A token's vector is the mean of its matched words' vectors (a multiset: a word counts once per variant that matched).
     """
 
-    initializer: Literal["ofa"] = "ofa"
     top_k: PositiveInt = 10
     temperature: PositiveFloat = 0.1
 
-    def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.parts.overlap import overlap
-        from lexigraft.initializers.parts.rows import similar_combination, start, token_vectors
+    def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
+        """Softmax-weighted means of the rows of the `top_k` source tokens with the most similar vectors."""
+        from lexigraft.initializers.parts.rows import similar_combination
 
-        result = start(view, overlap(view.source, view.target))
-        source_vectors, source_known = token_vectors(view.source_matches, view.vectors.vectors)
-        target_vectors, target_known = token_vectors(view.target_matches, view.vectors.vectors)
-        wise = np.flatnonzero(target_known & (result.source_ids < 0))
-        result.coordinates[wise] = similar_combination(
-            target_vectors[wise], source_vectors[source_known], view.coordinates[source_known], self.top_k, self.temperature
-        )
-        result.origin[wise] = WISE
-        return result
+        tokens, known = self.wise(evidence, result), evidence.source_matched
+        queries, keys = evidence.target_vectors[tokens], evidence.source_vectors[known]
+        result.put(tokens, similar_combination(queries, keys, view.coordinates[known], self.top_k, self.temperature))
+
+
+class OFA(SimilarTokens):
+    """`SimilarTokens` as published: all options off."""
+
+    initializer: Literal["ofa"] = "ofa"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from lexigraft.initializers.base import Initialization, Initializer, View
+from lexigraft.initializers.base import Initialization, View
+from lexigraft.initializers.with_words import WordInitializer
+
+if TYPE_CHECKING:
+    from lexigraft.initializers.parts.gathered import Evidence
 
 
-class Random(Initializer):
-    """Copy the overlap; every other row from N(mean, std) of F's columns (OFA's baseline, METHODS 5)."""
+class Random(WordInitializer):
+    """Copy the overlap; every other row from N(mean, std) of F's columns (OFA's baseline, section 3.3)."""
 
+    computes_rows: ClassVar[bool] = False
     initializer: Literal["random"] = "random"
 
-    def initialize(self, view: View) -> Initialization:
-        from lexigraft.initializers.parts.overlap import overlap
-        from lexigraft.initializers.parts.rows import start
-
-        return start(view, overlap(view.source, view.target))
+    def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
+        """Leave the fallback where it is."""

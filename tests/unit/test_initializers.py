@@ -101,6 +101,7 @@ def test_ofa_rows_are_those_of_the_float64_version(view: View) -> None:
 def test_graft_rows_are_ofa_on_weighted_words_of_the_source_languages(view: View) -> None:
     result = Graft(verify_copies=None).initialize(view)
     words = view.vectors.words.to_list()
+    lengths = np.linalg.norm(view.vectors.vectors.astype(np.float64), axis=1)
 
     def weights(matches: np.ndarray, surfaces: tuple[str, ...], own: bool) -> np.ndarray:
         out = np.zeros(matches.shape)
@@ -108,7 +109,7 @@ def test_graft_rows_are_ofa_on_weighted_words_of_the_source_languages(view: View
             if own and view.vectors.languages[int(word)] != "eng_Latn":
                 continue
             share = min(1.0, len(surfaces[token].strip()) / len(words[word]))
-            out[token, word] = share * np.sqrt(view.vectors.sentences[word])
+            out[token, word] = share * np.sqrt(view.vectors.sentences[word]) / lengths[word]
         return out
 
     target = weights(view.target_matches.toarray(), view.target.surfaces, own=False)
@@ -134,12 +135,13 @@ def test_verification_drops_false_friends_only(view: View) -> None:
     every, kept = Graft(verify_copies=None).initialize(view), Graft(verify_copies=0.1).initialize(view)
     dropped = np.flatnonzero((every.source_ids >= 0) & (kept.source_ids < 0))
     assert 0 < len(dropped) < (every.source_ids >= 0).sum()
-    own = {"weighted": True, "languages": view.source_languages}
+    assert (every.source_ids >= 0).sum() > 3
+    own = {"weighted": True, "unit": True, "languages": view.source_languages}
     source, _ = token_vectors(
         word_evidence(view.source_matches, view.source.surfaces, view.vectors, **own), view.vectors.vectors
     )
     target, _ = token_vectors(
-        word_evidence(view.target_matches, view.target.surfaces, view.vectors, weighted=True), view.vectors.vectors
+        word_evidence(view.target_matches, view.target.surfaces, view.vectors, weighted=True, unit=True), view.vectors.vectors
     )
     for token in np.flatnonzero(every.source_ids >= 0):
         one, other = source[every.source_ids[token]], target[token]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse import csr_matrix
 
 from lexigraft.initializers.base import Floats
 from lexigraft.word_vectors.table import WordVectors
+
+_SHORTEST = np.float32(1e-12)
 
 
 def word_evidence(
@@ -15,6 +17,7 @@ def word_evidence(
     vectors: WordVectors,
     *,
     weighted: bool,
+    unit: bool = False,
     languages: tuple[str, ...] | None = None,
 ) -> csr_matrix:
     """Weights (V, words) of the matched words in each token's vector.
@@ -24,17 +27,31 @@ def word_evidence(
         surfaces: standardised strings of the V tokens.
         vectors: the words.
         weighted: weigh a word by min(1, len(token) / len(word)) * sqrt(sentences with the word), else by its count.
+        unit: divide a word's weight by the length of its vector, so that vectors count with unit length.
         languages: keep only words of these languages.
+
+    Returns:
+        the matches themselves where nothing is weighted and nothing left out.
     """
-    weights = csr_matrix(matches, copy=True)
+    if not weighted and not unit and languages is None:
+        return matches
+    weights = csr_matrix(matches, dtype=np.float32, copy=True)
     if weighted:
         weights.data = length_share(weights, surfaces, vectors.words.to_list())
-        weights = weights @ diags_array(np.sqrt(np.maximum(vectors.sentences, 1)).astype(np.float32))
+        weights.data *= np.sqrt(np.maximum(vectors.sentences, 1)).astype(np.float32)[weights.indices]
+    if unit:
+        lengths = vectors.lengths()
+        # a vector of length 0 has no direction: its word says nothing
+        weights.data /= np.where(lengths > 0, lengths, np.float32(np.inf))[weights.indices]
     if languages is not None:
-        weights = weights @ diags_array(vectors.of_languages(languages).astype(np.float32))
-    weights = csr_matrix(weights)
+        weights.data[~vectors.of_languages(languages)[weights.indices]] = 0
     weights.eliminate_zeros()
     return weights
+
+
+def positive_lengths(vectors: WordVectors) -> Floats:
+    """(words,) lengths of the word vectors; zero vectors get the smallest one that can be divided by."""
+    return np.maximum(vectors.lengths(), _SHORTEST)
 
 
 def length_share(matches: csr_matrix, surfaces: tuple[str, ...], words: list[str]) -> Floats:
