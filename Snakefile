@@ -27,6 +27,8 @@ include: "rules/hypernetworks.smk"
 include: "rules/initialization.smk"
 include: "rules/pretraining.smk"
 include: "rules/evaluation.smk"
+include: "rules/tagging.smk"
+include: "rules/language_modelling.smk"
 include: "rules/report.smk"
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from glob import escape
 from pathlib import Path
 
 from lexigraft.config import Config
 from lexigraft.corpora.sources import corpus_sources
 from lexigraft.errors import InputError, LexigraftError
+from lexigraft.evaluation.settings import TaggingTask
 from lexigraft.sources.resolve import model_files
 
 Files = dict[str, dict[str, list[str]]]
@@ -39,6 +41,7 @@ def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
         "word_vectors": {
             name: partial(_existing, vectors.paths) for name, vectors in config.word_vectors.items() if vectors.kind == "files"
         },
+        "tasks": {name: partial(_tagged, task) for name, task in config.tasks.items() if task.kind == "tagging"},
     }
     found: Files = {}
     problems = []
@@ -59,9 +62,21 @@ def _model(reference: str, tokenizer: str | None = None) -> list[str]:
     return [str(path) for path in model_files(reference, tokenizer)]
 
 
+def _tagged(task: TaggingTask) -> list[str]:
+    files = [file.path for part in (task.train, task.dev, task.test) for file in part.values()]
+    if lost := [file for file in files if not Path(file).is_file()]:
+        raise InputError(f"files of tagged sentences do not exist: {', '.join(lost)}", hint="give the paths of files")
+    return files
+
+
 def _existing(paths: dict[str, str] | str) -> list[str]:
     files = [paths] if isinstance(paths, str) else list(paths.values())
     for file in files:
         if not Path(file).is_file():
             raise InputError(f"the file {file!r} does not exist", hint="give the path of a file of word vectors")
-    return files
+    return [part for file in files for part in [file, *_side_files(Path(file))]]
+
+
+def _side_files(path: Path) -> list[str]:
+    """Arrays that gensim saved beside a large `.wv` file: `<file>.vectors.npy` and the like."""
+    return sorted(str(file) for file in path.parent.glob(f"{escape(path.name)}.*.npy")) if path.suffix == ".wv" else []

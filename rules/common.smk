@@ -11,6 +11,7 @@ from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, content_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.outside import outside_files
+from lexigraft.word_vectors.settings import MATCHING_ONLY
 
 
 def or_stop(function, *arguments):
@@ -42,6 +43,7 @@ use_library_of(ROOT)
 LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus
+NODES = CONFIG.resources.nodes
 MODEL_FILES = [
     "config.json",
     "tokenizer.json",
@@ -49,6 +51,7 @@ MODEL_FILES = [
     "tokens.parquet",
     "README.md",
 ]
+PRETRAINING_TABLES = ["history", "held_out", "languages", "speed"]
 TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
 SOURCE_FILES = ["config.json", "model.safetensors", *TOKENIZER_FILES]
 
@@ -64,6 +67,7 @@ wildcard_constraints:
     dim=r"\d+|full",
     seed=r"\d+",
     step=r"\d+",
+    language=r"[a-z]{3}_[A-Z][a-z]{3}",
 
 
 def code_of(script, modules=()):
@@ -91,9 +95,11 @@ def named(kind, wildcard):
     return find
 
 
-def settings_of(kind, wildcard):
-    """Like `named`, as plain values: the form in which settings pass through `params`."""
-    return lambda wildcards: named(kind, wildcard)(wildcards).model_dump(mode="json")
+def settings_of(kind, wildcard, without=()):
+    """Like `named`, as plain values: the form in which settings pass through `params`; some keys can be left out."""
+    return lambda wildcards: named(kind, wildcard)(wildcards).model_dump(
+        mode="json", exclude=set(without)
+    )
 
 
 def model_of(wildcards):
@@ -116,6 +122,10 @@ def extended_source(wildcards):
         return []
     names = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
     return [f"<resources>/sources/{settings.source}/{name}" for name in names]
+
+
+def max_words_per_token(wildcards):
+    return named("word_vectors", "vectors")(wildcards).max_words_per_token
 
 
 def vector_inputs(wildcards):
@@ -156,6 +166,20 @@ def steps_of(name):
     return [0, *(TRAINED_STEPS if name in TRAINED else [])]
 
 
+def tasks_of(kind):
+    """Names of the tasks of one kind -> their settings."""
+    return {name: task for name, task in CONFIG.tasks.items() if task.kind == kind}
+
+
+def tag_score_files(row):
+    """The tables of a (task, model, step), one a seed of fine-tuning."""
+    folder = f"<results>/tag_scores/{row['task']}/{row['model']}-step-{row['step']}"
+    return [
+        f"{folder}/seed-{seed}/sentences.parquet"
+        for seed in CONFIG.tasks[row["task"]].seeds
+    ]
+
+
 def card_of(wildcards):
     """What the model card says beyond the counts."""
     model = model_of(wildcards)
@@ -175,8 +199,8 @@ def card_of(wildcards):
     }
 
 
-def scored():
-    """Every (task, model, step) of the run, as the score table names them."""
+def scored(kind):
+    """Every (task, model, step) of the run with tasks of one kind, as the score table names them."""
     return [
         {
             "run": CONFIG.run,
@@ -189,7 +213,7 @@ def scored():
             "step": step,
             "task": task,
         }
-        for task in CONFIG.tasks
+        for task in tasks_of(kind)
         for model in MODELS.values()
         for step in steps_of(model.name)
     ]
@@ -226,10 +250,18 @@ def pretraining_settings():
     )
 
 
-def pretraining_sequences(wildcards):
-    """The packed text that a model is trained on."""
-    tokenizer = model_of(wildcards).tokenizer
-    return f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{tokenizer}/sequences.parquet"
+def pretraining_languages():
+    """Languages to train on, in the order of the corpus."""
+    settings = CONFIG.pretraining
+    return settings.languages or or_stop(
+        corpus_languages, CONFIG.corpora[settings.corpus]
+    )
+
+
+def pretraining_shards(tokenizer):
+    """The packed text that models with a tokenizer are trained on, a file a language."""
+    folder = f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{tokenizer}"
+    return [f"{folder}/{language}.arrow" for language in pretraining_languages()]
 
 
 def all_artifacts(wildcards):
@@ -243,7 +275,8 @@ def all_artifacts(wildcards):
             CONFIG.tokenizers[model.tokenizer].corpus,
             getattr(CONFIG.word_vectors[model.word_vectors], "corpus", None),
             CONFIG.pretraining.corpus if CONFIG.pretraining else None,
-            *(task.corpus for task in CONFIG.tasks.values()),
+            *(task.corpus for task in tasks_of("retrieval").values()),
+            *(task.corpus for task in tasks_of("language_modelling").values()),
         ]
         found += [
             *(
@@ -274,18 +307,28 @@ def all_artifacts(wildcards):
             ),
             *(
                 [
-                    f"<resources>/pretraining_data/{CONFIG.pretraining.corpus}/{model.tokenizer}/sequences.parquet",
-                    f"<results>/models/{model.name}/pretraining_history.parquet",
+                    *pretraining_shards(model.tokenizer),
+                    *(
+                        f"<results>/models/{model.name}/pretraining_{table}.parquet"
+                        for table in PRETRAINING_TABLES
+                    ),
                 ]
                 if steps[1:]
                 else []
             ),
             *(
                 f"<results>/ranks/{task}/{model.name}-step-{step}.parquet"
-                for task in CONFIG.tasks
+                for task in tasks_of("retrieval")
                 for step in steps
             ),
+            *(
+                f"<resources>/fertility/{task.corpus}/{name}.parquet"
+                for task in tasks_of("language_modelling").values()
+                for name in [f"source-{model.source}", f"target-{model.tokenizer}"]
+            ),
         ]
+    found += [file for row in scored("tagging") for file in tag_score_files(row)]
+    found += LANGUAGE_MODELLING
     if CONFIG.tasks:
         found += ["<results>/scores.parquet", "<results>/report.html"]
     return list(dict.fromkeys(found))

@@ -1,7 +1,14 @@
-SCORED = scored()
+SCORED = scored("retrieval")
+TAGGED = scored("tagging")
+MODELLED = scored("language_modelling")
 RANKS = [
     f"<results>/ranks/{row['task']}/{row['model']}-step-{row['step']}.parquet"
     for row in SCORED
+]
+TAG_SCORES = [file for row in TAGGED for file in tag_score_files(row)]
+LANGUAGE_MODELLING = [
+    f"<results>/language_modelling/{row['task']}/{row['model']}-step-{row['step']}.parquet"
+    for row in MODELLED
 ]
 
 
@@ -40,6 +47,8 @@ rule ranks:
 rule scores:
     input:
         ranks=RANKS,
+        tag_scores=TAG_SCORES,
+        language_modelling=LANGUAGE_MODELLING,
     output:
         scores="<results>/scores.parquet",
     log:
@@ -48,7 +57,11 @@ rule scores:
         "../envs/cpu.yaml"
     params:
         rows=SCORED,
-        top_k={name: task.top_k for name, task in CONFIG.tasks.items()},
+        top_k={name: task.top_k for name, task in tasks_of("retrieval").items()},
+        tagged=TAGGED,
+        seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
+        headlines={name: task.headline for name, task in tasks_of("tagging").items()},
+        modelled=MODELLED,
         code=code_of("scores.py"),
         lock=LOCK,
     message:

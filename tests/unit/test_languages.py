@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexigraft.errors import ConfigError
-from lexigraft.languages import LanguageCode, check_code, writes_spaces
+from lexigraft.languages import (
+    UNKNOWN,
+    ByLanguage,
+    LanguageCode,
+    check_code,
+    groups,
+    languages,
+    seen_groups,
+    to_code,
+    writes_spaces,
+)
+from lexigraft.paper import pretraining_languages, task_languages
 from lexigraft.settings import Settings, parse
 
 
@@ -51,3 +62,101 @@ def test_settings_tell_of_a_wrong_code() -> None:
 
     with pytest.raises(ConfigError, match=r"language: language code 'turkish' is not of the form iso639-3_Script"):
         parse(Example, {"language": "turkish"})
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("tr", "tur_Latn"),
+        ("tur", "tur_Latn"),
+        ("TR", "tur_Latn"),
+        ("TUR_LATN", "tur_Latn"),
+        ("ger", "deu_Latn"),
+        ("sr", "srp_Cyrl"),
+        ("sr-Latn", "srp_Latn"),
+        ("zh", "zho_Hani"),
+        ("zh-yue", "yue_Hani"),
+        ("fa", "fas_Arab"),
+        ("jpn_Japn", "jpn_Jpan"),
+        ("als", "als_Latn"),
+        ("swl_Latn", "swl_Latn"),
+        ("xyz_Latn", "xyz_Latn"),
+    ],
+)
+def test_codes_of_other_sources_are_mapped_and_complete_ones_kept(text: str, code: str) -> None:
+    assert to_code(text) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("turkish", "'tur_Latn' (Turkish)"),
+        ("uyghur", "'uig_Arab' (Uyghur)"),
+        ("tuu", "'tur_Latn' (Turkish)"),
+        ("tr-Arab", "'tur_Latn' (Turkish)"),
+    ],
+)
+def test_unknown_codes_are_an_error_with_the_nearest(text: str, near: str) -> None:
+    with pytest.raises(ValueError, match="did you mean") as told:
+        to_code(text)
+    assert repr(text) in str(told.value)
+    assert near in str(told.value)
+
+
+def test_every_row_of_the_table_is_whole_and_found_by_its_other_codes() -> None:
+    assert len(languages()) > 400
+    for code, language in languages().items():
+        assert check_code(code) == language.code == code
+        assert code.split("_")[1] == language.script
+        assert language.name
+        assert language.family
+        assert language.resource in ("high", "mid", "low", None)
+        assert [to_code(other) for other in language.other_codes] == [code] * len(language.other_codes)
+        assert to_code(code) == code
+
+
+def test_the_table_has_all_of_the_papers_languages_and_tasks() -> None:
+    for task, of_paper in task_languages().items():
+        assert set(of_paper) == {code for code, language in languages().items() if task in language.tasks}, task
+    classes = pretraining_languages()
+    assert len(classes) == 22
+    for code, resource in classes.select("language", "resource").iter_rows():
+        assert languages()[code].resource == resource
+        assert "cpt" in languages()[code].tasks
+
+
+def test_languages_are_grouped_in_their_order() -> None:
+    codes = ["tur_Latn", "kor_Hang", "uig_Arab", "xyz_Latn", "ces_Latn"]
+    assert groups(codes, "script") == {"Latn": ["tur_Latn", "xyz_Latn", "ces_Latn"], "Hang": ["kor_Hang"], "Arab": ["uig_Arab"]}
+    assert groups(codes, "family") == {
+        "Turkic": ["tur_Latn", "uig_Arab"],
+        "Koreanic": ["kor_Hang"],
+        UNKNOWN: ["xyz_Latn"],
+        "Indo-European": ["ces_Latn"],
+    }
+    assert groups(codes, "resource") == {
+        "high": ["tur_Latn", "kor_Hang", "ces_Latn"],
+        "low": ["uig_Arab"],
+        UNKNOWN: ["xyz_Latn"],
+    }
+    assert seen_groups(codes, ["kor_Hang", "eng_Latn"]) == {
+        "unseen": ["tur_Latn", "uig_Arab", "xyz_Latn", "ces_Latn"],
+        "seen": ["kor_Hang"],
+    }
+    assert seen_groups(["kor_Hang"], ["kor_Hang"]) == {"seen": ["kor_Hang"]}
+
+
+def test_xlm_r_was_trained_on_a_hundred_languages() -> None:
+    assert sum(language.in_xlm_r for language in languages().values()) == 100
+
+
+def test_settings_map_codes_and_refuse_a_language_named_twice() -> None:
+    class Example(Settings):
+        texts: ByLanguage[str]
+        languages: list[LanguageCode] = []
+
+    found = parse(Example, {"texts": {"tr": "a", "deu_Latn": "b"}, "languages": ["eng"]})
+    assert found.texts == {"tur_Latn": "a", "deu_Latn": "b"}
+    assert found.languages == ["eng_Latn"]
+    with pytest.raises(ConfigError, match="'tr' and 'tur_Latn' are one language, tur_Latn"):
+        parse(Example, {"texts": {"tr": "a", "tur_Latn": "b"}})

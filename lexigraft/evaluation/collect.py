@@ -1,0 +1,53 @@
+"""Scores of tagging and language modelling in the form of the run's score table (`evaluation.scores.SCHEMA`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lexigraft.evaluation.language_modelling import language_modelling_table
+from lexigraft.evaluation.scores import ROW_KEYS, SCHEMA
+from lexigraft.evaluation.tagging.scoring import tag_score_table
+
+
+def tagging_scores(
+    rows: Sequence[Mapping[str, Any]], files: Sequence[Path], seeds: Mapping[str, int], headlines: Mapping[str, str]
+) -> pl.DataFrame:
+    """Scores of all taggers of a run.
+
+    Args:
+        rows: `ROW_KEYS` of each model, step and task.
+        files: the `tag_scores` tables of the first row, one a seed of fine-tuning, then those of the second, and so on.
+        seeds: task -> number of its seeds.
+        headlines: task -> the metric that comes first.
+
+    Returns:
+        columns of `SCHEMA`; metrics and n as in `tag_score_table`.
+
+    Raises:
+        ArtifactError: a table is missing or damaged.
+    """
+    left = iter(files)
+    tables = [tag_score_table(list(islice(left, seeds[row["task"]])), headlines[row["task"]]) for row in rows]
+    return _in_schema(rows, tables)
+
+
+def language_modelling_scores(rows: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> pl.DataFrame:
+    """Scores of language modelling, one table a row; columns of `SCHEMA`. No percentages, and lower is better.
+
+    Raises:
+        ArtifactError: a table is missing or damaged.
+    """
+    return _in_schema(rows, [language_modelling_table(path) for path in files])
+
+
+def _in_schema(rows: Sequence[Mapping[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    blocks = [
+        table.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names())
+        for row, table in zip(rows, tables, strict=True)
+    ]
+    return pl.concat(blocks) if blocks else SCHEMA.to_frame()

@@ -1,0 +1,140 @@
+"""The stage that fine-tunes a tagger: read, check, train, write."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
+from lexigraft.errors import InputError
+from lexigraft.evaluation.settings import TaggerSettings
+from lexigraft.evaluation.tagging.encoding import WordEncoder
+from lexigraft.evaluation.tagging.model import new_tagger
+from lexigraft.evaluation.tagging.state import State
+from lexigraft.evaluation.tagging.training import Labelled, fine_tune, weights_of
+from lexigraft.modeling.encoder import usable_positions
+from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
+from lexigraft.tagged_corpora.settings import TaggedFile
+from lexigraft.tagged_corpora.table import TaggedSentences
+from lexigraft.tokenizers.load import load_tokenizer
+
+log = logging.getLogger(__name__)
+
+TAGS = pl.Schema({"tag": pl.String, "words": pl.Int64})
+
+
+def write_tagger(
+    task: TaggerSettings,
+    *,
+    model_folder: Path,
+    tagger_path: Path,
+    tags_path: Path,
+    history_path: Path,
+    state_folder: Path,
+    seed: int,
+    threads: int,
+    gpus: int,
+    provenance: Provenance,
+) -> None:
+    """Fine-tune a tagger on the training sentences and write the one that is best on the development sentences.
+
+    Killed and called again with the same arguments it goes on from its last evaluation and, on a CPU, ends with the same bytes.
+
+    Args:
+        task: what to train on, and how.
+        model_folder: a masked language model of lexigraft.
+        tagger_path: weights, all parameters of `model.Tagger` by name.
+        tags_path: the tag set in the order of the linear layer, and the words of each tag in the training text (`TAGS`).
+        history_path: `training.HISTORY`.
+        state_folder: resumable state, up to five times the model's size; removed in the end.
+        seed: of the linear layer, order and dropout.
+        threads: of the CPU.
+        gpus: 0 trains on the CPU.
+        provenance: of everything written.
+
+    Raises:
+        InputError: a file is missing, broken or empty, the tag sets do not fit, or the model is none of lexigraft's.
+        ArtifactError: the model is damaged.
+        LexigraftError: the loss became NaN or infinite.
+    """
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if gpus else "cpu")
+    train, dev = read_all(task.train, task), read_all(task.dev, task)
+    tags = tag_set(train.tags)
+    if len(tags) < 2:
+        raise InputError(f"the training text has the tag {tags[0]} only", where=_files(task.train), hint="give tagged text")
+    check_tags(dev, tags, "the development text", _files(task.dev))
+    tokenizer: Any = load_tokenizer(model_folder)
+    tagger = new_tagger(model_folder, len(tags), seed)
+    encoder = WordEncoder(tokenizer, read_at_once(task, tagger.encoder.config))
+    log.info("device: %s; tags: %s", device, ", ".join(tags))
+    state = State(state_folder, _fingerprint(task, model_folder, seed, provenance))
+    state_folder.mkdir(parents=True, exist_ok=True)
+    history = fine_tune(
+        tagger,
+        encoder,
+        labelled(encoder, train, tags, "training"),
+        labelled(encoder, dev, tags, "development"),
+        tags,
+        task.fine_tuning,
+        headline=task.headline,
+        seed=seed,
+        state=state,
+        device=device,
+    )
+    counts = pl.Series("tag", train.tags).value_counts(name="words")
+    table = pl.DataFrame({"tag": tags}).join(counts, on="tag", how="left", maintain_order="left").cast(TAGS)
+    write_table(tags_path, table, provenance)
+    write_table(history_path, history, provenance)
+    write_tensors(tagger_path, weights_of(tagger), provenance)
+    state.clear()
+
+
+def labelled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], what: str) -> Labelled:
+    """Encode sentences and tell of those that the model cannot read at once."""
+    pieces = encoder.encode(sentences)
+    cut = int((pieces.per_sentence > 1).sum())
+    log.info("%s: %d sentences, %d words, %d tokens", what, len(sentences), len(sentences.words), len(pieces.tokens))
+    if cut or pieces.shortened:
+        log.warning(
+            "%s: %d sentences are longer than %d tokens and read in pieces; %d words alone are, and lose their last tokens",
+            what,
+            cut,
+            encoder.room,
+            pieces.shortened,
+        )
+    return Labelled(pieces, sentences.tag_ids(tags), sentences.starts)
+
+
+def read_at_once(task: TaggerSettings, config: Any) -> int:
+    """Tokens that a tagger reads at once: `max_length`, or as many as the model has positions."""
+    positions = usable_positions(config)
+    if positions < task.fine_tuning.max_length:
+        log.warning("the model has %d positions: `max_length` %d is too large", positions, task.fine_tuning.max_length)
+    return min(task.fine_tuning.max_length, positions)
+
+
+def _files(files: dict[str, TaggedFile]) -> str:
+    return ", ".join(file.path for file in files.values())
+
+
+def _fingerprint(task: TaggerSettings, model_folder: Path, seed: int, provenance: Provenance) -> dict[str, str]:
+    settings = task.fine_tuning.model_dump(mode="json")
+    return {
+        **{f"fine_tuning.{name}": str(value) for name, value in settings.items()},
+        **{name: str(getattr(task, name)) for name in ("format", "column", "tag_map", "headline")},
+        **{
+            f"{part} {language}": f"{file.max_sentences} {identity(Path(file.path))}"
+            for part, files in (("train", task.train), ("dev", task.dev))
+            for language, file in files.items()
+        },
+        "model": identity(model_folder / "model.safetensors"),
+        "tokenizer": identity(model_folder / "tokenizer.json"),
+        "seed": str(seed),
+        "code": provenance.code,
+        "pinned versions": provenance.lock,
+    }

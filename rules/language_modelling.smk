@@ -1,0 +1,83 @@
+FERTILITY_CODE = code_of("fertility.py")
+
+
+rule language_modelling:
+    input:
+        sentences=lambda wildcards: (
+            f"<resources>/corpora/{named('tasks', 'task')(wildcards).corpus}/held_out.parquet"
+        ),
+        weights="<results>/models/{model}/step-{step}/model.safetensors",
+        files=expand(
+            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
+        ),
+    output:
+        # kept for the job: languages that stand in it already are not scored again
+        sentences=update(
+            "<results>/language_modelling/{task}/{model}-step-{step}.parquet"
+        ),
+    log:
+        "<logs>/language_modelling/{task}/{model}-step-{step}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    params:
+        task="{task}",
+        model="{model}",
+        step="{step}",
+        settings=task_settings,
+        gpus=GPUS,
+        seed=CONFIG.seed,
+        code=code_of("language_modelling.py"),
+        lock=LOCK,
+    message:
+        "{wildcards.task} of {wildcards.model} at step {wildcards.step}"
+    script:
+        "../workflow_scripts/language_modelling.py"
+
+
+rule source_fertility:
+    input:
+        sentences="<resources>/corpora/{corpus}/held_out.parquet",
+        tokenizer="<resources>/sources/{source}/tokenizer.json",
+        tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
+    output:
+        fertility="<resources>/fertility/{corpus}/source-{source}.parquet",
+    log:
+        "<logs>/fertility/{corpus}/source-{source}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    params:
+        corpus="{corpus}",
+        source="{source}",
+        code=FERTILITY_CODE,
+        lock=LOCK,
+    message:
+        "fertility of {wildcards.source}'s tokenizer on {wildcards.corpus}"
+    script:
+        "../workflow_scripts/fertility.py"
+
+
+rule target_fertility:
+    input:
+        sentences="<resources>/corpora/{corpus}/held_out.parquet",
+        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
+        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
+    output:
+        fertility="<resources>/fertility/{corpus}/target-{tokenizer}.parquet",
+    log:
+        "<logs>/fertility/{corpus}/target-{tokenizer}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    params:
+        corpus="{corpus}",
+        tokenizer="{tokenizer}",
+        code=FERTILITY_CODE,
+        lock=LOCK,
+    message:
+        "fertility of tokenizer {wildcards.tokenizer} on {wildcards.corpus}"
+    script:
+        "../workflow_scripts/fertility.py"

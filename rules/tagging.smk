@@ -1,0 +1,80 @@
+rule tagger:
+    input:
+        weights="<results>/models/{model}/step-{step}/model.safetensors",
+        files=expand(
+            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
+        ),
+        train=lambda wildcards: [
+            file.path for file in named("tasks", "task")(wildcards).train.values()
+        ],
+        dev=lambda wildcards: [
+            file.path for file in named("tasks", "task")(wildcards).dev.values()
+        ],
+    output:
+        tagger="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tagger.safetensors",
+        tags="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tags.parquet",
+        history="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/history.parquet",
+    log:
+        "<logs>/taggers/{task}/{model}-step-{step}-seed-{seed}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    params:
+        task="{task}",
+        model="{model}",
+        step="{step}",
+        settings=lambda wildcards: named("tasks", "task")(wildcards).tagger,
+        gpus=GPUS,
+        seed=lambda wildcards: int(wildcards.seed),
+        code=code_of("tagging_tagger.py"),
+        lock=LOCK,
+    message:
+        "fine-tune {wildcards.model} at step {wildcards.step} for {wildcards.task}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/tagging_tagger.py"
+
+
+rule tag_scores:
+    input:
+        tagger="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tagger.safetensors",
+        tags="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tags.parquet",
+        weights="<results>/models/{model}/step-{step}/model.safetensors",
+        files=expand(
+            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
+        ),
+        test=lambda wildcards: [
+            file.path
+            for file in named("tasks", "task")(wildcards)
+            .at(int(wildcards.step))
+            .test.values()
+        ],
+    output:
+        # kept for the job: languages that stand in it already are not scored again
+        sentences=update(
+            "<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/sentences.parquet"
+        ),
+        confusion=update(
+            "<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/confusion.parquet"
+        ),
+    log:
+        "<logs>/tag_scores/{task}/{model}-step-{step}-seed-{seed}.log",
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPUS,
+    params:
+        task="{task}",
+        model="{model}",
+        step="{step}",
+        settings=task_settings,
+        gpus=GPUS,
+        seed=lambda wildcards: int(wildcards.seed),
+        code=code_of("tagging_scores.py"),
+        lock=LOCK,
+    message:
+        "{wildcards.task} of {wildcards.model} at step {wildcards.step}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/tagging_scores.py"

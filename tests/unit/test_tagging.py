@@ -1,0 +1,254 @@
+"""Taggers: their logits against transformers, fine-tuning that learns, repeats and resumes, scores that are kept."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from modeling_cases import FAMILY_NAMES, plain_model
+from tagging_cases import conllu, learnable, tagging_values, write_model
+from transformers import BertForTokenClassification
+
+from lexigraft.artifacts import Provenance, read_table
+from lexigraft.errors import ArtifactError, InputError
+from lexigraft.evaluation.settings import TaggingTask
+from lexigraft.evaluation.tagging import training
+from lexigraft.evaluation.tagging.model import Tagger, read_tagger
+from lexigraft.evaluation.tagging.scoring import CONFUSION, SENTENCES, tag_score_table, write_tag_scores
+from lexigraft.evaluation.tagging.tagger import write_tagger
+from lexigraft.evaluation.tagging.training import batch_of, factor
+from lexigraft.settings import parse
+
+
+def task_of(folder: Path, **changes: Any) -> TaggingTask:
+    task: TaggingTask = parse(TaggingTask, tagging_values(folder, **changes))
+    return task
+
+
+def tune(task: TaggingTask, model: Path, out: Path, seed: int = 3, code: str = "") -> dict[str, bytes]:
+    write_tagger(
+        task,
+        model_folder=model,
+        tagger_path=out / "tagger.safetensors",
+        tags_path=out / "tags.parquet",
+        history_path=out / "history.parquet",
+        state_folder=out / "state",
+        seed=seed,
+        threads=1,
+        gpus=0,
+        provenance=Provenance("tagger", seed=seed, code=code),
+    )
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file()}
+
+
+def score(task: TaggingTask, model: Path, tuned: Path, out: Path, code: str = "") -> pl.DataFrame:
+    write_tag_scores(
+        task,
+        model_folder=model,
+        tagger_path=tuned / "tagger.safetensors",
+        tags_path=tuned / "tags.parquet",
+        sentences_path=out / "sentences.parquet",
+        confusion_path=out / "confusion.parquet",
+        threads=1,
+        gpus=0,
+        provenance=Provenance("tag_scores", code=code),
+    )
+    return read_table(out / "sentences.parquet", "tag_scores")
+
+
+def test_logits_are_those_of_transformers() -> None:
+    plain = plain_model("bert", classifier_dropout=0.2)
+    theirs: Any = BertForTokenClassification(plain.config).eval()
+    tagger = Tagger(plain.base_model, theirs.num_labels).eval()
+    theirs.bert.load_state_dict(plain.base_model.state_dict())
+    tagger.reset_classifier(5)
+    theirs.classifier.load_state_dict(tagger.classifier.state_dict())
+    assert tagger.dropout.p == theirs.dropout.p == 0.2
+    ids = torch.tensor([[2, 7, 8, 3], [2, 9, 3, 0]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    positions = torch.tensor([1, 2, 5])
+    with torch.no_grad():
+        expected = theirs(input_ids=ids, attention_mask=mask).logits.flatten(0, 1)[positions]
+        torch.testing.assert_close(tagger(ids, mask, positions), expected)
+
+
+@pytest.mark.parametrize(("name", "full"), [*((name, False) for name in FAMILY_NAMES), ("roberta", True)])
+def test_a_tagger_of_every_family_learns_its_sentences(tmp_path: Path, name: str, full: bool) -> None:
+    model = write_model(tmp_path, name, full=full)
+    task = task_of(tmp_path / "text", epochs=25, evaluate_every=25, learning_rate=1e-2, dropout=0.0)
+    few = task.train["eng_Latn"].model_copy(update={"max_sentences": 16})
+    task = task.model_copy(update={part: {"eng_Latn": few} for part in ("train", "dev", "test")})
+    tune(task, model, tmp_path / "out")
+    history = read_table(tmp_path / "out" / "history.parquet", "tagger")
+    assert history["step"].to_list() == [25, 50]
+    counts = score(task, model, tmp_path / "out", tmp_path / "out")
+    assert counts.schema == SENTENCES
+    table = tag_score_table([tmp_path / "out" / "sentences.parquet"])
+    assert table["metric"].to_list() == ["f1", "token_f1", "accuracy"]
+    assert dict(table.select("metric", "score").rows())["accuracy"] > 90
+    assert not (tmp_path / "out" / "state").exists()
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TaggingTask, Path, Path]:
+    """A task, the model, and the folder of a tagger made of it."""
+    folder = tmp_path_factory.mktemp("tuned")
+    task, model = task_of(folder / "text"), write_model(folder)
+    tune(task, model, folder / "out")
+    return task, model, folder / "out"
+
+
+def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(
+    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path
+) -> None:
+    task, model, out = tuned
+    first = {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.name != "sentences.parquet"}
+    assert tune(task, model, tmp_path / "again") == first
+    other = tune(task, model, tmp_path / "other", seed=4)
+    assert other["tagger.safetensors"] != first["tagger.safetensors"]
+
+
+def test_the_size_of_micro_batches_changes_rounding_only(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+    task, model, _ = tuned
+    found = []
+    for size in (1, 8):
+        settings = task.fine_tuning.model_copy(update={"micro_batch": size, "dropout": 0.0})
+        tune(task.model_copy(update={"fine_tuning": settings}), model, tmp_path / str(size))
+        found.append(read_table(tmp_path / str(size) / "history.parquet", "tagger")["loss"].to_numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluations: int
+) -> None:
+    task, model, out = tuned
+    saved, save = [], training._save
+
+    def stop_after(*arguments: Any) -> None:
+        save(*arguments)
+        saved.append(arguments)
+        if len(saved) == evaluations:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save", stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        tune(task, model, tmp_path)
+    assert list((tmp_path / "state").glob("state-*"))
+    monkeypatch.undo()
+    whole = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    assert tune(task, model, tmp_path).items() <= whole.items()
+
+
+def test_a_damaged_checkpoint_is_skipped_and_that_of_another_run_thrown_away(
+    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    task, model, out = tuned
+    monkeypatch.setattr(training.State, "clear", lambda _: None)
+    expected = tune(task, model, tmp_path)["tagger.safetensors"]
+    monkeypatch.undo()
+    newest = max((tmp_path / "state").glob("state-*"))
+    newest.write_bytes(newest.read_bytes()[:-50])
+    with caplog.at_level(logging.INFO):
+        assert tune(task, model, tmp_path)["tagger.safetensors"] == expected == (out / "tagger.safetensors").read_bytes()
+    assert "is skipped" in caplog.text
+    assert "going on after step 10" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(training.State, "clear", lambda _: None)
+    tune(task, model, tmp_path / "two")
+    monkeypatch.undo()
+    with caplog.at_level(logging.INFO):
+        tune(task, model, tmp_path / "two", seed=4)
+    assert "is of a run that differs in seed" in caplog.text
+    assert "from the start" in caplog.text
+
+
+def test_the_best_model_is_kept(tmp_path: Path) -> None:
+    # a rate that falls to 0 while dropout shakes the scores: the best need not be the last
+    task, model = task_of(tmp_path / "text", epochs=6, evaluate_every=2, learning_rate=2e-2), write_model(tmp_path)
+    tune(task, model, tmp_path / "out")
+    history = read_table(tmp_path / "out" / "history.parquet", "tagger")
+    dev = task.model_copy(update={"test": task.dev})
+    score(dev, model, tmp_path / "out", tmp_path / "scores")
+    table = tag_score_table([tmp_path / "scores" / "sentences.parquet"])
+    assert table.filter(metric="f1")["score"].item() == pytest.approx(history["dev_f1"].max())
+    assert history["dev_f1"].n_unique() > 1
+
+
+def test_scores_that_stand_are_kept_and_others_made(
+    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task, model, out = tuned
+    (tmp_path / "kor.conllu").write_text(conllu(learnable(5, 9)), encoding="utf-8")
+    files = {"kor_Hang": str(tmp_path / "kor.conllu"), **task.model_dump()["test"]}
+    more = parse(TaggingTask, task.model_dump() | {"test": files})
+    first = score(task, model, out, tmp_path)
+    with caplog.at_level(logging.INFO):
+        both = score(more, model, out, tmp_path)
+    assert "1 languages to score on cpu, 1 stand already" in caplog.text
+    assert both["language"].unique(maintain_order=True).to_list() == ["kor_Hang", "eng_Latn"]
+    assert both.filter(language="eng_Latn").equals(first)
+    confused = read_table(tmp_path / "confusion.parquet", "tag_scores")
+    assert confused.schema == CONFUSION
+    assert confused["words"].sum() == both["words"].sum()
+    whole = (tmp_path / "sentences.parquet").read_bytes()
+    score(more, model, out, tmp_path / "anew")
+    assert (tmp_path / "anew" / "sentences.parquet").read_bytes() == whole
+    # a change of a test file, and of the code, makes its scores again
+    (tmp_path / "kor.conllu").write_text(conllu(learnable(6, 9)), encoding="utf-8")
+    assert len(score(more, model, out, tmp_path).filter(language="kor_Hang")) == 6
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        score(more, model, out, tmp_path, code="new")
+    assert "2 languages to score on cpu, 0 stand already" in caplog.text
+
+
+def test_bad_test_text_is_told_before_anything_is_tagged(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+    task, model, out = tuned
+    strange, empty = tmp_path / "strange.conllu", tmp_path / "empty.conllu"
+    strange.write_text(conllu([(["w5"], ["ADJ"])]), encoding="utf-8")
+    empty.write_text("\n", encoding="utf-8")
+    lacking = "the test text of kor_Hang has tags that the training text lacks: ADJ"
+    for path, message in ((strange, lacking), (empty, "no sentence")):
+        wrong = parse(TaggingTask, task.model_dump() | {"test": {**task.model_dump()["test"], "kor_Hang": str(path)}})
+        with pytest.raises(InputError, match=message):
+            score(wrong, model, out, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    wrong = parse(TaggingTask, task.model_dump() | {"dev": {"eng_Latn": str(strange)}})
+    with pytest.raises(InputError, match="the development text has tags"):
+        tune(wrong, model, tmp_path / "none")
+
+
+def test_a_tagger_of_another_model_is_refused(tuned: tuple[TaggingTask, Path, Path]) -> None:
+    _, model, out = tuned
+    with pytest.raises(ArtifactError, match=r"do not fit the model: .*classifier"):
+        read_tagger(model, out / "tagger.safetensors", 9)
+
+
+def test_seeds_are_averaged_with_their_spread(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+    task, model, out = tuned
+    tune(task, model, tmp_path, seed=4)
+    paths = []
+    for name, folder in (("one", out), ("two", tmp_path)):
+        score(task, model, folder, tmp_path / name)
+        paths.append(tmp_path / name / "sentences.parquet")
+    single = [tag_score_table([path], "accuracy") for path in paths]
+    both = tag_score_table(paths, "accuracy")
+    assert both["metric"].to_list()[:3] == single[0]["metric"].to_list() == ["accuracy", "f1", "token_f1"]
+    values = np.stack([table["score"].to_numpy() for table in single])
+    np.testing.assert_allclose(both["score"].to_numpy(), [*values.mean(0), *values.std(0, ddof=1)])
+    assert both["metric"].to_list()[3:] == ["accuracy_deviation", "f1_deviation", "token_f1_deviation"]
+    assert (both["n"][:3] == single[0]["n"]).all()
+
+
+def test_every_epoch_is_a_permutation_and_the_rate_falls_to_zero() -> None:
+    epochs = [np.concatenate([batch_of(epoch * 3 + step, 10, 4, seed=1) for step in (1, 2, 3)]) for epoch in (0, 1)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
+    assert epochs[0].tolist() != epochs[1].tolist()
+    assert [factor(step, 4) for step in (1, 2, 3, 4)] == [1.0, 0.75, 0.5, 0.25]
+    assert [factor(step, 4, 2) for step in (1, 2, 3, 4)] == [0.0, 0.5, 1.0, 0.5]

@@ -1,0 +1,21 @@
+"""Adapter of the fine-tuning of taggers."""
+
+from lexigraft.stages import stage
+
+with stage("tagger", snakemake) as job:
+    from lexigraft.evaluation.settings import TaggerSettings
+    from lexigraft.evaluation.tagging.tagger import write_tagger
+    from lexigraft.settings import parse
+
+    write_tagger(
+        parse(TaggerSettings, job.params.settings),
+        model_folder=job.input.weights.parent,
+        tagger_path=job.output.tagger,
+        tags_path=job.output.tags,
+        history_path=job.output.history,
+        state_folder=job.folder("tagger") / "state",
+        seed=job.params.seed,
+        threads=job.threads,
+        gpus=job.params.gpus,
+        provenance=job.provenance,
+    )
