@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint format generated clean
+.PHONY: help demo test lint bench format generated clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       run the whole pipeline on real text and a real model, print the scores, write results/demo/report.html"
 	@echo "make test       run all tests"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint"
+	@echo "make bench      measure speed and memory against plain ways (NAMES='...' for some), write docs/benchmarks.md"
 	@echo "make format     format Python and Snakemake files"
 	@echo "make generated  write config/schema.json and envs/*.yaml anew"
 	@echo "make clean      remove results, resources and logs (not .venv)"
@@ -24,9 +25,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/test-installed: $(VENV)/installed requirements-test.lock
+$(VENV)/test-installed: $(VENV)/installed requirements-test.lock requirements-multi.lock
 	@echo "lexigraft: installing the test tools"
 	@$(PIP) -r requirements-test.lock
+	@$(PIP) --no-deps -r requirements-multi.lock
 	@touch $@
 
 demo: $(VENV)/installed
@@ -44,6 +46,10 @@ lint: $(VENV)/test-installed
 	$(BIN)/mypy --strict lexigraft
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+bench: $(VENV)/test-installed
+	@echo "lexigraft: measuring; input that takes long to make is kept in benchmarks/cache"
+	@$(BIN)/python -m benchmarks $(NAMES)
 
 format: $(VENV)/test-installed
 	$(BIN)/ruff check --fix .

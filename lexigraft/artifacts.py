@@ -1,4 +1,4 @@
-"""Reading and writing artifacts: Parquet tables and safetensors, sealed with their provenance.
+"""Reading and writing artifacts: Parquet tables, safetensors and Arrow files, sealed with their provenance.
 
 Every artifact carries its provenance (stage, format version, parameters, seed, digests of code and inputs) and a seal: the
 SHA-256 of the whole file, taken with zeros where the seal itself stands. No clock, host or path is in it, so the same inputs
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -32,6 +33,9 @@ FORMAT_VERSION = 1
 PROVENANCE_KEY = "lexigraft"
 SEAL_KEY = "lexigraft.sha256"
 _UNSEALED = b"0" * 64
+_ARROW = b"ARROW1"
+_ARROW_SEAL = f"{SEAL_KEY}=".encode()
+"""In the footer of an Arrow file a value may stand before its key, so the value itself tells what it is."""
 _BLOCK = 1 << 22
 _SAFETENSORS_DTYPES = {
     "bool": "BOOL",
@@ -86,6 +90,17 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def sealed_file(path: Path) -> Iterator[BinaryIO]:
+    """Like `atomic_file`, for an artifact: what was written gets its seal, for which `metadata` keeps the place."""
+    with atomic_file(path) as handle:
+        yield handle
+        handle.flush()
+        digest, position = _sha256(handle, path)
+        handle.seek(position)
+        handle.write(digest.encode())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_file(path) as handle:
@@ -109,18 +124,14 @@ def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], proven
     first = next(blocks, None)
     if first is None:
         raise ValueError(f"no blocks to write to {path}: a table needs a schema")
-    with atomic_file(path) as handle:
+    with sealed_file(path) as handle:
         schema = _plain_arrow(first).schema
         with pq.ParquetWriter(handle, schema, compression="zstd") as writer:
             block: pl.DataFrame | None = first
             while block is not None:
                 writer.write_table(_plain_arrow(block).cast(schema), row_group_size=1 << 20)
                 block = next(blocks, None)
-            writer.add_key_value_metadata({PROVENANCE_KEY: _describe(provenance), SEAL_KEY: _UNSEALED.decode()})
-        handle.flush()
-        digest, position = _sha256(handle, path)
-        handle.seek(position)
-        handle.write(digest.encode())
+            writer.add_key_value_metadata(metadata(provenance))
 
 
 def read_table(path: Path, stage: str | Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -140,35 +151,64 @@ def scan_table(path: Path, stage: str | Sequence[str]) -> pl.LazyFrame:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], provenance: Provenance) -> None:
-    """Write arrays as sealed safetensors.
+    """Write arrays as sealed safetensors."""
+    arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+    header = tensors_header({name: (array.dtype, array.shape) for name, array in arrays.items()}, provenance)
+    with sealed_file(path) as handle:
+        handle.write(header)
+        for array in arrays.values():
+            handle.write(_bytes_of(array))
+
+
+def tensors_header(
+    tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], provenance: Provenance, size: int = 0
+) -> bytes:
+    """The first bytes of a sealed safetensors file with tensors of these types and shapes, filled up to `size` bytes.
 
     The header is written here and not by the safetensors package, whose metadata keys come in random order: files would
     differ from run to run. Format: https://huggingface.co/docs/safetensors/index#format
     """
-    arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
     header: dict[str, Any] = {}
     offset = 0
-    for name, array in arrays.items():
-        if array.dtype.name not in _SAFETENSORS_DTYPES:
-            raise TypeError(f"tensor {name!r} has dtype {array.dtype}, which safetensors cannot hold")
-        header[name] = {
-            "dtype": _SAFETENSORS_DTYPES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    metadata = {"format": "pt", PROVENANCE_KEY: _describe(provenance), SEAL_KEY: _UNSEALED.decode()}
-    text = json.dumps({"__metadata__": metadata, **header}, ensure_ascii=False).encode()
+    for name, (dtype, shape) in tensors.items():
+        if dtype.name not in _SAFETENSORS_DTYPES:
+            raise TypeError(f"tensor {name!r} has dtype {dtype}, which safetensors cannot hold")
+        end = offset + dtype.itemsize * math.prod(shape)
+        header[name] = {"dtype": _SAFETENSORS_DTYPES[dtype.name], "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps({"__metadata__": {"format": "pt", **metadata(provenance)}, **header}, ensure_ascii=False).encode()
+    text = text.ljust(size - 8)
     text += b" " * (-len(text) % 8)
-    with atomic_file(path) as handle:
-        handle.write(len(text).to_bytes(8, "little"))
-        handle.write(text)
-        for array in arrays.values():
-            handle.write(_bytes_of(array))
-        handle.flush()
-        digest, position = _sha256(handle, path)
-        handle.seek(position)
-        handle.write(digest.encode())
+    return len(text).to_bytes(8, "little") + text
+
+
+def metadata(provenance: Provenance) -> dict[str, str]:
+    """Provenance and the place of the seal, as both formats keep them."""
+    return {PROVENANCE_KEY: _describe(provenance), SEAL_KEY: _UNSEALED.decode()}
+
+
+def write_arrow(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], provenance: Provenance) -> None:
+    """Write record batches as a sealed, uncompressed Arrow file, which readers can map into memory.
+
+    A stream of batches is never held in memory as a whole. Format: https://arrow.apache.org/docs/format/Columnar.html
+    """
+    described = {PROVENANCE_KEY: _describe(provenance), SEAL_KEY: _ARROW_SEAL + _UNSEALED}
+    with sealed_file(path) as handle, pa.ipc.new_file(handle, schema, metadata=described) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def map_arrow(path: Path) -> list[pa.RecordBatch]:
+    """Batches of an Arrow file whose columns lie in mapped memory; `check` has verified it.
+
+    Raises:
+        ArtifactError: the file is missing or cannot be read.
+    """
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(_existing(path))))
+        return [reader.get_batch(index) for index in range(reader.num_record_batches)]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(Path(path), f"cannot be read ({' '.join(str(error).split())[:200]})") from error
 
 
 def read_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -217,8 +257,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
     with path.open("rb") as handle:
         _seal_position(handle, path)
     try:
-        if _is_parquet(path):
+        kind = _magic(path)
+        if kind == b"PAR1":
             text = (pq.read_metadata(path).metadata or {})[PROVENANCE_KEY.encode()]
+        elif kind == _ARROW[:4]:
+            text = (pa.ipc.open_file(pa.memory_map(str(path))).metadata or {})[PROVENANCE_KEY.encode()]
         else:
             with safe_open(str(path), framework="np") as tensors:
                 text = (tensors.metadata() or {})[PROVENANCE_KEY]
@@ -248,30 +291,37 @@ def _describe(provenance: Provenance) -> str:
     return json.dumps({"format_version": FORMAT_VERSION, **asdict(provenance)}, sort_keys=True, ensure_ascii=False)
 
 
-def _is_parquet(path: Path) -> bool:
+def _magic(path: Path) -> bytes:
     with path.open("rb") as handle:
-        return handle.read(4) == b"PAR1"
+        return handle.read(4)
 
 
 def _seal_position(handle: BinaryIO, path: Path) -> int:
-    """Position of the seal in the Parquet footer or safetensors header."""
+    """Position of the seal in the footer of Parquet or Arrow, or in the header of safetensors."""
     size = handle.seek(0, os.SEEK_END)
     handle.seek(0)
     magic = handle.read(8)
+    key = SEAL_KEY.encode()
     if magic[:4] == b"PAR1":
         handle.seek(max(size - 8, 0))
         tail = handle.read(8)
         start, length = size - 8 - int.from_bytes(tail[:4], "little"), int.from_bytes(tail[:4], "little")
         whole = tail[4:] == b"PAR1" and start >= 4
+    elif magic[: len(_ARROW)] == _ARROW:
+        key = _ARROW_SEAL
+        handle.seek(max(size - 10, 0))
+        tail = handle.read(10)
+        start, length = size - 10 - int.from_bytes(tail[:4], "little"), int.from_bytes(tail[:4], "little")
+        whole = tail[4:] == _ARROW and start >= 8
     else:
         start, length = 8, int.from_bytes(magic, "little")
         whole = len(magic) == 8 and start + length <= size
     if not whole:
-        raise _damaged(path, "is truncated, or neither Parquet nor safetensors")
+        raise _damaged(path, "is truncated, or neither Parquet nor Arrow nor safetensors")
     handle.seek(start)
     header = handle.read(length)
-    key = header.rfind(SEAL_KEY.encode())
-    seal = re.compile(rb"[0-9a-f]{64}").search(header, key) if key >= 0 else None
+    found = header.rfind(key)
+    seal = re.compile(rb"[0-9a-f]{64}").search(header, found) if found >= 0 else None
     if seal is None:
         raise _damaged(path, "was not written by lexigraft (it has no seal)")
     return start + seal.start()

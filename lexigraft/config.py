@@ -37,6 +37,8 @@ class Resources(Settings):
     """Threads of a job that computes on the CPU."""
     gpus: NonNegativeInt = 0
     """GPUs of the jobs that train or encode; 0 runs them on the CPU."""
+    nodes: PositiveInt = 1
+    """Machines of a pre-training job, each with `gpus` GPUs; more than one need Slurm."""
 
 
 class _Run(Settings):
@@ -136,6 +138,23 @@ class Config(_Run):
                 place = f"methods.{model.method}.hypernetwork ({template}) of model {model.name}"
                 yield from _known(place, self.network_of(model), self.hypernetworks, "hypernetwork")
 
+        yield from dict.fromkeys(self._disagreeing_networks())
+
+    def _disagreeing_networks(self) -> Iterable[str]:
+        """A network must predict from the words, and with the weights, that it was trained on."""
+        for model in self.models_by_name().values():
+            method = self.methods.get(model.method)
+            name = self.network_of(model) if method is not None else None
+            network = self.hypernetworks.get(name or "")
+            for option in ("source_word_languages", "word_weights", "unit_words") if network is not None else ():
+                # networks over sets read the vectors as they are
+                wanted, trained = getattr(method, option, False), getattr(network, option, False)
+                if wanted != trained:
+                    yield (
+                        f"methods.{model.method}.{option} ({str(wanted).lower()}) and hypernetworks.{name}.{option} "
+                        f"({str(trained).lower()}) must agree: a network predicts from the words that it was trained on"
+                    )
+
     def _dangling_pretraining(self) -> Iterable[str]:
         if self.pretraining is None:
             return
@@ -143,13 +162,20 @@ class Config(_Run):
         yield from _known("pretraining.corpus", corpus, self.corpora, "corpus")
         yield from self._has_training_text("pretraining.corpus", corpus)
         yield from self._languages("pretraining.languages", corpus, self.pretraining.languages)
+        limits = self.pretraining.max_sentences
+        yield from self._languages("pretraining.max_sentences", corpus, list(limits) if isinstance(limits, dict) else None)
+        if self.pretraining.objective == "causal":
+            yield "pretraining.objective: models of a run are masked language models; `causal` is for models of your own"
         for name in self.pretraining.models or []:
             yield from _known("pretraining.models", name, self.models_by_name(), "model")
 
     def _dangling_tasks(self) -> Iterable[str]:
         for name, task in self.tasks.items():
+            if task.kind == "tagging":  # its files are its own, and no corpus
+                continue
             yield from _known(f"tasks.{name}.corpus", task.corpus, self.corpora, "corpus")
-            yield from self._languages(f"tasks.{name}.languages", task.corpus, [task.query_language, *(task.languages or [])])
+            queries = [task.query_language] if task.kind == "retrieval" else []
+            yield from self._languages(f"tasks.{name}.languages", task.corpus, [*queries, *(task.languages or [])])
             yield from self._languages(f"tasks.{name}.pretrained_languages", task.corpus, task.pretrained_languages)
             if task.corpus in self.corpora and self.corpora[task.corpus].held_out is None:
                 yield f"tasks.{name}.corpus: corpus {task.corpus!r} holds no sentences out; set its `held_out`"

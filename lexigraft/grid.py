@@ -66,7 +66,8 @@ def models_by_name(grids: Iterable[ModelGrid], seed: int) -> dict[str, Model]:
     """
     models: dict[str, Model] = {}
     for grid in grids:
-        for method, source, dim, own in product(grid.methods, grid.sources, grid.dims, grid.seeds or [None]):
+        seeds: list[int | None] = [*grid.seeds] if grid.seeds else [None]
+        for method, source, dim, own in product(grid.methods, grid.sources, grid.dims, seeds):
             endings = [*([grid.label] if grid.label else []), *([f"seed{own}"] if own is not None else [])]
             model = Model(
                 name="-".join([method, source, str(dim), *endings]),

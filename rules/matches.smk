@@ -17,6 +17,7 @@ rule source_matches:
     params:
         source="{source}",
         vectors="{vectors}",
+        max_words_per_token=max_words_per_token,
         code=MATCHES_CODE,
         lock=LOCK,
     message:
@@ -41,6 +42,7 @@ rule target_matches:
     params:
         tokenizer="{tokenizer}",
         vectors="{vectors}",
+        max_words_per_token=max_words_per_token,
         code=MATCHES_CODE,
         lock=LOCK,
     message:

@@ -5,24 +5,22 @@ rule pretraining_data:
         tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
         vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
     output:
-        data="<resources>/pretraining_data/{corpus}/{tokenizer}/sequences.parquet",
-        counts="<resources>/pretraining_data/{corpus}/{tokenizer}/counts.parquet",
+        data="<resources>/pretraining_data/{corpus}/{tokenizer}/{language}.arrow",
     log:
-        "<logs>/pretraining_data/{corpus}/{tokenizer}.log",
+        "<logs>/pretraining_data/{corpus}/{tokenizer}/{language}.log",
     conda:
         "../envs/cpu.yaml"
-    threads: THREADS
+    threads: 1
     params:
         corpus="{corpus}",
         tokenizer="{tokenizer}",
-        languages=lambda wildcards: CONFIG.pretraining.languages,
-        sampling_exponent=lambda wildcards: CONFIG.pretraining.sampling_exponent,
+        language="{language}",
+        max_sentences=lambda wildcards: CONFIG.pretraining.limit_of(wildcards.language),
         length=lambda wildcards: CONFIG.pretraining.length,
-        seed=CONFIG.seed,
         code=code_of("pretraining_data.py"),
         lock=LOCK,
     message:
-        "pack {wildcards.corpus} for pre-training with {wildcards.tokenizer}"
+        "pack {wildcards.language} of {wildcards.corpus} for pre-training with {wildcards.tokenizer}"
     script:
         "../workflow_scripts/pretraining_data.py"
 
@@ -32,7 +30,7 @@ rule pretraining:
         weights="<results>/models/{model}/step-0/model.safetensors",
         files=expand("<results>/models/{{model}}/step-0/{file}", file=MODEL_FILES),
         vocabulary=of_model("<resources>/tokenizers/{tokenizer}/vocabulary.parquet"),
-        data=pretraining_sequences,
+        data=lambda wildcards: pretraining_shards(model_of(wildcards).tokenizer),
     output:
         weights=expand(
             "<results>/models/{{model}}/step-{step}/model.safetensors",
@@ -44,6 +42,9 @@ rule pretraining:
             file=MODEL_FILES,
         ),
         history="<results>/models/{model}/pretraining_history.parquet",
+        held_out="<results>/models/{model}/pretraining_held_out.parquet",
+        languages="<results>/models/{model}/pretraining_languages.parquet",
+        speed="<results>/models/{model}/pretraining_speed.parquet",
     log:
         "<logs>/pretraining/{model}.log",
     priority: 5
@@ -52,11 +53,13 @@ rule pretraining:
     threads: THREADS
     resources:
         gpu=GPUS,
+        nodes=NODES,
     params:
         model="{model}",
         settings=pretraining_settings(),
         steps=TRAINED_STEPS,
         gpus=GPUS,
+        nodes=NODES,
         seed=lambda wildcards: model_of(wildcards).seed,
         code=code_of("pretraining.py"),
         lock=LOCK,

@@ -11,7 +11,7 @@ rule word_vectors:
     threads: THREADS
     params:
         vectors="{vectors}",
-        settings=settings_of("word_vectors", "vectors"),
+        settings=settings_of("word_vectors", "vectors", without=MATCHING_ONLY),
         seed=lambda wildcards: (
             CONFIG.seed
             if named("word_vectors", "vectors")(wildcards).kind == "learned"

@@ -5,4 +5,5 @@ from lexigraft.stages import stage
 with stage("matches", snakemake) as job:
     from lexigraft.matching import write_matches
 
-    write_matches(job.input.words, job.input.tokenizer.parent, job.output.matches, job.provenance)
+    cap = job.params.max_words_per_token
+    write_matches(job.input.words, job.input.tokenizer.parent, job.output.matches, job.provenance, cap)

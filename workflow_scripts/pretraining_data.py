@@ -3,16 +3,14 @@
 from lexigraft.stages import stage
 
 with stage("pretraining_data", snakemake) as job:
-    from lexigraft.pretraining.data import write_pretraining_data
+    from lexigraft.pretraining.packing import write_shard
 
-    write_pretraining_data(
+    write_shard(
         job.input.sentences,
         job.input.tokenizer.parent,
         job.output.data,
-        job.output.counts,
-        languages=job.params.languages,
-        sampling_exponent=job.params.sampling_exponent,
+        language=job.params.language,
+        max_sentences=job.params.max_sentences,
         length=job.params.length,
-        seed=job.params.seed,
         provenance=job.provenance,
     )

@@ -84,7 +84,7 @@ def load_predictor(
 ) -> SetPredictor | MLPPredictor:
     """Load a network that `build.write_hypernetwork` wrote.
 
-    It weighs the words of a token as it was trained to (`word_weights`), whatever weights it is called with.
+    It weighs the words of a token itself, as it was trained to: it is called with the matches.
 
     Args:
         path: `network.safetensors`.

@@ -7,27 +7,59 @@ import polars as pl
 from lexigraft.pretraining.settings import PretrainingSettings
 
 
-def training_section(settings: PretrainingSettings, history: pl.DataFrame, step: int, seed: int) -> str:
-    """Return the section of the model card on training up to `step`; `history` is the table of all steps."""
+def training_section(settings: PretrainingSettings, history: pl.DataFrame, given: pl.DataFrame, step: int, seed: int) -> str:
+    """Return the section of the model card on training up to `step`.
+
+    Args:
+        settings: of the run.
+        history: table of all steps.
+        given: table of the languages.
+        step: which model the card is for.
+        seed: of the run.
+    """
     row = history.row(by_predicate=pl.col("step") == step, named=True)
-    rates = settings.learning_rates
-    languages = ", ".join(settings.languages) if settings.languages else "all of the corpus"
     warmup = f" after {settings.warmup_steps} steps of warm-up" if settings.warmup_steps else ""
+    masked = settings.objective == "mlm"
+    words = "whole words" if settings.whole_words else "the tokens"
+    asked = (
+        f"| masked | {settings.mask_probability:.0%} of {words}: 80 % mask token, 10 % random token, 10 % unchanged |"
+        if masked
+        else "| predicted | the next token at every position |"
+    )
+    shares = ", ".join(
+        f"{language} ({sequences:,})" for language, sequences in given.select("language", "sequences").iter_rows()
+    )
     return f"""## Continual pre-training
 
-Masked language modelling. This is the model after step {step:,} of {settings.steps:,}: {row["tokens"]:,} tokens seen, loss of
-that step's batch {row["loss"]:.3f} (nats a masked token).
+{"Masked" if masked else "Causal"} language modelling. This is the model after step {step:,} of {settings.steps:,}:
+{row["tokens"]:,} tokens seen, loss of that step's batch {row["loss"]:.3f} (nats a predicted token).
 
 | | |
 | --- | --- |
 | corpus | {settings.corpus} |
-| languages | {languages} |
-| sequences | {settings.length} tokens, sentences joined |
+| languages (sequences) | {shares} |
+| sequences | {settings.length} tokens, sentences of one language joined |
+| sampling of languages | p ~ n^{settings.sampling_exponent:g} |
 | effective batch | {settings.batch_size * settings.accumulation} sequences |
-| masked | {settings.mask_probability:.0%} of the tokens: 80 % mask token, 10 % random token, 10 % unchanged |
+{asked}
 | optimizer | AdamW, weight decay {settings.weight_decay:g}, gradient norm clipped at {settings.clip_norm:g} |
-| learning rates | encoder {rates.encoder:g}, P {rates.primitives:g}, F {rates.coordinates:g}, head {rates.head:g} |
-| schedule | linear to 0{warmup} |
+{_rates(settings)}
+| schedule | {settings.schedule}{"" if settings.schedule == "constant" else " to 0"}{warmup} |
 | dropout | {"the source model's" if settings.dropout is None else f"{settings.dropout:g}"} |
 | seed | {seed} |
 """
+
+
+def _rates(settings: PretrainingSettings) -> str:
+    lines, start = [], 1
+    ends = [phase.until for phase in settings.phases] if settings.phases else [settings.steps]
+    for end in ends:
+        rates = settings.rates_at(end)[1]
+        told = ", ".join(f"{name} {rates[key]:g}" for key, name in _NAMES.items())
+        when = "" if len(ends) == 1 else f", steps {start} to {end}"
+        lines.append(f"| learning rates{when} | {told} |")
+        start = end + 1
+    return "\n".join(lines)
+
+
+_NAMES = {"encoder": "encoder", "primitives": "P", "coordinates": "F", "head": "head", "bias": "output bias"}

@@ -1,8 +1,10 @@
 """Resumable state of a pre-training run: one sealed safetensors file a checkpoint.
 
-A file holds model, optimizer and history; the step and a fingerprint of the run stand in its metadata. One file is written and
-renamed as a whole, and its seal tells a truncated or altered one, which is skipped for the one before. Checkpoints at the named
-steps, from which the artifacts are made in the end, are kept, of the others the last two.
+A file holds model, optimizer and history. Its metadata holds the step, from which the schedule follows, the position in the
+stream of sequences with the number drawn of each language, the seed from which every random draw of a step follows, and a
+fingerprint of the run. One file is written and renamed as a whole, and its seal tells a truncated or altered one, which is
+skipped for the one before. Checkpoints at the named steps, from which the artifacts are made in the end, are kept, of the
+others the last two.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import Provenance, check, read_tensors, write_tensors
-from lexigraft.errors import ArtifactError, ConfigError
+from lexigraft.artifacts import Provenance, check, read_provenance, read_tensors, write_tensors
+from lexigraft.errors import ArtifactError, ConfigError, LexigraftError
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +33,43 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:08d}.safetensors"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        position: sequences drawn from the stream.
+        drawn: language -> how many of these it gave.
+        seed: of the run.
+    """
+
+    step: int
+    position: int
+    drawn: Mapping[str, int]
+    seed: int
+
+
 def save_checkpoint(
-    folder: Path, step: int, tensors: Mapping[str, NDArray[Any]], fingerprint: Mapping[str, str], named: Collection[int]
+    folder: Path, place: Place, tensors: Mapping[str, NDArray[Any]], fingerprint: Mapping[str, str], named: Collection[int]
 ) -> None:
-    """Write the state after `step`, then remove the checkpoints that are no longer needed."""
-    provenance = Provenance(STAGE, parameters={"step": step, "fingerprint": dict(fingerprint)})
-    write_tensors(checkpoint_path(folder, step), tensors, provenance)
+    """Write the state of a run, then remove the checkpoints that are no longer needed.
+
+    Raises:
+        LexigraftError: the disk is full or cannot be written; the checkpoints before this one stay.
+    """
+    told = {"step": place.step, "position": place.position, "drawn": dict(place.drawn), "fingerprint": dict(fingerprint)}
+    try:
+        write_tensors(checkpoint_path(folder, place.step), tensors, Provenance(STAGE, parameters=told, seed=place.seed))
+    except OSError as error:
+        size = sum(array.nbytes for array in tensors.values()) / 1e9
+        kept = _steps(folder)
+        raise LexigraftError(
+            f"the checkpoint of step {place.step} ({size:.2f} GB) could not be written: {error.strerror or error}",
+            where=folder,
+            hint=(f"the checkpoint of step {kept[-1]} is whole: " if kept else "")
+            + "make room on the disk and run again, which goes on from the last one",
+        ) from error
     steps = _steps(folder)
     for old in steps[:-_KEPT]:
         if old not in named:
@@ -74,6 +108,13 @@ def newest_checkpoint(folder: Path, fingerprint: Mapping[str, str], named: Colle
     return 0
 
 
+def read_place(folder: Path, step: int) -> Place:
+    """Where the run stood at the checkpoint after `step`, which `newest_checkpoint` has checked."""
+    told = read_provenance(checkpoint_path(folder, step))
+    parameters = told["parameters"]
+    return Place(parameters["step"], parameters["position"], parameters["drawn"], told["seed"])
+
+
 def read_checkpoint(folder: Path, step: int) -> dict[str, NDArray[Any]]:
     """Tensors of the checkpoint after `step`.
 
@@ -85,7 +126,7 @@ def read_checkpoint(folder: Path, step: int) -> dict[str, NDArray[Any]]:
 
 def clear(folder: Path) -> None:
     """Remove all state of a run, and the folder if nothing else is in it."""
-    for pattern in (_PATTERN, "sequences-*.npy", ".checkpoint-*.part", ".sequences-*.part"):
+    for pattern in (_PATTERN, ".checkpoint-*.part", "stop"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
     with suppress(OSError):

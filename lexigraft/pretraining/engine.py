@@ -3,47 +3,74 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import polars as pl
 import torch
 
 from lexigraft.artifacts import Provenance, identity, read_table, write_table
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.card import trained_card
-from lexigraft.modeling.families import family_of
-from lexigraft.modeling.load import STAGES, load_model
+from lexigraft.modeling.heads import output_head
+from lexigraft.modeling.load import STAGES
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.card import training_section
 from lexigraft.pretraining.checkpoints import clear, newest_checkpoint, read_checkpoint
-from lexigraft.pretraining.group import Group, device_of
-from lexigraft.pretraining.history import History
+from lexigraft.pretraining.group import group_of
+from lexigraft.pretraining.history import History, held_out_table
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.launch import launch
-from lexigraft.pretraining.loop import restore_model, train
-from lexigraft.pretraining.masking import masking_rule
-from lexigraft.pretraining.sequences import unpack
+from lexigraft.pretraining.loop import Data, restore_model, train
+from lexigraft.pretraining.objectives import objective_of
+from lexigraft.pretraining.packing import tokenizer_digest
 from lexigraft.pretraining.settings import PretrainingSettings
+from lexigraft.pretraining.shards import check_shards
+from lexigraft.pretraining.trainable import load_trainable, longest_sequence, prepared_for_training
+from lexigraft.pretraining.watch import summary_writer
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 
 log = logging.getLogger(__name__)
+
+_NO_MATTER = {"models", "save_every", "save_minutes", "tensorboard", "max_sentences", "languages", "corpus"}
+"""Settings that do not change the result, or only through the data, whose digest counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where the tables of a run go.
+
+    Attributes:
+        history: of all steps, `history.STEPS`.
+        held_out: losses of held-out sequences, `history.HELD_OUT` with names of languages.
+        languages: what each language gave.
+        speed: `history.SPEED`; the only one that is not the same in every run.
+    """
+
+    history: Path
+    held_out: Path
+    languages: Path
+    speed: Path
 
 
 def pretrain(
     settings: PretrainingSettings,
     model_folder: Path,
-    data_path: Path,
+    data_paths: Sequence[Path],
     vocabulary_path: Path,
     out_folders: Mapping[int, Path],
-    history_path: Path,
+    tables: Tables,
     checkpoint_folder: Path,
     seed: int,
     threads: int,
     gpus: int,
     provenance: Provenance,
+    nodes: int = 1,
 ) -> None:
-    """Train a factorised model by masked language modelling and write it as it is after each named step.
+    """Train a model and write it as it is after each named step.
 
     Killed and called again with the same arguments it goes on from its last checkpoint and, on a CPU, ends with the same bytes.
     The results are written when training is done, the resumable state is removed after that.
@@ -51,125 +78,167 @@ def pretrain(
     Args:
         settings: of the run.
         model_folder: the model at step 0.
-        data_path: what `write_pretraining_data` wrote.
+        data_paths: what `write_shard` wrote, a file a language; their order is part of the result.
         vocabulary_path: `vocabulary.parquet` of the model's tokenizer.
         out_folders: named step -> folder of the model after it; its steps are `settings.checkpoints`.
-        history_path: table of all steps, see `History`.
-        checkpoint_folder: resumable state; about three times the model's size for each of a few checkpoints, and the sequences.
+        tables: where histories and counts go.
+        checkpoint_folder: resumable state; about three times the model's size for each of a few checkpoints.
         seed: of order, masking and dropout, at least 0.
-        threads: of the CPU, over all processes.
-        gpus: 0 trains on the CPU.
+        threads: of the CPU, over all processes of a machine.
+        gpus: of each machine; 0 trains on the CPU.
         provenance: of everything written.
+        nodes: machines; more than one are started by Slurm.
 
     Raises:
+        Interrupted: SIGTERM or SIGUSR1 was received, and a checkpoint is written; a SystemExit with code 75.
         ConfigError: settings and machine, or settings and checkpoints, do not fit.
         InputError: model, data and vocabulary do not fit each other or the settings.
         ArtifactError: one of them is damaged.
-        LexigraftError: the loss became NaN or infinite; the checkpoints stay.
+        LexigraftError: the loss became NaN or infinite, or memory or disk are full; the checkpoints stay.
     """
     if sorted(out_folders) != settings.checkpoints:
         raise ConfigError(f"models are wanted after steps {sorted(out_folders)}, `checkpoints` are {settings.checkpoints}")
-    device, processes = hardware(gpus, settings.accumulation)
-    fingerprint = _fingerprint(settings, model_folder, data_path, vocabulary_path, seed, provenance)
+    device, processes = hardware(gpus, settings.accumulation, nodes)
+    fingerprint = _fingerprint(settings, model_folder, data_paths, vocabulary_path, seed, provenance)
     job = Job(
         settings=settings,
         model_folder=model_folder,
-        data_path=data_path,
+        data_paths=list(data_paths),
         vocabulary_path=vocabulary_path,
         folder=checkpoint_folder,
+        tensorboard_folder=tables.history.parent / "tensorboard",
         start=newest_checkpoint(checkpoint_folder, fingerprint, settings.checkpoints),
         seed=seed,
         device=device,
         processes=processes,
+        machines=nodes,
         threads=max(1, threads // processes),
         fingerprint=fingerprint,
     )
     prepare(job)
-    if job.processes > 1:
+    if job.processes * job.machines > 1:
         launch(job)
     else:
-        train(job, Group(device_of(job.device, 0)))
-    finish(job, out_folders, history_path, provenance)
+        with group_of(job.device, settings.precision) as group:
+            train(job, group)
+    finish(job, out_folders, tables, provenance)
 
 
-def hardware(gpus: int, accumulation: int) -> tuple[Literal["cpu", "cuda"], int]:
-    """Return the kind of device and the number of processes.
+def hardware(gpus: int, accumulation: int, nodes: int = 1) -> tuple[Literal["cpu", "cuda"], int]:
+    """Return the kind of device and the number of processes on each machine.
 
     Raises:
-        ConfigError: the machine has fewer GPUs, or there are too few micro-batches for each to get one.
+        ConfigError: the machine has fewer GPUs, or there are too few micro-batches for each process to get one.
     """
-    if gpus == 0:
-        return "cpu", 1
-    present = torch.cuda.device_count()
-    if gpus > present:
+    if gpus > 0:
+        present = torch.cuda.device_count()
+        if gpus > present:
+            raise ConfigError(
+                f"{gpus} GPUs are asked for, this machine has {present} that torch {torch.__version__} can use",
+                where="gpus",
+                hint="set `gpus` to 0 to train on the CPU, ask the cluster for more, or install torch for this driver",
+            )
+    processes = max(gpus, 1)
+    total = processes * nodes
+    if total > accumulation:
         raise ConfigError(
-            f"{gpus} GPUs are asked for, this machine has {present} that torch {torch.__version__} can use",
-            where="gpus",
-            hint="set `gpus` to 0 to train on the CPU, ask the cluster for more, or install torch for this machine's driver",
-        )
-    if gpus > accumulation:
-        raise ConfigError(
-            f"{accumulation} micro-batches a step (`accumulation`) cannot be shared by {gpus} GPUs",
+            f"{accumulation} micro-batches a step (`accumulation`) cannot be shared by {total} GPUs",
             where="gpus",
             hint="use fewer GPUs, or a smaller `batch_size` and a larger `accumulation`",
         )
-    if accumulation % gpus:
-        log.warning("%d micro-batches are shared unevenly by %d GPUs: some wait for others", accumulation, gpus)
-    return "cuda", gpus
+    if accumulation % total:
+        log.warning("%d micro-batches are shared unevenly by %d GPUs: some wait for others", accumulation, total)
+    return ("cuda" if gpus else "cpu"), processes
 
 
 def prepare(job: Job) -> None:
-    """Check all that can be checked before the first step, and unpack the sequences.
+    """Check all that can be checked before the first step.
 
     Raises:
-        ConfigError, InputError, ArtifactError: see `pretrain`.
+        ConfigError, InputError, ArtifactError, MissingPackageError: see `pretrain`.
     """
     settings = job.settings
     vocabulary = read_vocabulary(job.vocabulary_path)
-    masking_rule(vocabulary, job.vocabulary_path)
-    config = load_model(job.model_folder).config
-    if config.vocab_size != len(vocabulary):
+    objective_of(settings, vocabulary, job.vocabulary_path)
+    model = load_trainable(job.model_folder, settings.objective)
+    if model.config.vocab_size != len(vocabulary):
         raise InputError(
-            f"the model has {config.vocab_size} tokens, the vocabulary {len(vocabulary)}",
+            f"the model has {model.config.vocab_size} tokens, the vocabulary {len(vocabulary)}",
             where=f"{job.model_folder}, {job.vocabulary_path}",
             hint="give the vocabulary of the model's own tokenizer",
         )
-    positions = config.max_position_embeddings
-    if family_of(config.model_type).positions_follow_padding:
-        positions -= config.pad_token_id + 1
-    if settings.length > positions:
+    positions = longest_sequence(model.config, settings.objective)
+    if positions is not None and settings.length > positions:
         raise InputError(
             f"sequences of {settings.length} tokens are longer than the model's {positions} positions",
             where=job.model_folder,
             hint=f"set `length` to {positions} or less",
         )
+    prepared_for_training(model, settings, torch.device("cpu"))
+    if job.device == "cpu":
+        output_head(model, settings.output_kernel)
+    minimum = settings.batch_size * settings.accumulation
+    digest = tokenizer_digest(job.model_folder)
+    check_shards(job.data_paths, settings.length, model.config.vocab_size, digest, minimum)
+    if settings.tensorboard:
+        summary_writer(job.tensorboard_folder, job.start).close()
     job.folder.mkdir(parents=True, exist_ok=True)
-    unpack(job.data_path, job.folder, settings.length, config.vocab_size, settings.batch_size * settings.accumulation)
+    # what a killed run was writing, and what it was asked
+    for path in (*job.folder.glob(".checkpoint-*.part"), job.stop_file):
+        path.unlink(missing_ok=True)
+    for folder in job.folder.glob("launch-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def finish(job: Job, out_folders: Mapping[int, Path], history_path: Path, provenance: Provenance) -> None:
-    """Write the models after the named steps and the history from the checkpoints, then remove all state."""
-    model = load_model(job.model_folder)
+def finish(job: Job, out_folders: Mapping[int, Path], tables: Tables, provenance: Provenance) -> None:
+    """Write the models after the named steps and the tables from the checkpoints, then remove all state."""
+    model = load_trainable(job.model_folder, job.settings.objective)
     tokens = read_table(job.model_folder / "tokens.parquet", STAGES)
     card = (job.model_folder / "README.md").read_text(encoding="utf-8")
-    history = History.restored(read_checkpoint(job.folder, job.settings.steps)).table()
+    history = History.restored(read_checkpoint(job.folder, job.settings.steps))
+    given = given_by_languages(job)
     for step, folder in out_folders.items():
         restore_model(model, read_checkpoint(job.folder, step))
-        text = trained_card(card, training_section(job.settings, history, step, job.seed))
+        text = trained_card(card, training_section(job.settings, history.table(), given, step, job.seed))
         write_model_folder(model, job.model_folder, folder, tokens, text, provenance)
         log.info("model after step %d: %s", step, folder)
-    write_table(history_path, history, provenance)
+    write_table(tables.held_out, held_out_table(history, given["language"].to_list()), provenance)
+    write_table(tables.languages, given, provenance)
+    write_table(tables.speed, history.table("speed"), provenance)
+    write_table(tables.history, history.table(), provenance)
     clear(job.folder)
 
 
+def given_by_languages(job: Job) -> pl.DataFrame:
+    """What each language has and gave: language, sentences, sequences, held_out, drawn, tokens_drawn, epochs."""
+    data = Data.of(job)
+    drawn = data.stream.counts(job.settings.steps * job.settings.accumulation * job.settings.batch_size)
+    return pl.DataFrame(
+        {
+            "language": [shard.language for shard in data.shards],
+            "sentences": [int(shard.sentences.sum(dtype="int64")) for shard in data.shards],
+            "sequences": [shard.rows for shard in data.shards],
+            "held_out": [len(shard.held_out) for shard in data.shards],
+            "drawn": drawn,
+            "tokens_drawn": drawn * job.settings.length,
+            "epochs": drawn / [shard.training_rows for shard in data.shards],
+        }
+    )
+
+
 def _fingerprint(
-    settings: PretrainingSettings, model_folder: Path, data_path: Path, vocabulary_path: Path, seed: int, provenance: Provenance
+    settings: PretrainingSettings,
+    model_folder: Path,
+    data_paths: Sequence[Path],
+    vocabulary_path: Path,
+    seed: int,
+    provenance: Provenance,
 ) -> dict[str, str]:
-    deciding = settings.model_dump(mode="json", exclude={"save_every"})
+    deciding = settings.model_dump(mode="json", exclude=_NO_MATTER)
     return {
         **{f"setting {name}": str(value) for name, value in deciding.items()},
         "model": identity(model_folder / "model.safetensors"),
-        "data": identity(data_path),
+        "data": " ".join(identity(path) for path in data_paths),
         "vocabulary": identity(vocabulary_path),
         "seed": str(seed),
         "code": provenance.code,

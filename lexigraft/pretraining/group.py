@@ -1,45 +1,94 @@
-"""Processes that train together: one a GPU, or a single one."""
+"""Processes that train together, by accelerate: one a GPU, or several on the CPU, on one machine or more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, distributed, nn
-
-
-def device_of(kind: str, rank: int) -> torch.device:
-    """Device of process `rank`: a GPU of its own, or the CPU."""
-    return torch.device("cuda", rank) if kind == "cuda" else torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """This process among those that train together.
 
-    Gradients are summed by hand once an optimizer step rather than by `DistributedDataParallel` in the backward pass: with
-    accumulation there is next to nothing to overlap, and parameters keep their names and need no wrapper.
+    Gradients are summed once an optimizer step rather than by `DistributedDataParallel` in the backward pass: with accumulation
+    there is next to nothing to overlap, groups can be frozen and freed between steps, micro-batches may be shared unevenly, and
+    parameters keep their names.
 
     Attributes:
-        device: where this process computes.
-        rank: number of this process, from 0.
-        size: number of processes; with one, nothing is communicated.
+        accelerator: knows the device, the other processes, and the precision.
     """
 
-    device: torch.device
-    rank: int = 0
-    size: int = 1
+    accelerator: Accelerator
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        return int(self.accelerator.process_index)
+
+    @property
+    def size(self) -> int:
+        """Number of processes; with one, nothing is communicated."""
+        return int(self.accelerator.num_processes)
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether matrix products are in bfloat16."""
+        return str(self.accelerator.mixed_precision) == "bf16"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of matrix products."""
+        context: AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sum of `value` over all processes, in place."""
-        if self.size > 1:
-            distributed.all_reduce(value)
-        return value
+        """Sum of `value` over all processes."""
+        reduced: Tensor = self.accelerator.reduce(value, "sum") if self.size > 1 else value
+        return reduced
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace each gradient by its sum over all processes."""
-        if self.size > 1:
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
-                work.wait()
+        """Replace each gradient by its sum over all processes, a parameter without gradient counting as 0."""
+        if self.size == 1:
+            return
+        works = []
+        for parameter in parameters:
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                works.append(distributed.all_reduce(parameter.grad, async_op=True))
+        for work in works:
+            work.wait()
+
+
+@contextmanager
+def group_of(device: str, precision: str) -> Iterator[Group]:
+    """This process and its group; the environment that accelerate's launcher sets says how many there are.
+
+    Args:
+        device: `cpu` or `cuda`.
+        precision: `auto`, `float32` or `bfloat16`.
+    """
+    # accelerate keeps one state a process, which would outlive this run
+    AcceleratorState._reset_state(reset_partial_state=True)
+    wanted = precision
+    if precision == "auto":
+        has_it = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        wanted = "bfloat16" if has_it else "float32"
+    try:
+        yield Group(Accelerator(cpu=device == "cpu", mixed_precision="bf16" if wanted == "bfloat16" else "no"))
+    finally:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+        AcceleratorState._reset_state(reset_partial_state=True)

@@ -17,25 +17,34 @@ class Job(Settings):
     Attributes:
         settings: of the run.
         model_folder: the model at step 0.
-        data_path: the packed sequences.
+        data_paths: the packed sequences, a file a language.
         vocabulary_path: vocabulary of the model's tokenizer.
-        folder: where checkpoints and the unpacked sequences are kept.
+        folder: where checkpoints are kept.
+        tensorboard_folder: where TensorBoard files go, if they are wanted.
         start: step of the checkpoint to go on from, 0 for none.
         seed: of order, masking and dropout.
         device: kind of device.
-        processes: number of processes, one a GPU; their number changes the result by rounding only.
+        processes: number of processes on a machine, one a GPU; their number changes the result by rounding only.
+        machines: number of machines, with as many processes each.
         threads: of each process.
         fingerprint: digests of all that decides the result, by name.
     """
 
     settings: PretrainingSettings
     model_folder: Path
-    data_path: Path
+    data_paths: list[Path]
     vocabulary_path: Path
     folder: Path
+    tensorboard_folder: Path
     start: NonNegativeInt
     seed: NonNegativeInt
     device: Literal["cpu", "cuda"]
     processes: PositiveInt
+    machines: PositiveInt = 1
     threads: PositiveInt
     fingerprint: dict[str, str]
+
+    @property
+    def stop_file(self) -> Path:
+        """A file that asks training to write a checkpoint and stop."""
+        return self.folder / "stop"

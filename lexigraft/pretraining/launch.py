@@ -1,8 +1,8 @@
-"""Several processes of one machine that train together, one a GPU.
+"""Several processes that train together, started by accelerate's launcher: one a GPU, on one machine or more.
 
-They are started as `python -m lexigraft.pretraining.launch`, as torchrun would, and not through `multiprocessing`: that runs
-the main script again in every child, and the main script of a stage is the stage. Each watches a pipe from its parent: if the
-parent is killed, they end as well.
+`accelerate launch` is run on every machine; on more than one, `srun` of Slurm starts it there. The launcher runs
+`python -m lexigraft.pretraining.worker`, and not this process's main script, which is the stage. Workers of one machine watch
+a pipe from here: if this process is killed, they end as well.
 """
 
 from __future__ import annotations
@@ -10,112 +10,161 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
+from contextlib import suppress
 from pathlib import Path
 
-from lexigraft.errors import LexigraftError
+from lexigraft.errors import ConfigError, LexigraftError
+from lexigraft.pretraining.interruption import SIGNALS, Interrupted, Interruption
 from lexigraft.pretraining.job import Job
 
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parents[2]
+WATCH_PARENT = "LEXIGRAFT_WATCH_PARENT"
+_PORT = 29_400
 
 
 def launch(job: Job) -> None:
-    """Train `job` in `job.processes` processes and wait for them; their log lines become lines of this process's log.
+    """Train `job` in `job.processes` processes on each of `job.machines` machines and wait for them.
+
+    Their log lines become lines of this process's log.
 
     Raises:
+        Interrupted: training was told to stop; a checkpoint is written.
         LexigraftError: as raised in a process.
         RuntimeError: a process ended in another way; its last words are in the log.
     """
-    with tempfile.TemporaryDirectory(prefix="lexigraft-") as name:
-        folder = Path(name)
+    # in the run's own folder, which all machines see
+    job.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="launch-", dir=job.folder))
+    try:
         (folder / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
-        workers = [_start(job, folder, rank) for rank in range(job.processes)]
-        relays = [threading.Thread(target=_relay, args=(rank, worker), daemon=True) for rank, worker in enumerate(workers)]
-        try:
-            for relay in relays:
-                relay.start()
-            while any(worker.poll() is None for worker in workers) and not any(worker.poll() for worker in workers):
-                time.sleep(0.1)
-        finally:
-            failed = [(rank, worker.returncode) for rank, worker in enumerate(workers) if worker.returncode]
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-            for relay in relays:
-                relay.join()
-        for path in sorted(folder.glob("error-*.json")):
-            raise LexigraftError(**json.loads(path.read_text(encoding="utf-8")))
-    if failed:
-        rank, code = failed[0]
-        raise RuntimeError(f"training process {rank} of {job.processes} ended with exit code {code}: see the log")
+        host, port = _free_port() if job.machines == 1 else (_first_machine(), _PORT + os.getpid() % 500)
+        (folder / "accelerate.yaml").write_text(accelerate_configuration(job, host, port), encoding="utf-8")
+        command = [sys.executable, "-m", "lexigraft.pretraining.worker", "launch", str(folder)]
+        if job.machines > 1:
+            command = ["srun", f"--nodes={job.machines}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *command]
+        code = _run(job, command)
+        _raise_what_workers_told(job, folder)
+        if code:
+            total = job.processes * job.machines
+            raise RuntimeError(f"training in {total} processes ended with exit code {code}: see the log")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        job.stop_file.unlink(missing_ok=True)
 
 
-def _start(job: Job, folder: Path, rank: int) -> subprocess.Popen[str]:
+def accelerate_configuration(job: Job, host: str, port: int) -> str:
+    """The configuration file of `accelerate launch` (JSON, which is YAML); all values are given, so no user's default counts.
+
+    `MULTI_GPU` names the launcher that starts processes as torchrun does, on CPUs as well.
+    """
+    return json.dumps(
+        {
+            "compute_environment": "LOCAL_MACHINE",
+            "distributed_type": "MULTI_GPU",
+            "num_machines": job.machines,
+            "num_processes": job.processes * job.machines,
+            "machine_rank": 0,
+            "main_process_ip": host,
+            "main_process_port": port,
+            "rdzv_backend": "static",
+            "same_network": True,
+            "gpu_ids": "all",
+            "mixed_precision": "no",  # the worker sets it
+            "use_cpu": job.device == "cpu",
+            "main_training_function": "main",
+            "downcast_bf16": "no",
+            "debug": False,
+        },
+        indent=1,
+    )
+
+
+def _run(job: Job, command: list[str]) -> int:
+    """Run the launcher, pass its lines on, and tell the workers to stop when this process is told."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": str(job.threads),
         "PYTHONUNBUFFERED": "1",
+        # torchrun would end the workers within seconds of a signal; they stop by themselves after a checkpoint
+        "TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGINT",
+        WATCH_PARENT: "1" if job.machines == 1 else "",
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "lexigraft.pretraining.launch", str(folder), str(rank)],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    with Interruption(job.stop_file).watched() as interruption:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        relay = threading.Thread(target=_relay, args=(process,), daemon=True)
+        relay.start()
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    code = process.wait(0.2)
+                    break
+                if interruption.signalled:
+                    job.stop_file.touch()
+        finally:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            relay.join()
+    return code
 
 
-def _relay(rank: int, worker: subprocess.Popen[str]) -> None:
-    assert worker.stdout is not None
-    for line in worker.stdout:
-        log.info("[process %d] %s", rank, line.rstrip())
+def _relay(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        log.info("[training] %s", line.rstrip())
 
 
-def _work(folder: Path, rank: int) -> None:
-    """Body of one process."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # only the first process tells what all of them do
-    level = logging.INFO if rank == 0 else logging.WARNING
-    logging.basicConfig(stream=sys.stdout, level=level, format="%(message)s", force=True)
-    job = Job.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
-
-    import torch
-    from torch import distributed
-
-    from lexigraft.pretraining.group import Group, device_of
-    from lexigraft.pretraining.loop import train
-
-    device = device_of(job.device, rank)
-    if job.device == "cuda":
-        torch.cuda.set_device(device)
-    distributed.init_process_group(
-        "nccl" if job.device == "cuda" else "gloo",
-        init_method=f"file://{folder / 'rendezvous'}",
-        rank=rank,
-        world_size=job.processes,
-    )
-    try:
-        train(job, Group(device, rank, job.processes))
-        distributed.destroy_process_group()
-    except LexigraftError as error:
-        told = {"problem": error.problem, "where": error.where and str(error.where), "hint": error.hint}
-        (folder / f"error-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
-        sys.exit(1)
+def _raise_what_workers_told(job: Job, folder: Path) -> None:
+    for path in sorted(folder.glob("error-*.json")):
+        raise LexigraftError(**json.loads(path.read_text(encoding="utf-8")))
+    if (folder / "interrupted").exists():
+        raise Interrupted(int((folder / "interrupted").read_text(encoding="utf-8")), job.folder)
 
 
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
+def _free_port() -> tuple[str, int]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return "127.0.0.1", int(found.getsockname()[1])
 
 
-if __name__ == "__main__":
-    _work(Path(sys.argv[1]), int(sys.argv[2]))
+def _first_machine() -> str:
+    """Name of the first machine of a Slurm job.
+
+    Raises:
+        ConfigError: this is no Slurm job.
+    """
+    names = os.environ.get("SLURM_JOB_NODELIST")
+    if not names or shutil.which("scontrol") is None:
+        raise ConfigError(
+            "training on several machines is started by Slurm, and this is no Slurm job",
+            where="nodes",
+            hint="set `nodes: 1`, or run the workflow with a Slurm profile",
+        )
+    listed = subprocess.run(["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True).stdout
+    return listed.split()[0]
+
+
+def ignore_signals() -> None:
+    """In a launcher: leave the signals to the workers, who write a checkpoint."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -22,11 +22,13 @@ class MaskingRule:
         is_text: (V,) bool, tokens that may be masked: all without a special role.
         text_ids: ids of these tokens, from which random replacements are drawn.
         mask_id: the mask token.
+        begins_word: (V,) bool, text tokens at which a word begins; None masks tokens one by one, and not whole words.
     """
 
     is_text: NDArray[np.bool_]
     text_ids: Integers
     mask_id: int
+    begins_word: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,11 @@ class MaskedBatch:
     labels: Integers
 
 
-def masking_rule(vocabulary: Vocabulary, where: object = None) -> MaskingRule:
-    """Read from a vocabulary's roles what may be masked.
+def masking_rule(vocabulary: Vocabulary, where: object = None, *, whole_words: bool = False) -> MaskingRule:
+    """Read from a vocabulary's roles what may be masked, and for whole words from its surfaces where words begin.
 
     Raises:
-        InputError: no token has the role `mask`, or none stands for text.
+        InputError: no token has the role `mask`, none stands for text, or no surface begins a word.
     """
     if "mask" not in vocabulary.roles:
         raise InputError(
@@ -61,11 +63,18 @@ def masking_rule(vocabulary: Vocabulary, where: object = None) -> MaskingRule:
         raise InputError(
             "all tokens of the tokenizer are special: none can be masked", where=where, hint="take another tokenizer"
         )
-    return MaskingRule(is_text, np.flatnonzero(is_text).astype(np.int64), vocabulary.roles.index("mask"))
+    begins = np.array([surface.startswith(" ") for surface in vocabulary.surfaces]) & is_text if whole_words else None
+    if begins is not None and not begins.any():
+        raise InputError("no token begins a word, so whole words cannot be told", where=where, hint="set `whole_words: false`")
+    return MaskingRule(is_text, np.flatnonzero(is_text).astype(np.int64), vocabulary.roles.index("mask"), begins)
 
 
 def mask_tokens(tokens: NDArray[np.integer], rule: MaskingRule, probability: float, rng: np.random.Generator) -> MaskedBatch:
     """Choose each text token with `probability`; of these, 80 % become the mask token, 10 % a random text token, 10 % stay.
+
+    With whole words, it is words that are chosen with `probability`, and with a word all of its tokens; what becomes of each
+    token is still drawn for itself, as in BERT's whole-word masking (https://github.com/google-research/bert). The part of a
+    word that a sequence begins with counts as a word.
 
     Args:
         tokens: (B, L) integer ids, all below V; they are not changed.
@@ -74,9 +83,22 @@ def mask_tokens(tokens: NDArray[np.integer], rule: MaskingRule, probability: flo
         rng: the only source of randomness.
     """
     flat = tokens.reshape(-1).astype(np.int64)
-    positions = np.flatnonzero((rng.random(len(flat)) < probability) & rule.is_text[flat])
+    chosen = rng.random(len(flat)) < probability
+    if rule.begins_word is not None:
+        chosen = chosen[_first_of_word(tokens, rule.begins_word, rule.is_text)]
+    positions = np.flatnonzero(chosen & rule.is_text[flat])
     labels = flat[positions]
     fate = rng.random(len(positions))
     random_ids = rule.text_ids[rng.integers(len(rule.text_ids), size=len(positions))]
     flat[positions] = np.where(fate < _MASKED, rule.mask_id, np.where(fate < _MASKED + _REPLACED, random_ids, labels))
     return MaskedBatch(flat.reshape(tokens.shape), positions, labels)
+
+
+def _first_of_word(tokens: NDArray[np.integer], begins_word: NDArray[np.bool_], is_text: NDArray[np.bool_]) -> Integers:
+    """(B * L,) position of the first token of each token's word; tokens that are no text are words of their own."""
+    starts = begins_word[tokens] | ~is_text[tokens]
+    starts[:, 1:] |= ~is_text[tokens[:, :-1]]
+    starts[:, 0] = True
+    flat = starts.reshape(-1)
+    firsts: Integers = np.maximum.accumulate(np.where(flat, np.arange(len(flat)), 0))
+    return firsts

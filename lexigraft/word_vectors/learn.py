@@ -44,13 +44,36 @@ def write_learned_vectors(
     threads: int,
     provenance: Provenance,
 ) -> None:
-    """Learn word vectors from a corpus artifact and write them (see `table.write_word_vectors`)."""
-    vectors = learn_vectors(read_table(sentences, "corpus"), settings.dim, settings.min_sentences, seed=seed, threads=threads)
+    """Learn word vectors from a corpus artifact and write them (see `table.write_word_vectors`).
+
+    Raises:
+        InputError: see `learn_vectors`, or the corpus has no text in one of the languages.
+    """
+    text = read_table(sentences, "corpus")
+    if settings.languages is not None:
+        text = _of_languages(text, settings.languages)
+    vectors = learn_vectors(text, settings.dim, settings.min_sentences, settings.singular_power, seed=seed, threads=threads)
     write_word_vectors(vectors, words_path, vectors_path, provenance)
 
 
+def _of_languages(sentences: pl.DataFrame, languages: list[str]) -> pl.DataFrame:
+    """The sentences in these languages, named by their ISO 639-3 or full codes."""
+    there = sentences["language"].unique(maintain_order=True).to_list()
+    for code in languages:
+        if code[:3] not in {language[:3] for language in there}:
+            hint = f"it has {', '.join(there)}"
+            raise InputError(f"the corpus has no text in {code!r}", where="word vectors, `languages`", hint=hint)
+    return sentences.filter(pl.col("language").str.slice(0, 3).is_in({code[:3] for code in languages}))
+
+
 def learn_vectors(
-    sentences: pl.DataFrame, dim: int = 200, min_sentences: int = 2, *, seed: int = 0, threads: int = 1
+    sentences: pl.DataFrame,
+    dim: int = 200,
+    min_sentences: int = 2,
+    singular_power: float = 0.5,
+    *,
+    seed: int = 0,
+    threads: int = 1,
 ) -> WordVectors:
     """Learn vectors of all words of `sentences` (language, sentence_id, text).
 
@@ -58,6 +81,7 @@ def learn_vectors(
         sentences: rows with the same `sentence_id` are translations of each other.
         dim: width of the vectors.
         min_sentences: words in fewer sentences are dropped.
+        singular_power: p of U S^p, the rows of U S Vt that become vectors.
         seed: of the randomised SVD. The result does not depend on `threads`.
 
     Returns:
@@ -87,7 +111,7 @@ def learn_vectors(
     matrix = _positive_pmi(counts, len(words))
     log.info("%d words x %d sentence ids, %d non-zeros, %d dimensions", *matrix.shape, matrix.nnz, dim)
     left, singular = _truncated_svd(matrix, dim, seed, threads)
-    return WordVectors(words["language"], words["word"], words["sentences"].to_numpy(), left * np.sqrt(singular))
+    return WordVectors(words["language"], words["word"], words["sentences"].to_numpy(), left * singular**singular_power)
 
 
 def words_of(sentences: pl.DataFrame) -> pl.DataFrame:

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import Provenance
+from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import InputError
 from lexigraft.progress import progress
 from lexigraft.word_vectors.formats import Floats, VectorFile, open_vectors
 from lexigraft.word_vectors.settings import VectorFiles
-from lexigraft.word_vectors.table import WordVectors, check_vectors, write_word_vectors
+from lexigraft.word_vectors.stream import vector_stream
+from lexigraft.word_vectors.table import SCHEMA, WordVectors, check_vectors
 
 log = logging.getLogger(__name__)
 
-_ROWS = 1 << 16
+
+class Sink(Protocol):
+    """Takes vectors block by block."""
+
+    def append(self, block: Floats) -> None:
+        """Take the next rows, (n, dim) float32."""
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Drop all rows but these, which rise."""
 
 
 def write_vector_files(settings: VectorFiles, words_path: Path, vectors_path: Path, provenance: Provenance) -> None:
-    """Read word vectors from files and write them (see `table.write_word_vectors`)."""
-    write_word_vectors(read_vector_files(settings), words_path, vectors_path, provenance)
+    """Read word vectors from files and write them as `table.write_word_vectors` does, block by block.
+
+    Needs memory for the words and some blocks, however many vectors there are. Raises what `read_vector_files` raises.
+    """
+    files = _opened(settings)
+    with vector_stream(vectors_path, _dim(files), provenance) as stream:
+        words = _pass(files, settings, stream)
+    write_table(words_path, words.with_columns(sentences=pl.lit(0, dtype=pl.Int64)).cast(SCHEMA), provenance)
 
 
 def read_vector_files(settings: VectorFiles) -> WordVectors:
@@ -32,41 +49,82 @@ def read_vector_files(settings: VectorFiles) -> WordVectors:
 
     A file for all languages has keys `iso3:word`, English words bare, and `$` for a space (the rule of ColexNet+), or a
     column `language`; in a file per language the keys are words. `languages` filters by ISO 639-3 code, `max_words` keeps
-    the first so many words of each file after that. Of a key that occurs more than once the last one wins. Needs memory for
-    the result and one block.
+    the first so many words of each file after that. Of a key that occurs more than once the last one wins.
 
     Raises:
         InputError: a file is missing, empty, truncated, of an unknown format, not UTF-8, holds NaN or vectors of two widths,
             or no word is left.
     """
+    files = _opened(settings)
+    vectors = _InMemory([np.empty((0, _dim(files)), dtype=np.float32)])
+    words = _pass(files, settings, vectors)
+    return WordVectors(words["language"], words["word"], np.zeros(len(words), dtype=np.int64), np.concatenate(vectors.blocks))
+
+
+@dataclass(slots=True)
+class _InMemory:
+    blocks: list[Floats]
+
+    def append(self, block: Floats) -> None:
+        self.blocks.append(block)
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        self.blocks = [np.concatenate(self.blocks)[rows]]
+
+
+def _opened(settings: VectorFiles) -> dict[str | None, VectorFile]:
     paths = settings.paths if isinstance(settings.paths, dict) else {None: settings.paths}
-    wanted = None if settings.languages is None else sorted({code[:3] for code in settings.languages})
+    wanted = _wanted(settings)
     files = {
         language: open_vectors(Path(path), settings.format)
         for language, path in paths.items()
         if language is None or wanted is None or language[:3] in wanted
     }
+    if not files:
+        raise _nothing_left(settings)
     _check_same_width(list(files.values()))
-    most = {language: min(file.rows, settings.max_words or file.rows) for language, file in files.items()}
-    # pages that no row is written to are never touched, so an upper bound costs nothing
-    vectors = np.empty((sum(most.values()), next((file.dim for file in files.values()), 0)), dtype=np.float32)
+    return files
+
+
+def _wanted(settings: VectorFiles) -> list[str] | None:
+    return None if settings.languages is None else sorted({code[:3] for code in settings.languages})
+
+
+def _dim(files: dict[str | None, VectorFile]) -> int:
+    return next(iter(files.values())).dim
+
+
+def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, sink: Sink) -> pl.DataFrame:
+    """Pass the vectors of all files on to `sink`; returns language and word of each that stayed."""
     words, end = [pl.DataFrame(schema={"language": pl.String, "word": pl.String})], 0
-    for language, file in progress(files.items(), len(files), "word vectors", "files"):
+    for language, file in files.items():
         start = end
-        for table, block in _kept(file, language, wanted, most[language]):
+        most = min(file.rows, settings.max_words or file.rows)
+        blocks = _kept(file, language, _wanted(settings), most)
+        for table, block in progress(blocks, file.expected_blocks, f"reading {file.path.name}", "blocks"):
             check_vectors(block, table["word"], f"{file.path} (rows counted from word {end - start})")
-            vectors[end : end + len(block)] = block
+            sink.append(block)
             words.append(table)
             end += len(block)
         log.info("%s: %d words of width %d", file.path.name, end - start, file.dim)
     if not end:
-        raise InputError(
-            f"no word is left in the languages {', '.join(wanted or ['all'])}",
-            where=", ".join(str(path) for path in paths.values()),
-            hint="check `languages`: ISO 639-3 codes such as 'tur'; in one file for all languages keys are 'tur:su'",
-        )
-    table, vectors = _last_of_each(pl.concat(words), vectors[:end])
-    return WordVectors(table["language"], table["word"], np.zeros(len(table), dtype=np.int64), vectors)
+        raise _nothing_left(settings)
+    table = pl.concat(words)
+    last = table.with_row_index("row").select(pl.col("row").last().over("language", "word") == pl.col("row")).to_series()
+    if last.all():
+        return table
+    log.info("%d keys occur again later in the files: the last one wins", len(table) - int(last.sum()))
+    sink.keep(np.flatnonzero(last.to_numpy()))
+    return table.filter(last)
+
+
+def _nothing_left(settings: VectorFiles) -> InputError:
+    paths = settings.paths.values() if isinstance(settings.paths, dict) else [settings.paths]
+    return InputError(
+        f"no word is left in the languages {', '.join(_wanted(settings) or ['all'])}",
+        where=", ".join(map(str, paths)),
+        hint="check `languages`: ISO 639-3 codes such as 'tur'; in one file for all languages keys are 'tur:su'",
+    )
 
 
 def split_keys(keys: pl.DataFrame, language: str | None) -> pl.DataFrame:
@@ -114,17 +172,3 @@ def _check_same_width(files: list[VectorFile]) -> None:
                 where=f"{files[0].path}, {file.path}",
                 hint="vectors of all languages must be of one space and width",
             )
-
-
-def _last_of_each(table: pl.DataFrame, vectors: Floats) -> tuple[pl.DataFrame, Floats]:
-    """Rows whose language and word do not come again; the vectors are moved together in place, block by block."""
-    last = table.with_row_index("row").select(pl.col("row").last().over("language", "word") == pl.col("row")).to_series()
-    if last.all():
-        return table, vectors
-    rows: NDArray[np.intp] = np.flatnonzero(last.to_numpy())
-    log.info("%d keys occur again later in the files: the last one wins", len(table) - len(rows))
-    for start in range(0, len(rows), _ROWS):
-        # never overtakes itself: row number i comes from row i or a later one
-        block = vectors[rows[start : start + _ROWS]]
-        vectors[start : start + len(block)] = block
-    return table.filter(last), vectors[: len(rows)]

@@ -9,24 +9,36 @@ from pydantic import Field, PositiveInt
 from lexigraft.languages import LanguageCode
 from lexigraft.settings import Name, Settings
 
+MATCHING_ONLY = frozenset({"max_words_per_token"})
+"""Options that words and vectors do not depend on, only their matches with tokens."""
 
-class LearnedVectors(Settings):
+
+class _WordVectors(Settings):
+    max_words_per_token: PositiveInt | None = None
+    """A token matches at most so many words: those in most sentences, or the first ones where that is not known."""
+
+
+class LearnedVectors(_WordVectors):
     """Vectors learned from sentence-aligned text (positive PMI of words and sentence ids, truncated SVD)."""
 
     kind: Literal["learned"]
     corpus: Name
+    languages: list[str] | None = None
+    """Learn on these languages of the corpus only (ISO 639-3 or full codes)."""
     dim: PositiveInt = 200
     min_sentences: PositiveInt = 2
     """Words seen in fewer sentences are dropped."""
+    singular_power: float = Field(default=0.5, ge=0, le=2)
+    """p of U S^p: 0.5 weighs the dimensions evenly, 1 gives the leading ones, which the languages share, more weight."""
 
 
-class VectorFiles(Settings):
-    """Vectors read from files: word2vec text or binary, fastText `.vec`, or Parquet."""
+class VectorFiles(_WordVectors):
+    """Vectors read from files: word2vec text or binary, fastText `.vec`, Parquet, or gensim's `KeyedVectors`."""
 
     kind: Literal["files"]
     paths: dict[LanguageCode, str] | str
     """One file for all languages (keys `iso3:word`, English bare), or a file per language (keys are words)."""
-    format: Literal["auto", "word2vec_text", "word2vec_binary", "parquet"] = "auto"
+    format: Literal["auto", "word2vec_text", "word2vec_binary", "parquet", "gensim"] = "auto"
     languages: list[str] | None = None
     """Keep only these languages (ISO 639-3 or full codes)."""
     max_words: PositiveInt | None = None

@@ -42,6 +42,12 @@ class WordVectors:
         mask: NDArray[np.bool_] = self.languages.str.slice(0, 3).is_in(sorted(wanted)).to_numpy()
         return mask
 
+    def lengths(self) -> NDArray[np.float32]:
+        """(N,) Euclidean lengths of the vectors, made in blocks: the vectors of millions of words are not copied."""
+        rows = range(0, len(self), _BLOCK_ROWS)
+        parts = [np.linalg.norm(self.vectors[row : row + _BLOCK_ROWS], axis=1) for row in rows]
+        return np.concatenate([np.zeros(0, np.float32), *parts]).astype(np.float32)
+
 
 def check_vectors(vectors: NDArray[np.float32], words: pl.Series, where: object) -> None:
     """Raise InputError naming the first word whose vector holds NaN or infinity."""

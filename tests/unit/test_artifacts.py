@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import safetensors.numpy
 from hypothesis import given, settings
@@ -19,9 +20,11 @@ from lexigraft.artifacts import (
     atomic_file,
     check,
     identity,
+    map_arrow,
     read_provenance,
     read_table,
     read_tensors,
+    write_arrow,
     write_table,
     write_tensors,
 )
@@ -29,18 +32,24 @@ from lexigraft.errors import ArtifactError
 
 PROVENANCE = Provenance("factors", {"dim": 100, "name": "ü"}, seed=3, code="c", lock="l", inputs={"weights": "abc"})
 TABLE = pl.DataFrame({"language": ["eng_Latn", "kor_Hang"], "n": [1, 2], "tokens": [[1, 2], []]})
+BATCH = pa.record_batch({"n": pa.array([1, 2, 3], pa.int32()), "text": pa.array(["a", "ü", ""])})
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.zeros((0, 3), np.int64), "c": np.array(True)}
 
 
 def write(path: Path) -> Path:
     if path.suffix == ".parquet":
         write_table(path, TABLE, PROVENANCE)
+    elif path.suffix == ".arrow":
+        write_arrow(path, BATCH.schema, iter([BATCH, BATCH]), PROVENANCE)
     else:
         write_tensors(path, TENSORS, PROVENANCE)
     return path
 
 
 def read(path: Path) -> object:
+    if path.suffix == ".arrow":
+        check(path, "factors")
+        return map_arrow(path)
     return read_table(path, "factors") if path.suffix == ".parquet" else read_tensors(path, "factors")
 
 
@@ -62,13 +71,25 @@ def test_tensors_come_back_and_other_readers_read_them(tmp_path: Path) -> None:
     assert read_tensors(path, "factors", ["b"]).keys() == {"b"}
 
 
+def test_an_arrow_file_is_mapped_and_other_readers_read_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.arrow")
+    assert map_arrow(path) == [BATCH, BATCH]
+    assert pl.read_ipc(path).equals(pl.from_arrow(pa.Table.from_batches([BATCH, BATCH])))
+    allocated = pa.total_allocated_bytes()
+    held = map_arrow(path)
+    assert pa.total_allocated_bytes() == allocated  # its bytes are the file's
+    assert len(held) == 2
+    with pytest.raises(ArtifactError, match="does not exist"):
+        map_arrow(tmp_path / "none.arrow")
+
+
 def test_blocks_are_one_table(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, (TABLE for _ in range(3)), PROVENANCE)
     assert read_table(path, "factors").equals(pl.concat([TABLE] * 3))
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
 def test_provenance_is_inside_and_names_no_place(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"t{suffix}")
     provenance = read_provenance(path)
@@ -78,7 +99,7 @@ def test_provenance_is_inside_and_names_no_place(tmp_path: Path, suffix: str) ->
     assert str(tmp_path).encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
 def test_bytes_are_the_same_in_another_process(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a{suffix}")
     code = "import sys; from pathlib import Path; from test_artifacts import write; write(Path(sys.argv[1]))"
@@ -89,7 +110,7 @@ def test_bytes_are_the_same_in_another_process(tmp_path: Path, suffix: str) -> N
     assert identity(path) == identity(other)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
 def test_every_flipped_byte_is_noticed(tmp_path: Path, suffix: str) -> None:
     whole = write(tmp_path / f"a{suffix}").read_bytes()
     bad = tmp_path / f"bad{suffix}"
@@ -101,7 +122,7 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path, suffix: str) -> None:
             read(bad)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
 @settings(max_examples=30, deadline=None)
 @given(share=st.floats(0, 0.999))
 def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, suffix: str, share: float) -> None:

@@ -55,9 +55,20 @@ def test_the_demo_is_valid_and_names_its_models() -> None:
         ),
         ({"methods__hyperofa__hypernetwork": "lstm"}, "no hypernetwork is named 'lstm'; known: bilstm-2x200"),
         ({"tasks__sr_b__languages": ["tur_Latn"]}, "corpus 'bible' has no language 'tur_Latn'"),
-        ({"tasks__sr_b__languages": ["tr"]}, "language code 'tr' is not of the form iso639-3_Script"),
+        ({"tasks__sr_b__languages": ["tirkish"]}, "language code 'tirkish' is not of the form iso639-3_Script"),
         ({"corpora__bible__held_out": None}, "corpus 'bible' holds no sentences out"),
         ({"run": "a b/../c"}, "run: String should match pattern"),
+        (
+            {"methods__hyperofa__word_weights": True},
+            "methods.hyperofa.word_weights (true) and hypernetworks.bilstm-2x200.word_weights (false) must agree",
+        ),
+        (
+            {"hypernetworks__bilstm-2x200__source_word_languages": True},
+            "methods.hyperofa.source_word_languages (false) and hypernetworks.bilstm-2x200.source_word_languages (true) must",
+        ),
+        ({"methods__random__predict_copied": True}, "`predict_copied` does nothing here: this method computes no rows"),
+        ({"methods__random__word_weights": True}, "`word_weights` does nothing here without `verify_copies`"),
+        ({"methods__ofa__fallback": "noise"}, "methods.ofa.fallback: Input should be 'random' or 'mean'"),
         ({"pretraining__checkpoints": [30]}, "the last of checkpoints [30] must be `steps`, 60"),
     ],
 )
@@ -113,6 +124,23 @@ def test_files_of_the_demo() -> None:
     assert missing == ""
     assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]
     assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
+
+
+def test_arrays_beside_a_wv_file_are_read_with_it(tmp_path: Path) -> None:
+    for name in ("a.wv", "a.wv.vectors.npy", "b.wv.vectors.npy", "a.wv.txt"):
+        (tmp_path / name).touch()
+    config = changed()
+    config["word_vectors"]["theirs"] = {"kind": "files", "paths": str(tmp_path / "a.wv")}
+    found, _ = outside_files(load_config(config), only_plan=True)
+    assert [Path(file).name for file in found["word_vectors"]["theirs"]] == ["a.wv", "a.wv.vectors.npy"]
+
+
+def test_a_plan_tells_what_is_missing_and_goes_on() -> None:
+    config = changed()
+    config["word_vectors"]["theirs"] = {"kind": "files", "paths": "no/vectors.vec"}
+    found, missing = outside_files(load_config(config), only_plan=True)
+    assert found["word_vectors"]["theirs"] == []
+    assert "word_vectors.theirs: the file 'no/vectors.vec' does not exist" in missing
 
 
 def test_nearest() -> None:

@@ -43,6 +43,19 @@ def test_signs_do_not_depend_on_the_input_order() -> None:
     assert (one.primitives[np.arange(8), np.abs(one.primitives).argmax(axis=1)] > 0).all()
 
 
+def test_blocks_of_rows_and_a_common_mean_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in trained embeddings: one direction far above the others."""
+    embeddings = matrix(500, 24, 3) + np.linspace(5, 30, 24, dtype=np.float32)
+    whole = factorize(embeddings, 20)
+    monkeypatch.setattr("lexigraft.factorization._BLOCK_ROWS", 37)
+    parts = factorize(embeddings, 20)
+    np.testing.assert_allclose(parts.coordinates, whole.coordinates, atol=1e-6)
+    singular = scipy.linalg.svdvals(embeddings.astype(np.float64))
+    assert singular[0] > 8 * singular[1]
+    error = np.linalg.norm(embeddings - whole.coordinates.astype(np.float64) @ whole.primitives)
+    assert error == pytest.approx(np.sqrt(np.square(singular[20:]).sum()), rel=1e-5)
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(ConfigError, match="D' = 17 is larger than the model's width 16"):
         factorize(matrix(100, 16, 1), 17)

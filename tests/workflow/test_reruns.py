@@ -38,6 +38,18 @@ def test_a_pretraining_option_reruns_pretraining_and_what_follows(scratch: Check
     assert scratch.planned("all") == {"pretraining": 4, "ranks": 4, **AFTER_SCORES}
 
 
+def test_a_cap_on_words_reruns_matches_and_not_the_vectors(scratch: Checkout) -> None:
+    edit(scratch.folder / "mini.yaml", "corpus: bible, dim: 50", "corpus: bible, dim: 50, max_words_per_token: 9")
+    planned = scratch.planned("all")
+    assert "word_vectors" not in planned
+    assert {rule: planned[rule] for rule in ("source_matches", "target_matches", "hypernetwork")} == {
+        "source_matches": 1,
+        "target_matches": 1,
+        "hypernetwork": 1,
+    }
+    assert planned["initialization"] == 4
+
+
 def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
     edit(scratch.folder / "mini.yaml", "layer: 1", "layer: 2")
     assert scratch.planned("all") == {"ranks": 8, **AFTER_SCORES}

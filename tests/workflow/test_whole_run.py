@@ -61,7 +61,7 @@ def test_held_out_verses_reach_no_training_stage(finished: Checkout) -> None:
     for artifact in (
         *resources.glob("tokenizers/*/vocabulary.parquet"),
         *resources.glob("word_vectors/*/*"),
-        *resources.glob("pretraining_data/**/*.parquet"),
+        *resources.glob("pretraining_data/**/*.arrow"),
         *finished.folder.glob("results/mini/models/*/pretraining_history.parquet"),
     ):
         inputs = " ".join(read_provenance(artifact)["inputs"].values()).split()
@@ -70,7 +70,7 @@ def test_held_out_verses_reach_no_training_stage(finished: Checkout) -> None:
 
 
 def test_every_artifact_is_sealed_and_names_no_place(finished: Checkout) -> None:
-    artifacts = [path for path in finished.folder.glob("re*/**/*") if path.suffix in (".parquet", ".safetensors")]
+    artifacts = [path for path in finished.folder.glob("re*/**/*") if path.suffix in (".parquet", ".safetensors", ".arrow")]
     assert len(artifacts) > 40
     for path in artifacts:
         provenance = read_provenance(path)
@@ -97,7 +97,7 @@ def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
 def test_two_runs_with_one_seed_make_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:
     other = Checkout(tmp_path / "other")
     models = [f"results/mini/models/{method}-minilm-32/step-0/model.safetensors" for method in METHODS]
-    other.run(*models, "resources/pretraining_data/bible/bible-4k/sequences.parquet")
+    other.run(*models, "resources/pretraining_data/bible/bible-4k/kor_Hang.arrow")
     mine = other.artifacts()
     theirs = finished.artifacts()
     assert set(models) <= mine.keys()

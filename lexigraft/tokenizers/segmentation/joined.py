@@ -26,6 +26,13 @@ _TEXTS_A_STRETCH = 100
 _STRETCHES_AT_A_TIME = 200
 
 
+class SeparatorLostError(Exception):
+    """Texts that were joined did not come back one by one."""
+
+    def __init__(self, found: int, expected: int) -> None:
+        super().__init__(f"of {expected} joined texts {found} came back")
+
+
 class JoinedTexts:
     """Segments texts that are joined."""
 
@@ -47,7 +54,7 @@ class JoinedTexts:
         """Segment `count` texts, given as stretches of text in which a separator follows each.
 
         Raises:
-            ValueError: the separator was lost, so it cannot be told where texts end.
+            SeparatorLostError: it cannot be told where texts end.
         """
         values, ends, found = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int64)], 0
         remaining = iter(texts)
@@ -61,7 +68,7 @@ class JoinedTexts:
                 found += len(values[-1])
         result = Ragged(np.concatenate(values), np.concatenate(ends))
         if len(result) != count or (count and result.ends[-1] != found):
-            raise ValueError(f"{len(result)} of {count} texts came back")
+            raise SeparatorLostError(len(result), count)
         return result
 
 

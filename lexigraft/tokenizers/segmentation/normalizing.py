@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from lexigraft.tokenizers.segmentation.joined import SEPARATOR
+from lexigraft.tokenizers.segmentation.joined import SEPARATOR, SeparatorLostError
 from lexigraft.tokenizers.segmentation.ragged import joined
 from lexigraft.tokenizers.unigram import text_normalizer
 
@@ -38,7 +38,7 @@ class Normalizer:
         """Normalise texts, none of which holds the separator.
 
         Raises:
-            ValueError: separators were lost.
+            SeparatorLostError: it cannot be told where texts end.
         """
         for (_, part), local in zip(self._steps, self._local, strict=True):
             texts = self._stripped(texts, part) if local is None else self._normalized(texts, local)
@@ -55,7 +55,7 @@ class Normalizer:
         found = pl.Series([local.normalize_str(joined(call, SEPARATOR)) for call in calls], dtype=pl.String)
         found = found.str.split(SEPARATOR).explode()
         if len(found) != len(texts):
-            raise ValueError(f"{len(found)} of {len(texts)} texts came back")
+            raise SeparatorLostError(len(found), len(texts))
         return found
 
 

@@ -12,6 +12,7 @@ All three give the same; a sample of every batch is compared with single calls o
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -56,6 +57,9 @@ class Segmenter:
 
         Returns:
             token ids of each distinct segmented text, without special tokens, and (N,) the number of each text among these.
+
+        Raises:
+            SeparatorLostError: joined texts could not be told apart again.
         """
         if self._arrays is not None:
             texts = self._arrays.canonical(texts)
@@ -97,12 +101,13 @@ class _Arrays:
 
         self._normalizer, self._front = normalizer, front
         self._added = _added_tokens(tokenizer)
+        tokens = tokenizer.get_added_tokens_decoder().values()
+        self._added_after_normalizing = tokenizer.normalizer is not None and any(token.normalized for token in tokens)
         self._model = model_alone(tokenizer)
         self._unigram: UnigramSegmenter | None = None
         model = tokenizer.model
         if isinstance(model, Unigram) and model.alpha is None and model.nbest_size is None:
-            pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
-            self._unigram = UnigramSegmenter(pieces)
+            self._unigram = UnigramSegmenter(_pieces(tokenizer))
 
     @staticmethod
     def of(tokenizer: Tokenizer) -> _Arrays | None:
@@ -117,8 +122,9 @@ class _Arrays:
 
     def canonical(self, texts: pl.Series) -> pl.Series:
         """Texts in one spelling where several are segmented in the same way."""
-        added = _contains_any(texts, self._added)
-        return self._front.canonical(texts) if not added.any() else texts
+        if self._added_after_normalizing:
+            return texts
+        return self._front.canonical(texts).zip_with(pl.Series(~_contains_any(texts, self._added)), texts)
 
     def segment(self, texts: pl.Series) -> tuple[NDArray[np.bool_], Ragged]:
         """(N,) bool, the texts that could be segmented so, and what they are segmented into."""
@@ -145,6 +151,18 @@ class _Arrays:
         others = strings.gather(rest)
         by_model = self._model.segment_stretches(self._front.spelled(others), len(others))
         return in_place([(order[rows], best.take(rows)), (rest, by_model)], len(strings))
+
+
+def _pieces(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    """Pieces and scores of a unigram model by id."""
+    collecting = gc.isenabled()
+    # a list for each piece: looking through all of them again and again takes most of the time
+    gc.disable()
+    try:
+        return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _added_tokens(tokenizer: Tokenizer) -> list[str]:

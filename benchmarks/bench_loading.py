@@ -1,0 +1,40 @@
+"""Loading a saved model of RoBERTa-base's shape with 401,000 tokens at D' = 100."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.harness import Arrays, Case, benchmark, cached
+from lexigraft.artifacts import Provenance, write_tensors, write_text
+from lexigraft.modeling.configs import FactorizedRobertaConfig
+from lexigraft.modeling.families import FAMILIES
+from lexigraft.modeling.load import load_model
+from lexigraft.modeling.saving import untied_weights
+
+TOKENS, RANK = 401_000, 100
+
+
+@benchmark("loading a model of 401,000 tokens at D' = 100 (126.6 M parameters), its file verified", limit=5.0)
+def loading(fraction: float) -> Case:
+    tokens = round(TOKENS * fraction)
+    folder = cached(f"roberta-{tokens}-{RANK}", lambda path: _make(path, tokens))
+
+    def ours() -> Arrays:
+        model = load_model(folder)
+        return {"parameters": np.array(sum(parameter.numel() for parameter in model.parameters()))}
+
+    return Case(ours)
+
+
+def _make(folder: Path, tokens: int) -> None:
+    torch.manual_seed(0)
+    config = FactorizedRobertaConfig(
+        vocab_size=tokens, embedding_rank=RANK, max_position_embeddings=514, type_vocab_size=1, dtype="float32"
+    )
+    config.architectures = [FAMILIES["roberta"].masked_lm.__name__]
+    write_text(folder / "config.json", config.to_json_string())
+    weights = untied_weights(FAMILIES["roberta"].masked_lm(config))
+    write_tensors(folder / "model.safetensors", weights, Provenance("initialization"))

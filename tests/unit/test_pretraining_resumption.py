@@ -1,0 +1,314 @@
+"""Runs that are killed, told to stop, or run out of disk: what they leave, and how they end when they go on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pretraining_cases import (
+    LONG,
+    SEED,
+    history,
+    run,
+    same_files,
+    steps_kept,
+    write_inputs,
+    write_shards,
+)
+from torch.nn.modules.module import register_module_forward_hook
+
+from lexigraft.artifacts import Provenance, check, read_provenance, read_tensors
+from lexigraft.errors import ConfigError, LexigraftError
+from lexigraft.modeling.factorized import FactorizedEmbedding
+from lexigraft.pretraining.checkpoints import STAGE, Place, checkpoint_path, read_place, save_checkpoint
+from lexigraft.pretraining.interruption import EXIT_CODE, Interrupted, Interruption
+from lexigraft.pretraining.trainable import GROUPS
+
+TIMES = 20
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_inputs(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
+
+
+def at_pass(number: int, act: Any) -> None:
+    """Call `act` once the input table has been looked up so many times."""
+    passes = 0
+
+    def count(module: object, _args: object, _output: object) -> None:
+        nonlocal passes
+        passes += isinstance(module, FactorizedEmbedding)
+        if passes == number:
+            act()
+
+    register_module_forward_hook(count)
+
+
+# trying the head out in `prepare` and in `train` takes two each, and held-out losses of steps 0 and 2 three each
+BEFORE = 2 * 2 + 2 * 3
+
+
+def run_and_die(inputs: Path, out: Path) -> None:
+    """`run`, killed with signal 9 in the middle of step 9."""
+    at_pass(BEFORE + 2 * 8 + 1, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    run(inputs, out, **LONG)
+
+
+def run_and_be_told(inputs: Path, out: Path, number: int) -> None:
+    """`run`, which gets a signal in the middle of step 6."""
+    at_pass(BEFORE + 2 * 5 + 1, lambda: os.kill(os.getpid(), number))
+    run(inputs, out, **{**LONG, "save_every": 50})
+
+
+def run_and_die_often(inputs: Path, out: Path) -> None:
+    """Begin `run` again and again, each time killed after a random moment, until it is through."""
+    rng = np.random.default_rng(0)
+    killed, longest = 0, 0.6
+    while killed < TIMES or not (out / "history.parquet").exists():
+        child = os.fork()
+        if child == 0:
+            run(inputs, out, **{**LONG, "save_every": 1})
+            os._exit(0)
+        if killed < TIMES:
+            time.sleep(rng.uniform(0, longest))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        died = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        killed += died
+        if not died:
+            # it was through too soon: once more from the start, and killed sooner
+            if killed < TIMES:
+                shutil.rmtree(out)
+            longest *= 0.8
+    print(f"killed {killed} times")
+
+
+def in_python(call: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    body = f"import test_pretraining_resumption as t; {call}"
+    return subprocess.run([sys.executable, "-c", body], env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def interrupted(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """State of a run that was killed."""
+    out = tmp_path_factory.mktemp("interrupted")
+    done = in_python(f"t.run_and_die(t.Path({str(inputs)!r}), t.Path({str(out)!r}))")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not list(out.glob("step-*"))
+    return out
+
+
+@pytest.fixture
+def killed(interrupted: Path, tmp_path: Path) -> Path:
+    """A copy of the killed run's state, to go on from."""
+    return shutil.copytree(interrupted, tmp_path / "killed")
+
+
+class TestKilled:
+    def test_a_killed_run_ends_with_the_same_bytes(self, inputs: Path, uninterrupted: Path, killed: Path) -> None:
+        run(inputs, killed, **LONG)
+        assert same_files(killed, uninterrupted)
+        assert history(killed)["step"].to_list() == list(range(1, 21))
+        assert history(killed, "speed")["step"].to_list() == list(range(1, 21))
+
+    def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
+        self, inputs: Path, uninterrupted: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "often"
+        done = in_python(f"t.run_and_die_often(t.Path({str(inputs)!r}), t.Path({str(out)!r}))")
+        assert done.returncode == 0, done.stderr
+        assert f"killed {TIMES} times" in done.stdout
+        assert same_files(out, uninterrupted)
+
+    def test_only_the_last_two_and_the_named_are_kept(self, killed: Path) -> None:
+        assert steps_kept(killed) == [2, 6, 8]
+
+    def test_a_checkpoint_says_where_it_stands(self, killed: Path) -> None:
+        place = read_place(killed / "state", 8)
+        assert (place.step, place.position, place.seed) == (8, 16, SEED)
+        assert sum(place.drawn.values()) == 16
+        assert set(place.drawn) == {"swh_Latn", "tur_Latn"}
+        names = {name.split("/")[0] for name in read_tensors(checkpoint_path(killed / "state", 8), STAGE)}
+        assert names == {"model", "optimizer", "history", "speed", "held_out"}
+
+    @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
+    def test_a_damaged_checkpoint_is_skipped(
+        self, inputs: Path, uninterrupted: Path, killed: Path, damage: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = checkpoint_path(killed / "state", 8)
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 1
+        path.write_bytes({"truncated": content[: len(content) // 2], "altered": content, "empty": b""}[damage])
+        with caplog.at_level(logging.INFO):
+            run(inputs, killed, **LONG)
+        assert "checkpoint of step 8 is skipped: artifact " in caplog.text
+        assert "going on after step 6" in caplog.text
+        assert same_files(killed, uninterrupted)
+
+    def test_without_the_checkpoint_of_a_named_step_it_starts_before(
+        self, inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        checkpoint_path(killed / "state", 2).unlink()
+        with caplog.at_level(logging.INFO):
+            run(inputs, killed, **LONG)
+        assert "that of step 2, whose model is wanted, is lost" in caplog.text
+        assert "from the start" in caplog.text
+        assert same_files(killed, uninterrupted)
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"mask_probability": 0.2}, "setting mask_probability"),
+            ({"provenance": Provenance("pretraining", code="other")}, "code"),
+            ({"model": True}, "model"),
+            ({"data": True}, "data"),
+        ],
+    )
+    def test_state_of_another_run_is_refused(
+        self, inputs: Path, killed: Path, tmp_path: Path, changes: dict[str, Any], told: str
+    ) -> None:
+        given_inputs = inputs
+        if "model" in changes or "data" in changes:
+            given_inputs = shutil.copytree(inputs, tmp_path / "inputs")
+        if changes.pop("model", False):
+            shutil.rmtree(given_inputs / "step-0")
+            shutil.copytree(run(inputs, tmp_path / "other", steps=1, checkpoints=[1]) / "step-1", given_inputs / "step-0")
+        if changes.pop("data", False):
+            write_shards(given_inputs, seed=7)
+        with pytest.raises(ConfigError, match=f"differs in: {told}") as caught:
+            run(given_inputs, killed, **{**LONG, **changes})
+        assert f"delete the folder {killed / 'state'}" in str(caught.value)
+        assert steps_kept(killed)
+
+    def test_a_place_that_is_not_the_runs_is_refused(self, inputs: Path, killed: Path) -> None:
+        path = checkpoint_path(killed / "state", 8)
+        fingerprint = read_provenance(path)["parameters"]["fingerprint"]
+        tensors = read_tensors(path, STAGE)
+        moved = Place(8, 17, {"swh_Latn": 17, "tur_Latn": 0}, SEED)
+        save_checkpoint(killed / "state", moved, tensors, fingerprint, [2, 20])
+        with pytest.raises(ConfigError, match="stands at sequence 17, this run at 16"):
+            run(inputs, killed, **LONG)
+
+    @pytest.mark.parametrize("changes", [{"save_every": 50}, {"save_minutes": None}])
+    def test_when_checkpoints_are_written_makes_no_other_run(
+        self, inputs: Path, uninterrupted: Path, killed: Path, changes: dict[str, Any]
+    ) -> None:
+        assert same_files(run(inputs, killed, **LONG, **changes), uninterrupted)
+
+    def test_checkpoints_by_the_clock(self, inputs: Path, tmp_path: Path) -> None:
+        rates = dict.fromkeys(GROUPS, 1e38)
+        with pytest.raises(LexigraftError, match="diverged at step 2"):
+            run(inputs, tmp_path, learning_rates=rates, save_every=50, save_minutes=1e-6, checkpoints=[8])
+        assert steps_kept(tmp_path) == [1]
+
+    def test_what_a_killed_process_was_writing_is_removed(self, inputs: Path, killed: Path, uninterrupted: Path) -> None:
+        (killed / "state" / ".checkpoint-00000009.safetensors.x.part").write_bytes(b"half")
+        (killed / "state" / "stop").touch()
+        run(inputs, killed, **LONG)
+        assert same_files(killed, uninterrupted)
+
+    def test_foreign_files_in_the_folder_stay(self, inputs: Path, tmp_path: Path) -> None:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "notes.txt").write_text("mine")
+        run(inputs, tmp_path)
+        assert [path.name for path in (tmp_path / "state").iterdir()] == ["notes.txt"]
+
+
+class TestToldToStop:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+    def test_a_signal_writes_a_checkpoint_and_the_run_goes_on(
+        self, inputs: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        done = in_python(f"t.run_and_be_told(t.Path({str(inputs)!r}), t.Path({str(tmp_path)!r}), {int(number)})")
+        assert done.returncode == EXIT_CODE == 75, done.stderr
+        assert steps_kept(tmp_path) == [2, 6]
+        assert not (tmp_path / "step-20").exists()
+        run(inputs, tmp_path, **LONG)
+        assert same_files(tmp_path, uninterrupted)
+
+    def test_a_file_that_asks_to_stop(self, inputs: Path, uninterrupted: Path, tmp_path: Path) -> None:
+        state = tmp_path / "state"
+
+        def ask() -> None:
+            while not checkpoint_path(state, 2).exists():
+                time.sleep(0.001)
+            (state / "stop").touch()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        with pytest.raises(Interrupted) as caught:
+            run(inputs, tmp_path, **LONG)
+        asking.join()
+        assert caught.value.code == EXIT_CODE
+        assert caught.value.step in steps_kept(tmp_path)
+        run(inputs, tmp_path, **LONG)
+        assert same_files(tmp_path, uninterrupted)
+
+    def test_signals_are_given_back(self, tmp_path: Path) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        with Interruption(tmp_path / "stop").watched() as interruption:
+            assert signal.getsignal(signal.SIGTERM) != before
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert interruption.asked
+        assert signal.getsignal(signal.SIGTERM) == before
+
+
+class TestFailures:
+    def test_divergence_saves_the_batch_and_leaves_the_checkpoints(self, inputs: Path, tmp_path: Path) -> None:
+        with pytest.raises(LexigraftError, match="diverged at step 2: loss nan") as caught:
+            run(inputs, tmp_path, learning_rates=dict.fromkeys(GROUPS, 1e38), save_every=1)
+        assert "lower `learning_rates`" in str(caught.value)
+        assert "first in micro-batch 0" in str(caught.value)
+        path = tmp_path / "state" / "diverged-step-00000002-process-0.safetensors"
+        assert str(path) in str(caught.value)
+        told = check(path, "pretraining_diverged")["parameters"]
+        assert told == {"step": 2, "micro_batches": [0, 1, 2, 3], "not_finite": [0, 1, 2, 3]}
+        tensors = read_tensors(path, "pretraining_diverged")
+        assert tensors["micro_batch_3/input_ids"].shape == (2, 16)
+        assert len(tensors["micro_batch_3/labels"]) == len(tensors["micro_batch_3/positions"])
+        assert steps_kept(tmp_path) == [1]
+        assert not list(tmp_path.glob("step-*"))
+
+    def test_a_full_disk_leaves_the_last_good_checkpoint(self, inputs: Path, uninterrupted: Path, tmp_path: Path) -> None:
+        small = tmp_path / "state"
+        small.mkdir()
+        size = 2 * 500_000
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], capture_output=True)
+        if mounted.returncode:
+            pytest.skip("a small file system can be mounted by root only")
+        try:
+            with pytest.raises(
+                LexigraftError, match=r"checkpoint of step \d+ .* could not be written: No space left"
+            ) as caught:
+                run(inputs, tmp_path, **LONG)
+            kept = steps_kept(tmp_path)
+            assert kept
+            assert f"the checkpoint of step {kept[-1]} is whole" in str(caught.value)
+            assert not [path for path in small.iterdir() if path.suffix == ".part"]
+            for step in kept:
+                check(checkpoint_path(small, step), STAGE)
+            subprocess.run(["mount", "-o", f"remount,size={100 * size}", str(small)], check=True)
+            run(inputs, tmp_path, **LONG)
+        finally:
+            subprocess.run(["umount", str(small)], check=True)
+        small.rmdir()
+        assert same_files(tmp_path, uninterrupted)

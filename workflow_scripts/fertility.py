@@ -1,0 +1,8 @@
+"""Adapter of the fertility of tokenizers."""
+
+from lexigraft.stages import stage
+
+with stage("fertility", snakemake) as job:
+    from lexigraft.evaluation.fertility import write_fertility
+
+    write_fertility(job.input.sentences, job.input.tokenizer.parent, job.output.fertility, job.provenance)
