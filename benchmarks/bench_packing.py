@@ -93,8 +93,8 @@ def _by_datasets(lines: list[str], tokenizer: Path, folder: Path, language: str)
 
     options = {"batched": True, "load_from_cache_file": False}
     data = Dataset.from_dict({"text": lines})
-    data = data.map(tokenize, remove_columns=["text"], cache_file_name=str(folder / f"{language}-1"), **options)
-    data = data.map(group, cache_file_name=str(folder / f"{language}-2"), **options)
+    data = data.map(tokenize, remove_columns=["text"], cache_file_name=str(folder / f"{language}-1.arrow"), **options)
+    data = data.map(group, cache_file_name=str(folder / f"{language}-2.arrow"), **options)
     return data.with_format("numpy")["input_ids"][:].astype(np.int32)
 
 

@@ -241,6 +241,34 @@ def test_other_front_ends(pre_tokenizer: Any, normalizer: Any, way: str) -> None
     check_same(tokenizer, [form for word in ["water", "Wasser", " su ", "das leben", "水", *ODD] for form in variants(word)])
 
 
+def test_byte_level_models_of_other_kinds() -> None:
+    texts = [form for word in ["water", "su", "Wasser", "水 x", *ODD] for form in variants(word)]
+    unigram_model = models.Unigram(
+        [("<unk>", 0.0), ("Ġ", -2.0), *((letter, -3.0) for letter in "waterWsuæ°´"), ("Ġwa", -1.0)], 0, False
+    )
+    for model in (unigram_model, models.WordLevel({"<unk>": 0, "Ġsu": 1, "su": 2}, "<unk>")):
+        tokenizer = Tokenizer(model)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        assert way_of(Segmenter(tokenizer)) == "arrays"
+        check_same(tokenizer, texts)
+
+
+def test_a_byte_level_vocabulary_without_some_bytes(caplog: pytest.LogCaptureFixture) -> None:
+    """Its unknown token stands for no bytes, so joined texts cannot be told apart by their bytes."""
+    tokenizer = Tokenizer(models.BPE({"<unk>": 0, "a": 1, "b": 2, "ab": 3}, [("a", "b")], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    given_words = ["ab", "abc", "cab", "bac"]
+    found = match_words(tokenizer, pl.Series(given_words), np.arange(4) > 0)
+    assert "every word is segmented alone" in caplog.text
+    alone = [
+        (index, token)
+        for index, word in enumerate(given_words)
+        for form in variants(word)
+        for token in tokenizer.encode(form).ids
+    ]
+    assert set(found.select("word", "token").rows()) == {pair for pair in alone if pair[1] > 0}
+
+
 def test_added_tokens_of_all_kinds() -> None:
     for pre_tokenizer in (pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.ByteLevel(add_prefix_space=False)):
         tokenizer = trained(pre_tokenizer, normalizers.Lowercase())

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lexigraft.tokenizers.segmentation.ragged import Ragged, joined
+from lexigraft.tokenizers.surfaces import bytes_by_character
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -24,6 +25,8 @@ SEPARATOR = "\ufff1"
 """An unassigned code point that nothing joins with or is ordered across; texts that hold it are segmented one by one."""
 _TEXTS_A_STRETCH = 100
 _STRETCHES_AT_A_TIME = 200
+# of a token that stands for no bytes: no text is so long
+_NO_BYTES = 1 << 40
 
 
 class SeparatorLostError(Exception):
@@ -70,6 +73,45 @@ class JoinedTexts:
         if len(result) != count or (count and result.ends[-1] != found):
             raise SeparatorLostError(len(result), count)
         return result
+
+
+class JoinedBytes:
+    """Segments joined texts of bytes with the BPE model of a byte-level tokenizer, whose tokens tell where texts end.
+
+    A token is as long as the bytes that it stands for, so texts can be split at the separator like words, which costs less than
+    a token for each separator.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        from tokenizers import Tokenizer as RustTokenizer
+        from tokenizers import pre_tokenizers
+
+        self._tokenizer = RustTokenizer(tokenizer.model)
+        self._tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(SEPARATOR)
+        vocabulary = self._tokenizer.get_vocab()
+        self._lengths = np.full(max(vocabulary.values(), default=-1) + 1, _NO_BYTES, dtype=np.int64)
+        characters, unknown = frozenset(bytes_by_character()), getattr(tokenizer.model, "unk_token", None)
+        for token, index in vocabulary.items():
+            if characters.issuperset(token) and token != unknown:
+                self._lengths[index] = len(token)
+
+    def segment_stretches(self, texts: Iterable[str], ends: NDArray[np.int64]) -> Ragged:
+        """Segment texts whose bytes end at `ends`, given as stretches with a separator after each text.
+
+        Raises:
+            SeparatorLostError: tokens and bytes do not agree.
+        """
+        ids, remaining = [np.zeros(0, dtype=np.int32)], iter(texts)
+        while batch := list(islice(remaining, _STRETCHES_AT_A_TIME)):
+            found = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+            ids += [np.array(encoding.ids, dtype=np.int32) for encoding in found]
+        values = np.concatenate(ids)
+        reached = np.cumsum(self._lengths[values])
+        stops = np.searchsorted(reached, ends)
+        right = int((reached[np.minimum(stops, len(reached) - 1)] == ends).sum()) if len(reached) else 0
+        if right < len(ends) or (len(ends) and reached[-1] != ends[-1]):
+            raise SeparatorLostError(right, len(ends))
+        return Ragged(values, stops + 1)
 
 
 def stretches(texts: pl.Series) -> Iterator[str]:

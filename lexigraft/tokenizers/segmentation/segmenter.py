@@ -21,8 +21,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.tokenizers.segmentation.front_ends import FrontEnd, front_end
-from lexigraft.tokenizers.segmentation.joined import SEPARATOR, description, model_alone, whole_pipeline
+from lexigraft.tokenizers.segmentation.front_ends import ByteLevel, FrontEnd, front_end
+from lexigraft.tokenizers.segmentation.joined import SEPARATOR, JoinedBytes, description, model_alone, whole_pipeline
 from lexigraft.tokenizers.segmentation.normalizing import Normalizer
 from lexigraft.tokenizers.segmentation.ragged import Integers, Ragged, distinct, in_place
 from lexigraft.tokenizers.segmentation.viterbi import UnigramSegmenter
@@ -97,16 +97,17 @@ class _Arrays:
     """Normaliser and pre-tokenizer with arrays, and a model that segments distinct pre-tokens."""
 
     def __init__(self, tokenizer: Tokenizer, normalizer: Normalizer, front: FrontEnd) -> None:
-        from tokenizers.models import Unigram
+        from tokenizers.models import BPE, Unigram
 
         self._normalizer, self._front = normalizer, front
         self._added = _added_tokens(tokenizer)
         tokens = tokenizer.get_added_tokens_decoder().values()
         self._added_after_normalizing = tokenizer.normalizer is not None and any(token.normalized for token in tokens)
         self._model = model_alone(tokenizer)
+        model, byte_level = tokenizer.model, isinstance(front, ByteLevel)
+        self._bytes = JoinedBytes(tokenizer) if byte_level and isinstance(model, BPE) else None
         self._unigram: UnigramSegmenter | None = None
-        model = tokenizer.model
-        if isinstance(model, Unigram) and model.alpha is None and model.nbest_size is None:
+        if not byte_level and isinstance(model, Unigram) and model.alpha is None and model.nbest_size is None:
             self._unigram = UnigramSegmenter(_pieces(tokenizer))
 
     @staticmethod
@@ -141,6 +142,9 @@ class _Arrays:
         return done, pieces.concatenated(place[found.texts], int(found.simple.sum()))
 
     def _segment_distinct(self, strings: pl.Series) -> Ragged:
+        if self._bytes is not None:
+            ends = np.cumsum(strings.str.len_bytes().to_numpy(), dtype=np.int64)
+            return self._bytes.segment_stretches(self._front.spelled(strings), ends)
         if self._unigram is None:
             return self._model.segment_stretches(self._front.spelled(strings), len(strings))
         short = np.flatnonzero((strings.str.len_chars() <= _LONGEST).to_numpy())
