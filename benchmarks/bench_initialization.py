@@ -62,7 +62,8 @@ def ofa_rows(fraction: float) -> Case:
             pairs = zip((found[row], expected[row]), at, strict=True)
             theirs, ours_ = (np.sort(sources[ids] @ query / norms / np.linalg.norm(query)) for ids, norms in pairs)
             close(theirs, ours_, atol=1e-6)
-        difference = close(other["rows"][here], one["rows"][tokens[here]], atol=1e-4 if not different else 1.0)
+        alike = np.setdiff1d(np.arange(len(here)), different)
+        difference = close(other["rows"][here][alike], one["rows"][tokens[here]][alike], atol=1e-6)
         return f"top 10 of {len(here):,} tokens the same but for {len(different)} ties, rows to {difference:.0e}"
 
     return Case(ours, plain, same, plain_share=shown / sizes[0])
