@@ -329,6 +329,7 @@ def all_artifacts(wildcards):
         ]
     found += [file for row in scored("tagging") for file in tag_score_files(row)]
     found += LANGUAGE_MODELLING
+    found.append("<results>/initialisation.parquet")
     if CONFIG.tasks:
         found += ["<results>/scores.parquet", "<results>/report.html"]
     return list(dict.fromkeys(found))

@@ -61,7 +61,7 @@ rule pretraining:
         gpus=GPUS,
         nodes=NODES,
         seed=lambda wildcards: model_of(wildcards).seed,
-        code=code_of("pretraining.py"),
+        code=code_of("pretraining.py", ["lexigraft.pretraining.worker"]),
         lock=LOCK,
     message:
         "continual pre-training of {wildcards.model}"
