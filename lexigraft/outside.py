@@ -13,6 +13,7 @@ from lexigraft.errors import InputError, LexigraftError
 from lexigraft.evaluation.settings import TaggingTask
 from lexigraft.sources.resolve import model_files
 
+_SHOWN = 10
 Files = dict[str, dict[str, list[str]]]
 
 
@@ -65,7 +66,8 @@ def _model(reference: str, tokenizer: str | None = None) -> list[str]:
 def _tagged(task: TaggingTask) -> list[str]:
     files = [file.path for part in (task.train, task.dev, task.test) for file in part.values()]
     if lost := [file for file in files if not Path(file).is_file()]:
-        raise InputError(f"files of tagged sentences do not exist: {', '.join(lost)}", hint="give the paths of files")
+        shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
+        raise InputError(f"{len(lost)} files of tagged sentences do not exist: {shown}", hint="give the paths of files")
     return files
 
 

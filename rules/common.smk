@@ -171,6 +171,17 @@ def tasks_of(kind):
     return {name: task for name, task in CONFIG.tasks.items() if task.kind == kind}
 
 
+def tagged_files(part):
+    """A function of the wildcards: a tagging task's files of `train`, `dev` or `test`; a mere plan leaves out missing ones."""
+
+    def find(wildcards):
+        task = named("tasks", "task")(wildcards).at(int(wildcards.step))
+        files = [file.path for file in getattr(task, part).values()]
+        return [file for file in files if Path(file).is_file() or not ONLY_PLAN]
+
+    return find
+
+
 def tag_score_files(row):
     """The tables of a (task, model, step), one a seed of fine-tuning."""
     folder = f"<results>/tag_scores/{row['task']}/{row['model']}-step-{row['step']}"

@@ -4,12 +4,8 @@ rule tagger:
         files=expand(
             "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
         ),
-        train=lambda wildcards: [
-            file.path for file in named("tasks", "task")(wildcards).train.values()
-        ],
-        dev=lambda wildcards: [
-            file.path for file in named("tasks", "task")(wildcards).dev.values()
-        ],
+        train=tagged_files("train"),
+        dev=tagged_files("dev"),
     output:
         tagger="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tagger.safetensors",
         tags="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tags.parquet",
@@ -44,12 +40,7 @@ rule tag_scores:
         files=expand(
             "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
         ),
-        test=lambda wildcards: [
-            file.path
-            for file in named("tasks", "task")(wildcards)
-            .at(int(wildcards.step))
-            .test.values()
-        ],
+        test=tagged_files("test"),
     output:
         # kept for the job: languages that stand in it already are not scored again
         sentences=update(

@@ -95,13 +95,15 @@ def test_configuration_asks_for_the_paper_s_languages_and_sentences() -> None:
         table.select("language", "used").iter_rows()
     )
     assert table["used"].sum() == 35_731_124
-    for task in ("sr_b", "sr_t"):
+    for task in ("sr_b", "sr_t", "ner", "pos"):
         assert tuple(map(canonical, CONFIG["tasks"][task]["pretrained_languages"])) == reported_languages(task)
     names = {"sr_b": "parallel-bible", "sr_t": "tatoeba"}
     for task, corpus in names.items():
         has = set(map(canonical, CONFIG["corpora"][corpus]["languages"])) - {"eng_Latn"}
         assert set(task_languages()[task]) - has == ({"msa_Latn", "som_Latn", "mlg_Latn"} if task == "sr_t" else set())
         assert has <= set(task_languages()[task])
+    for task in ("ner", "pos"):
+        assert set(map(canonical, CONFIG["tasks"][task]["test"])) == set(task_languages()[task])
 
 
 def test_origins_add_up_and_belong_to_the_models_that_use_word_vectors() -> None:

@@ -23,10 +23,12 @@ PAPER = {
     "pretraining_data": 22,
     "pretraining": 6,
     "ranks": 2 * (18 + 6),
+    "tagger": 2 * (18 + 6),
+    "tag_scores": 2 * (18 + 6),
     "scores": 1,
     "report": 1,
 }
-"""18 models (3 methods, 2 sources, 3 dimensions), six of them pre-trained, two retrieval tasks before and after it."""
+"""18 models (3 methods, 2 sources, 3 dimensions), six of them pre-trained, two retrieval and two tagging tasks before and after it."""
 
 
 @pytest.fixture
