@@ -66,7 +66,7 @@ def matched(name: str, tokenizer: Path) -> WordSets:
         write_table(path, match_words(fast, words.words, vocabulary.is_text), Provenance("matches"))
 
     matches = read_matches(cached(f"matches-{name}.parquet", make), len(vocabulary), len(words))
-    return WordSets.of(matches, np.flatnonzero(np.diff(matches.indptr)))
+    return WordSets.of(matches[np.flatnonzero(np.diff(matches.indptr))])
 
 
 def sample(items: int, fraction: float) -> Integers:

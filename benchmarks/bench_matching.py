@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 from benchmarks.harness import Arrays, Case, benchmark, cached
 from benchmarks.real import word_vectors
-from lexigraft.matching import match_words, variants
+from lexigraft.matching import match_words
 from tests.downloads import file_of
+from tests.plain_matching import plain_matches
 
 MANY = 3_610_267
 """As many as ColexNet+ has."""
@@ -62,11 +63,7 @@ def _against_plain(tokenizer: Tokenizer, words: pl.Series) -> Case:
     few = words.gather(some).to_list()
 
     def plain() -> Arrays:
-        counts: dict[tuple[int, int], int] = {}
-        for index, word in zip(some.tolist(), few, strict=True):
-            for form in variants(word):
-                for token in set(fast.encode(form, add_special_tokens=False)):
-                    counts[token, index] = counts.get((token, index), 0) + 1
+        counts = plain_matches(lambda text: fast.encode(text, add_special_tokens=False), zip(some.tolist(), few, strict=True))
         return {"matches": np.array([(*pair, count) for pair, count in sorted(counts.items())])}
 
     def same(plain: Arrays, ours: Arrays) -> str:

@@ -72,8 +72,8 @@ def _picture(options: argparse.Namespace) -> None:
     from lexigraft.evaluation.summary import read_run
     from lexigraft.report.readme_picture import write_picture
 
-    _, ranks, rows = read_run(options.run_folder)
-    write_picture(options.run_folder / "scores.parquet", ranks, rows, options.out, seed=rows[0]["seed"])
+    _, ranks, rows, seed = read_run(options.run_folder)
+    write_picture(options.run_folder / "scores.parquet", ranks, rows, options.out, seed=seed)
 
 
 def _add_generate(subcommands: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,25 +29,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InitializationInputs:
-    """Files and folders that the stage reads (see docs/artifacts.md).
+    """Files that the stage reads (see docs/artifacts.md).
 
     Attributes:
-        source: folder of the source model.
-        tokenizer: folder of the target tokenizer.
+        weights: of the source model, in its folder.
+        tokenizer: of the target, in its folder.
+        source_vocabulary, target_vocabulary: tables of either.
         factors: of the source model.
         source_matches, target_matches: of either vocabulary with the words.
         words, vectors: the word vectors.
-        hypernetwork: a trained network, where the method has one.
+        network: a trained hypernetwork where the method has one, else empty.
     """
 
-    source: Path
+    weights: Path
     tokenizer: Path
+    source_vocabulary: Path
+    target_vocabulary: Path
     factors: Path
     source_matches: Path
     target_matches: Path
     words: Path
     vectors: Path
-    hypernetwork: Path | None = None
+    network: Sequence[Path] = ()
 
 
 def write_initialized_model(
@@ -81,7 +84,7 @@ def write_initialized_model(
     view, factors = read_view(inputs, source_languages, provenance.seed or 0, device)
     result = initialize(initializer, view)
     primitives = None if factors.is_full else factors.primitives
-    model = assemble(inputs.source, primitives, result, view.target, parity=parity, balanced=balanced)
+    model = assemble(inputs.weights.parent, primitives, result, view.target, parity=parity, balanced=balanced)
     text = model_card(
         **card,
         options=initializer.model_dump(mode="json"),
@@ -92,7 +95,7 @@ def write_initialized_model(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         counts=result.counts(),
     )
-    write_model_folder(model, inputs.tokenizer, folder, token_table(view.target, result), text, provenance)
+    write_model_folder(model, inputs.tokenizer.parent, folder, token_table(view.target, result), text, provenance)
 
 
 def find_initializer(method: Mapping[str, Any]) -> Initializer:
@@ -110,20 +113,20 @@ def read_view(
         ArtifactError: an artifact is damaged, or two do not belong together.
     """
     factors = read_factors(inputs.factors)
-    source = read_vocabulary(inputs.source / "vocabulary.parquet")
-    target = read_vocabulary(inputs.tokenizer / "vocabulary.parquet")
+    source = read_vocabulary(inputs.source_vocabulary)
+    target = read_vocabulary(inputs.target_vocabulary)
     vectors = read_word_vectors(inputs.words, inputs.vectors)
     if len(source) != len(factors.coordinates):
         raise ArtifactError(
             f"{len(source)} source tokens but {len(factors.coordinates)} rows of F",
-            where=f"{inputs.source}, {inputs.factors}",
+            where=f"{inputs.source_vocabulary}, {inputs.factors}",
             hint="delete both and run snakemake again",
         )
     predictor: Predictor | None = None
-    if inputs.hypernetwork is not None:
+    if inputs.network:
         from lexigraft.hypernetwork.predict import load_predictor
 
-        predictor = load_predictor(inputs.hypernetwork, vectors, target.surfaces, device)
+        predictor = load_predictor(inputs.network[0], vectors, device)
     view = View(
         coordinates=factors.coordinates,
         singular_values=factors.singular_values,

@@ -35,18 +35,11 @@ _WORD = (1 << 32) - 1
 Keys = NDArray[np.int64]
 
 
-def variants(word: str) -> tuple[str, str, str]:
-    """The three surface forms of a word that are segmented: as it is, after a space, and capitalised.
+def surface_variants(words: pl.Series) -> list[pl.Series]:
+    """The three surface forms of each word that are segmented: as it is, after a space, and capitalised.
 
     A word that begins with a space (`$` in ColexNet+ keys) is capitalised at its start without the space, any other after one.
     """
-    bounded = word.startswith(" ") and len(word) > 1
-    capitalised = word[1].upper() + word[2:] if bounded else " " + word[:1].upper() + word[1:]
-    return word, " " + word, capitalised
-
-
-def surface_variants(words: pl.Series) -> list[pl.Series]:
-    """The three variants of all words, as `variants` gives them for one."""
     table = pl.DataFrame({"word": words})
     bounded = pl.col("word").str.starts_with(" ") & (pl.col("word").str.len_chars() > 1)
     table = table.with_columns(

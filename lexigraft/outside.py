@@ -80,5 +80,5 @@ def _existing(paths: dict[str, str] | str) -> list[str]:
 
 
 def _side_files(path: Path) -> list[str]:
-    """Arrays that gensim saved beside a large `.wv` file: `<file>.vectors.npy` and the like."""
-    return sorted(str(file) for file in path.parent.glob(f"{escape(path.name)}.*.npy")) if path.suffix == ".wv" else []
+    """Arrays that gensim saved beside a large file of any name: `<file>.vectors.npy` and the like."""
+    return sorted(str(file) for file in path.parent.glob(f"{escape(path.name)}.*.npy"))

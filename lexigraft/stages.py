@@ -9,18 +9,21 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexigraft.errors import LexigraftError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from lexigraft.artifacts import Provenance
 
+Files = TypeVar("Files", bound="DataclassInstance")
 _NOT_PARAMETERS = frozenset({"code", "lock", "seed"})
 
 
@@ -41,10 +44,22 @@ class Stage:
     threads: int
     provenance: Provenance
 
+    def inputs_of(self, kind: type[Files]) -> Files:
+        """A dataclass of files, filled with the input files that have the names of its fields."""
+        return kind(**{field.name: getattr(self.input, field.name) for field in fields(kind)})
+
     def folder(self, name: str) -> Path:
         """The folder of the output file of this name."""
         path: Path = getattr(self.output, name)
         return path.parent
+
+    def named_files(self, names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Path]]:
+        """Input -> name -> file, of inputs that are lists of files; `names` says what each of a list's files is of.
+
+        Raises:
+            ValueError: a list has more or fewer files than names.
+        """
+        return {kind: dict(zip(of, getattr(self.input, kind), strict=True)) for kind, of in names.items()}
 
 
 @contextmanager

@@ -51,6 +51,8 @@ MODEL_FILES = [
     "tokens.parquet",
     "README.md",
 ]
+CORPUS_TABLES = ["sentences", "held_out", "counts"]
+NETWORK_FILES = ["network.safetensors", "history.parquet", "quality.parquet"]
 PRETRAINING_TABLES = ["history", "held_out", "languages", "speed"]
 TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
 SOURCE_FILES = ["config.json", "model.safetensors", *TOKENIZER_FILES]
@@ -120,8 +122,7 @@ def extended_source(wildcards):
     settings = named("tokenizers", "tokenizer")(wildcards)
     if settings.kind != "extension":
         return []
-    names = ["tokenizer.json", "tokenizer_config.json", "vocabulary.parquet"]
-    return [f"<resources>/sources/{settings.source}/{name}" for name in names]
+    return [f"<resources>/sources/{settings.source}/{name}" for name in TOKENIZER_FILES]
 
 
 def max_words_per_token(wildcards):
@@ -195,8 +196,12 @@ def card_of(wildcards):
     """What the model card says beyond the counts."""
     model = model_of(wildcards)
     tokenizer = CONFIG.tokenizers[model.tokenizer]
+    vectors = CONFIG.word_vectors[model.word_vectors]
     source = CONFIG.sources[model.source]
-    name = tokenizer.corpus or (CONFIG.pretraining and CONFIG.pretraining.corpus)
+    # an existing tokenizer names no corpus: the text is then that of the word vectors, or of the pre-training
+    texts = [tokenizer.corpus, getattr(vectors, "corpus", None)]
+    texts += [CONFIG.pretraining.corpus] if model.name in TRAINED else []
+    name = next(filter(None, texts), None)
     corpus = CONFIG.corpora[name] if name else None
     return {
         "name": model.name,
@@ -206,7 +211,7 @@ def card_of(wildcards):
         "languages": or_stop(corpus_languages, corpus) if corpus else [],
         "corpus": f"{name} ({corpus.adapter})" if corpus else "none",
         "tokenizer": f"{model.tokenizer} ({tokenizer.kind})",
-        "vectors": f"{model.word_vectors} ({CONFIG.word_vectors[model.word_vectors].kind})",
+        "vectors": f"{model.word_vectors} ({vectors.kind})",
     }
 
 
@@ -276,7 +281,10 @@ def pretraining_shards(tokenizer):
 
 
 def all_artifacts(wildcards):
-    """Every artifact of the run: as targets, so that one that was deleted is made again."""
+    """Every artifact of the run: as targets, so that one that was deleted is made again.
+
+    Taggers are not among them: they are as large as models, and once they are scored they may be deleted.
+    """
     found = []
     for model in MODELS.values():
         matches = f"<resources>/matches/{model.word_vectors}"
@@ -291,14 +299,10 @@ def all_artifacts(wildcards):
         ]
         found += [
             *(
-                f"<resources>/corpora/{corpus}/sentences.parquet"
+                f"<resources>/corpora/{corpus}/{table}.parquet"
                 for corpus in corpora
                 if corpus
-            ),
-            *(
-                f"<resources>/corpora/{corpus}/held_out.parquet"
-                for corpus in corpora
-                if corpus
+                for table in CORPUS_TABLES
             ),
             *(f"<resources>/sources/{model.source}/{name}" for name in SOURCE_FILES),
             *(
@@ -310,7 +314,7 @@ def all_artifacts(wildcards):
             f"{matches}/source-{model.source}.parquet",
             f"{matches}/target-{model.tokenizer}.parquet",
             f"<resources>/factors/{model.source}-{model.dim}.safetensors",
-            *([f"{network}/network.safetensors"] if network else []),
+            *(f"{network}/{name}" for name in NETWORK_FILES if network),
             *(
                 f"<results>/models/{model.name}/step-{step}/{name}"
                 for step in steps

@@ -62,6 +62,7 @@ rule scores:
         seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
         headlines={name: task.headline for name, task in tasks_of("tagging").items()},
         modelled=MODELLED,
+        seed=CONFIG.seed,
         code=code_of("scores.py"),
         lock=LOCK,
     message:

@@ -52,7 +52,7 @@ rule pretraining:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
-        gpu=GPUS,
+        gpu=GPUS * NODES,
         nodes=NODES,
     params:
         model="{model}",

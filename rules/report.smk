@@ -7,7 +7,7 @@ rule report:
         scores="<results>/scores.parquet",
         ranks=RANKS,
         initialisation="<results>/initialisation.parquet",
-        counts=expand(
+        corpora=expand(
             "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
         ),
         tokens=expand(
@@ -47,12 +47,16 @@ rule report:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),
         rows=SCORED,
-        corpora=list(CONFIG.corpora),
-        models=list(MODELS),
-        sources=REPORT_SOURCES,
-        tokenizers=REPORT_TOKENIZERS,
-        trained=TRAINED,
-        hypernetworks=list(network_names()),
+        unranked=[*TAGGED, *MODELLED],
+        # what the files of an input are of
+        names={
+            "corpora": list(CONFIG.corpora),
+            **dict.fromkeys(("tokens", "weights", "factors"), list(MODELS)),
+            "source_vocabularies": REPORT_SOURCES,
+            "target_vocabularies": REPORT_TOKENIZERS,
+            "pretraining": TRAINED,
+            **dict.fromkeys(("hypernetworks", "quality"), list(network_names())),
+        },
         seed=CONFIG.seed,
         page=content_digest(
             ROOT / "lexigraft" / name

@@ -7,16 +7,7 @@ with stage("initialization", snakemake) as job:
 
     write_initialized_model(
         job.params.method,
-        InitializationInputs(
-            source=job.input.weights.parent,
-            tokenizer=job.input.tokenizer.parent,
-            factors=job.input.factors,
-            source_matches=job.input.source_matches,
-            target_matches=job.input.target_matches,
-            words=job.input.words,
-            vectors=job.input.vectors,
-            hypernetwork=job.input.network[0] if job.input.network else None,
-        ),
+        job.inputs_of(InitializationInputs),
         job.folder("weights"),
         source_languages=tuple(job.params.languages),
         card=job.params.card,

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from lexigraft.evaluation.language_modelling import language_modelling_table
-from lexigraft.evaluation.scores import ROW_KEYS, SCHEMA
+from lexigraft.evaluation.scores import SCHEMA, about
 from lexigraft.evaluation.tagging.scoring import tag_score_table
 
 
@@ -46,8 +46,4 @@ def language_modelling_scores(rows: Sequence[Mapping[str, Any]], files: Sequence
 
 
 def _in_schema(rows: Sequence[Mapping[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    blocks = [
-        table.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names())
-        for row, table in zip(rows, tables, strict=True)
-    ]
-    return pl.concat(blocks) if blocks else SCHEMA.to_frame()
+    return pl.concat([SCHEMA.to_frame(), *(about(table, row) for row, table in zip(rows, tables, strict=True))])

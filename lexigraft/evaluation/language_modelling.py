@@ -38,7 +38,6 @@ STAGE = "language_modelling"
 SENTENCES = pl.Schema([("language", pl.String), ("sentence_id", pl.String), *LIKELIHOODS.items(), ("made_from", pl.String)])
 """`LIKELIHOODS` of every sentence, and a digest of all that they follow from."""
 PERPLEXITIES = {"masked": "masked_perplexity", "pseudo_perplexity": "pseudo_perplexity", "causal": "perplexity"}
-LOWER_IS_BETTER = ("bits_per_byte", "loss", *PERPLEXITIES.values())
 
 
 def write_language_modelling(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError, nearest
+from lexigraft.evaluation.sentences import budget_batches
 from lexigraft.evaluation.settings import RetrievalTask
 from lexigraft.modeling.encoder import stopped_after, usable_positions
 from lexigraft.modeling.load import load_model
@@ -138,14 +139,3 @@ class SentenceEncoder:
             mean = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
             vectors[batch] = mean.float().cpu().numpy()
         return vectors
-
-
-def budget_batches(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
-    """Indices by falling length, cut so that (sentences x longest) of a batch stays within `budget` tokens."""
-    order = np.argsort(-lengths, kind="stable")
-    batches, first = [], 0
-    while first < len(order):
-        size = max(1, budget // max(int(lengths[order[first]]), 1))
-        batches.append(order[first : first + size])
-        first += size
-    return batches

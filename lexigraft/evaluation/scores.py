@@ -31,6 +31,8 @@ SCHEMA = pl.Schema(
 )
 MEAN_DIGITS = 9
 """Means are rounded to so many digits, so that one mean made in two orders of summing is printed as one number."""
+LOWER_IS_BETTER = frozenset({"bits_per_byte", "loss", "masked_perplexity", "pseudo_perplexity", "perplexity"})
+"""Metrics of language modelling: no percentages, and the lowest score is the best one."""
 _DRAWS_A_BLOCK = 128
 
 
@@ -86,13 +88,16 @@ def collect_scores(
         scores = scores.unpivot(index=["language", "n"], variable_name="metric", value_name="score")
         order = {language: place for place, language in enumerate(scores["language"].unique(maintain_order=True))}
         scores = scores.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
-        blocks.append(
-            scores.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names())
-        )
+        blocks.append(about(scores, row))
         log.info("%s, step %s, %s: %d languages, %d queries", row["model"], row["step"], row["task"], len(order), len(table))
     collected = pl.concat([*blocks, *more])
     write_table(out, collected, provenance)
     return collected
+
+
+def about(scores: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
+    """Scores (language, metric, score, n) with what they are about, `ROW_KEYS`: the columns of `SCHEMA`."""
+    return scores.with_columns(pl.lit(row[key], dtype=SCHEMA[key]).alias(key) for key in ROW_KEYS).select(SCHEMA.names())
 
 
 def read_ranks(path: Path) -> pl.DataFrame:
@@ -153,13 +158,25 @@ def paired_difference(
 
 
 def mean_intervals(
-    ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, k: int = 10, seed: int = 0, level: float = 0.95
+    scores: pl.DataFrame, ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, seed: int
 ) -> pl.DataFrame:
-    """Return model, task, step, mean, low, high (percent): `confidence_interval` of every ranks file, in their order."""
+    """`confidence_interval` of the headline metric in every ranks file, in their order.
+
+    Args:
+        scores: the table that `collect_scores` wrote; it says which metric stands for a task.
+        ranks: ranks artifacts.
+        rows: what each of them is about.
+        seed: of the draws.
+
+    Returns:
+        model, task, step, mean, low, high (percent).
+    """
     _check_rows(ranks, rows)
+    metrics = headlines(scores)
     found = []
     for path, row in zip(ranks, rows, strict=True):
-        interval = confidence_interval(read_hits(path, k), level=level, seed=seed)
+        k = int(metrics[row["task"]].removeprefix("top_"))
+        interval = confidence_interval(read_hits(path, k), seed=seed)
         found.append((row["model"], row["task"], row["step"], interval.mean, interval.low, interval.high))
     schema = {"model": pl.String, "task": pl.String, "step": pl.Int64} | dict.fromkeys(("mean", "low", "high"), pl.Float64)
     return pl.DataFrame(found, schema=schema, orient="row")
@@ -172,47 +189,47 @@ def headline_metric(metrics: Iterable[str]) -> str:
     return "top_10" if "top_10" in names else by_k[-1][1] if by_k else names[0]
 
 
-def mean_scores(scores: pl.DataFrame) -> pl.DataFrame:
-    """Means over languages of each task's `headline_metric`: model, task, step, metric, mean (percent), languages, deviation.
-
-    `deviation` is an upper bound of the standard error of the mean: the mean over languages of sqrt(p (1 - p) / n), which
-    is exact if the languages hit and miss the same sentences, and too large otherwise.
-    """
-    headline = {
-        task: headline_metric(table["metric"].unique(maintain_order=True))
+def headlines(scores: pl.DataFrame) -> dict[str, str]:
+    """The `headline_metric` of each task, tasks in their order."""
+    return {
+        str(task): headline_metric(table["metric"].unique(maintain_order=True))
         for (task,), table in scores.group_by("task", maintain_order=True)
     }
-    chosen = scores.filter(pl.col("metric") == pl.col("task").replace_strict(headline, return_dtype=pl.String))
-    error = (pl.col("score") * (100.0 - pl.col("score")) / pl.col("n")).sqrt()
+
+
+def best_score(metric: str, scores: Iterable[float]) -> float:
+    """The highest of some scores, or the lowest by a metric of `LOWER_IS_BETTER`."""
+    return min(scores) if metric in LOWER_IS_BETTER else max(scores)
+
+
+def score_text(metric: str, score: float) -> str:
+    """A score as it is read: percentages with one digit, the metrics of `LOWER_IS_BETTER` with three."""
+    return f"{score:.3f}" if metric in LOWER_IS_BETTER else f"{score:.1f}"
+
+
+def mean_scores(scores: pl.DataFrame) -> pl.DataFrame:
+    """Means over languages of each task's `headline_metric`: model, task, step, metric, mean, languages."""
+    chosen = scores.filter(pl.col("metric") == pl.col("task").replace_strict(headlines(scores), return_dtype=pl.String))
     return chosen.group_by("model", "task", "step", "metric", maintain_order=True).agg(
-        pl.col("score").mean().round(MEAN_DIGITS).alias("mean"), pl.len().alias("languages"), error.mean().alias("deviation")
+        pl.col("score").mean().round(MEAN_DIGITS).alias("mean"), pl.len().alias("languages")
     )
 
 
-def score_table(scores: pl.DataFrame, intervals: pl.DataFrame | None = None) -> str:
+def score_table(scores: pl.DataFrame, intervals: pl.DataFrame) -> str:
     """Plain-text table for the terminal: models x (task, step), the mean over languages and its 95 % interval.
 
     Args:
         scores: the table that `collect_scores` wrote.
-        intervals: what `mean_intervals` returned; without it, an upper bound of the interval is computed from the scores.
+        intervals: what `mean_intervals` returned.
     """
-    means = mean_scores(scores)
-    half = 1.96 * pl.col("deviation")
-    if intervals is None:
-        means = means.with_columns(
-            (pl.col("mean") - half).clip(0.0).alias("low"), (pl.col("mean") + half).clip(0, 100).alias("high")
-        )
-        kind = "in brackets: an upper bound of the 95 % interval"
-    else:
-        means = means.join(intervals.drop("mean"), on=["model", "task", "step"], how="left", maintain_order="left")
-        kind = "in brackets: 95 % interval, bootstrap over sentences"
+    means = with_intervals(scores, intervals)
     tasks = {task: place for place, task in enumerate(means["task"].unique(maintain_order=True))}
     columns = means.select("task", "metric", "step").unique().sort(pl.col("task").replace_strict(tasks), "step")
     models = means["model"].unique(maintain_order=True).to_list()
     cells = {(row["model"], row["task"], row["step"]): row for row in means.iter_rows(named=True)}
     best = {
-        key: max(row["mean"] for row in cells.values() if (row["task"], row["step"]) == key)
-        for key in columns.select("task", "step").rows()
+        (task, step): best_score(metric, (row["mean"] for row in cells.values() if (row["task"], row["step"]) == (task, step)))
+        for task, metric, step in columns.rows()
     }
     lines = [["model", *(f"{task} {metric.replace('_', '-')}" for task, metric, _ in columns.rows())]]
     lines.append(["", *(f"step {step}" for *_, step in columns.rows())])
@@ -224,8 +241,15 @@ def score_table(scores: pl.DataFrame, intervals: pl.DataFrame | None = None) -> 
     rule = "-" * max(map(len, text))
     counts = means.group_by("task", maintain_order=True).agg(pl.col("languages").max())
     over = ", ".join(f"{languages} ({task})" if len(counts) > 1 else str(languages) for task, languages in counts.rows())
-    note = f"percent, mean over languages: {over}; {kind}; * best of the column"
-    return "\n".join([*text[:2], rule, *text[2:], rule, note])
+    notes = [f"percent, mean over languages: {over}", "in brackets: 95 % interval, bootstrap over sentences"]
+    if lower := [name for name in dict.fromkeys(columns["metric"]) if name in LOWER_IS_BETTER]:
+        notes.append(f"no percentage, and lower is better: {', '.join(lower).replace('_', '-')}")
+    return "\n".join([*text[:2], rule, *text[2:], rule, "; ".join([*notes, "* best of the column"])])
+
+
+def with_intervals(scores: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
+    """`mean_scores`, and low and high of `mean_intervals`, null for tasks without ranks."""
+    return mean_scores(scores).join(intervals.drop("mean"), on=["model", "task", "step"], how="left", maintain_order="left")
 
 
 def _cell(cell: Mapping[str, Any] | None, best: Mapping[tuple[str, int], float]) -> str:
@@ -233,7 +257,7 @@ def _cell(cell: Mapping[str, Any] | None, best: Mapping[tuple[str, int], float])
         return "-  "
     star = "*" if cell["mean"] == best[cell["task"], cell["step"]] else " "
     interval = "" if cell["low"] is None else f" [{cell['low']:4.1f}, {cell['high']:4.1f}]"
-    return f"{cell['mean']:.1f}{star}{interval}"
+    return f"{score_text(cell['metric'], cell['mean'])}{star}{interval}"
 
 
 def _check_rows(ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from lexigraft.hypernetwork.settings import MLPHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import Split, split_pairs
 from lexigraft.hypernetwork.train import SetPairs, precision_of, train
 from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
+from lexigraft.initializers.base import Predictor
 from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.rows import token_vectors
 from lexigraft.matching import read_matches
@@ -36,7 +36,6 @@ from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 Tensors = dict[str, NDArray[Any]]
-Predict = Callable[[csr_matrix], Floats]
 _NOT_DECIDING = {"prediction_draws", "checkpoint_minutes"}
 """Settings of set networks that change nothing in training."""
 
@@ -60,6 +59,15 @@ class HypernetworkInputs:
 
 
 @dataclass(frozen=True, slots=True)
+class HypernetworkOutputs:
+    """Files that the stage writes: the network, the history of its training, and its quality (see docs/artifacts.md)."""
+
+    network: Path
+    history: Path
+    quality: Path
+
+
+@dataclass(frozen=True, slots=True)
 class SourcePairs:
     """The source tokens that have a word, and what a network learns from.
 
@@ -68,7 +76,6 @@ class SourcePairs:
         tokens: (N,) their ids.
         factors: of the source model.
         words: the word vectors.
-        surfaces: standardised strings of the whole vocabulary.
         languages: that the source model was pretrained on.
         split: of the N tokens.
     """
@@ -77,7 +84,6 @@ class SourcePairs:
     tokens: Integers
     factors: Factors
     words: WordVectors
-    surfaces: tuple[str, ...]
     languages: tuple[str, ...]
     split: Split
 
@@ -91,14 +97,11 @@ class SourcePairs:
 def write_hypernetwork(
     settings: SetSettings | MLPHypernetwork,
     inputs: HypernetworkInputs,
+    outputs: HypernetworkOutputs,
     *,
     name: str,
     source: str,
     source_languages: tuple[str, ...],
-    network_path: Path,
-    history_path: Path,
-    quality_path: Path,
-    seed: int,
     threads: int,
     gpus: int,
     provenance: Provenance,
@@ -110,8 +113,10 @@ def write_hypernetwork(
 
     Args:
         name, source: how the table of quality calls the network and the source model.
-        provenance: its `parameters` hold the settings and its `seed` the seed, so that `load_predictor` can build the same
-            network.
+        source_languages: languages that the source model was pretrained on.
+        threads, gpus: what may be used; without a GPU everything runs on the CPU.
+        provenance: its seed is that of everything random; its `parameters` hold the settings, so that `load_predictor` can
+            build the same network.
 
     Raises:
         ConfigError: settings do not fit the word vectors, checkpoints are of another run, or the name is taken.
@@ -125,20 +130,20 @@ def write_hypernetwork(
             hint="give it another name",
         )
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
+    device, seed = torch.device("cuda" if gpus else "cpu"), provenance.seed or 0
     pairs = read_pairs(settings, inputs, source_languages)
     if isinstance(settings, MLPHypernetwork):
         checkpoints = None
         predict, tensors, histories = _train_mlp(settings, pairs, seed, device)
     else:
-        fingerprint = _fingerprint(settings, inputs, source_languages, seed, device, provenance)
-        checkpoints = Checkpoints(network_path.parent / "checkpoints", fingerprint, settings.checkpoint_minutes)
+        fingerprint = _fingerprint(settings, inputs, source_languages, device, provenance)
+        checkpoints = Checkpoints(outputs.network.parent / "checkpoints", fingerprint, settings.checkpoint_minutes)
         predict, tensors, histories = _train_sets(settings, pairs, seed, device, checkpoints)
     named = {"method": name, "source": source, "seed": seed}
     table = quality.quality_table(predict, pairs.evidence, pairs.targets, pairs.words.vectors, pairs.split, named)
-    write_table(history_path, pl.concat([history.table() for history in histories]), provenance)
-    write_table(quality_path, table, provenance)
-    write_tensors(network_path, tensors, provenance)
+    write_table(outputs.history, pl.concat([history.table() for history in histories]), provenance)
+    write_table(outputs.quality, table, provenance)
+    write_tensors(outputs.network, tensors, provenance)
     if checkpoints is not None:
         checkpoints.clear()
     _report(histories)
@@ -162,23 +167,23 @@ def read_pairs(
     evidence = word_evidence(matches, surfaces, words, weighted=settings.word_weights, unit=unit, languages=own)
     tokens = np.flatnonzero(np.diff(evidence.indptr) > 0)
     split = split_pairs(len(tokens), settings.validation, settings.test, settings.split_seed)
-    return SourcePairs(csr_matrix(evidence[tokens]), tokens, factors, words, surfaces, source_languages, split)
+    return SourcePairs(csr_matrix(evidence[tokens]), tokens, factors, words, source_languages, split)
 
 
 def _train_sets(
     settings: SetSettings, pairs: SourcePairs, seed: int, device: torch.device, checkpoints: Checkpoints
-) -> tuple[Predict, Tensors, list[History]]:
-    sets = WordSets.of(pairs.evidence, np.arange(len(pairs.tokens)), weighted=settings.word_weights)
+) -> tuple[Predictor, Tensors, list[History]]:
+    sets = WordSets.of(pairs.evidence, weighted=settings.word_weights)
     examples = SetPairs(sets, pairs.targets, pairs.words.vectors, pairs.split)
     network, history = train(settings, examples, seed=seed, device=device, checkpoints=checkpoints)
     width = np.array([pairs.words.vectors.shape[1]], dtype=np.int64)
-    predictor = SetPredictor(network, settings, pairs.words, pairs.surfaces, seed, device)
-    return predictor.of_evidence, {**_state(network), "width": width}, [history]
+    predictor = SetPredictor(network, settings, pairs.words, seed, device)
+    return predictor, {**_state(network), "width": width}, [history]
 
 
 def _train_mlp(
     settings: MLPHypernetwork, pairs: SourcePairs, seed: int, device: torch.device
-) -> tuple[Predict, Tensors, list[History]]:
+) -> tuple[Predictor, Tensors, list[History]]:
     examples = mlp_pairs(settings, pairs)
     networks, histories = train_networks(settings, examples, seed=seed, device=device)
     tensors: Tensors = {
@@ -186,8 +191,8 @@ def _train_mlp(
     }
     tensors["scale"] = np.array([_target_scale(pairs.factors)], dtype=np.float32)
     tensors["singular_values"] = pairs.factors.singular_values
-    predictor = MLPPredictor(networks, settings, pairs.words, pairs.surfaces, examples.unscale, device)
-    return predictor.of_evidence, tensors, histories
+    predictor = MLPPredictor(networks, pairs.words, examples.unscale, device)
+    return predictor, tensors, histories
 
 
 def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
@@ -199,8 +204,10 @@ def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
         foreign = words.vectors
     scale, singular = np.float32(_target_scale(pairs.factors)), pairs.factors.singular_values
     targets = (pairs.targets * singular / scale).astype(np.float32)
-    neighbours = nearest_foreign(inputs, foreign, settings.neighbours)
-    return MeanPairs(inputs, targets, (scale / singular).astype(np.float32), neighbours, foreign, pairs.split)
+    nearest = nearest_foreign(inputs, foreign, settings.neighbours)
+    kept = np.unique(nearest)
+    unscale, neighbours = (scale / singular).astype(np.float32), np.searchsorted(kept, nearest)
+    return MeanPairs(inputs, targets, unscale, neighbours, foreign[kept], pairs.split)
 
 
 def _target_scale(factors: Factors) -> float:
@@ -215,18 +222,15 @@ def _fingerprint(
     settings: SetSettings,
     inputs: HypernetworkInputs,
     source_languages: tuple[str, ...],
-    seed: int,
     device: torch.device,
     provenance: Provenance,
 ) -> dict[str, str]:
     deciding = settings.model_dump(mode="json", exclude=_NOT_DECIDING)
-    files = {"factors": inputs.factors, "matches": inputs.matches, "words": inputs.words, "vectors": inputs.vectors}
     return {
         **{f"setting {name}": str(value) for name, value in deciding.items()},
-        **{name: identity(path) for name, path in files.items()},
-        "vocabulary": identity(inputs.vocabulary),
+        **{name: identity(path) for name, path in asdict(inputs).items()},
         "source languages": " ".join(source_languages),
-        "seed": str(seed),
+        "seed": str(provenance.seed),
         "device": device.type,
         "precision": str(precision_of(settings.precision, device)),
         "code": provenance.code,

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lexigraft.errors import InputError
+
 SPLITS = ("train", "validation", "test")
 SCHEMA = pl.Schema(
     {
@@ -35,6 +37,19 @@ class History:
         """Add one measurement."""
         row = {"network": self.network, "epoch": epoch, "split": split, "learning_rate": learning_rate, **values}
         self.rows.append(row)
+
+    def add_epoch(self, epoch: int, train: Mapping[str, float], validation: Mapping[str, float], learning_rate: float) -> None:
+        """Add what was measured of both splits in an epoch.
+
+        Raises:
+            InputError: the validation loss is not finite.
+        """
+        self.add(epoch, "train", train, learning_rate)
+        self.add(epoch, "validation", validation, learning_rate)
+        if not np.isfinite(validation["loss"]):
+            raise InputError(
+                f"the validation loss of epoch {epoch} is {validation['loss']}", hint="use a smaller `learning_rate`"
+            )
 
     def table(self) -> pl.DataFrame:
         """All rows as a table of `SCHEMA`."""

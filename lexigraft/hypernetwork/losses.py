@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
@@ -37,6 +40,15 @@ def split_loss(predicted: Tensor, target: Tensor, weight: float, temperature: fl
     contrastive = sum(float(contrastive_loss(ours, theirs, temperature)) * len(ours) for ours, theirs in parts) / len(target)
     l1, cosine = float(normalized_l1(predicted, target)), float(cosine_similarity(predicted, target, dim=1).mean())
     return dict(zip(MEASURES, (weight * contrastive + (1 - weight) * l1, contrastive, l1, cosine), strict=True))
+
+
+def mean_measures(measured: Sequence[Tensor], sizes: Sequence[int]) -> dict[str, float]:
+    """Means over an epoch's batches of their (4,) `MEASURES`, by the sizes of the batches.
+
+    They are read once an epoch: a GPU would have to be waited for after every batch.
+    """
+    means = np.average(torch.stack(list(measured)).cpu().double().numpy(), axis=0, weights=sizes)
+    return dict(zip(MEASURES, means.tolist(), strict=True))
 
 
 MEASURES = ("loss", "contrastive", "l1", "cosine")

@@ -17,7 +17,6 @@ from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
 from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
 from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, drawn, settled
 from lexigraft.hypernetwork.settings import HypernetworkSettings, MLPHypernetwork, SetSettings
-from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.rows import token_vectors
 from lexigraft.progress import progress
 from lexigraft.settings import parse
@@ -36,24 +35,18 @@ class SetPredictor:
     Attributes:
         network: on `device`, in evaluation mode.
         words: the word vectors, of the width that the network reads.
-        surfaces: standardised strings of the tokens that it predicts for.
         seed: of the words that are read where a token has too many, and of the draws.
     """
 
     network: SetNetwork
     settings: SetSettings
     words: WordVectors
-    surfaces: tuple[str, ...]
     seed: int
     device: torch.device
 
-    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
-        """Rows (len(tokens), D') float32 for `tokens`, each of which matches a word in `matches` (tokens x words)."""
-        return self.of_evidence(_evidence(self.settings, matches, tokens, self.surfaces, self.words))
-
-    def of_evidence(self, evidence: csr_matrix) -> Floats:
-        """Rows for tokens by the (tokens, words) weights of their words; each has a word."""
-        sets = WordSets.of(evidence, np.arange(evidence.shape[0]), weighted=self.settings.word_weights)
+    def __call__(self, weights: csr_matrix) -> Floats:
+        """Rows (tokens, D') float32 for tokens by the weights (tokens, words) of their words; each has a word."""
+        sets = WordSets.of(weights, weighted=self.settings.word_weights)
         table = torch.from_numpy(self.words.vectors).to(self.device)
         return predict_sets(self.network, self.settings, sets, table, self.seed, shown=True)
 
@@ -63,33 +56,22 @@ class MLPPredictor:
     """Predicts coordinates from mean word vectors; `unscale` (D',) turns the networks' mean output into rows of F."""
 
     networks: list[SkipMLP]
-    settings: MLPHypernetwork
     words: WordVectors
-    surfaces: tuple[str, ...]
     unscale: Floats
     device: torch.device
 
-    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
-        """Rows (len(tokens), D') float32 for `tokens`, each of which matches a word in `matches` (tokens x words)."""
-        return self.of_evidence(_evidence(self.settings, matches, tokens, self.surfaces, self.words))
-
-    def of_evidence(self, evidence: csr_matrix) -> Floats:
-        """Rows for tokens by the (tokens, words) weights of their words; each has a word."""
-        inputs, _ = token_vectors(evidence, self.words.vectors)
+    def __call__(self, weights: csr_matrix) -> Floats:
+        """Rows (tokens, D') float32 for tokens by the weights (tokens, words) of their words; each has a word."""
+        inputs, _ = token_vectors(weights, self.words.vectors)
         return predict_means(self.networks, inputs, self.device) * self.unscale
 
 
-def load_predictor(
-    path: Path, words: WordVectors, surfaces: tuple[str, ...], device: torch.device
-) -> SetPredictor | MLPPredictor:
+def load_predictor(path: Path, words: WordVectors, device: torch.device) -> SetPredictor | MLPPredictor:
     """Load a network that `build.write_hypernetwork` wrote.
-
-    It weighs the words of a token itself, as it was trained to: it is called with the matches.
 
     Args:
         path: `network.safetensors`.
         words: the word vectors that the network was trained on.
-        surfaces: standardised strings of the tokens to predict for.
         device: where to predict.
 
     Raises:
@@ -101,12 +83,12 @@ def load_predictor(
     if isinstance(settings, MLPHypernetwork):
         unscale = (tensors.pop("scale") / tensors.pop("singular_values")).numpy()
         members = [_member(tensors, index, settings, words, path).to(device).eval() for index in range(settings.networks)]
-        return MLPPredictor(members, settings, words, surfaces, unscale, device)
+        return MLPPredictor(members, words, unscale, device)
     width, rank = int(tensors.pop("width")[0]), tensors["head.3.weight"].shape[0]
     _check_width(width, words, path)
     network = set_network(settings, width, rank)
     network.load_state_dict(tensors)
-    return SetPredictor(network.to(device).eval(), settings, words, surfaces, provenance["seed"] or 0, device)
+    return SetPredictor(network.to(device).eval(), settings, words, provenance["seed"] or 0, device)
 
 
 @torch.no_grad()
@@ -162,18 +144,6 @@ def predict_means(networks: list[SkipMLP], inputs: Floats, device: torch.device)
         part = torch.from_numpy(scaled(inputs[first : first + _MLP_BLOCK])).to(device)
         rows.append(torch.stack([network.eval()(part) for network in networks]).mean(dim=0).cpu().numpy())
     return np.concatenate(rows)
-
-
-def _evidence(
-    settings: SetSettings | MLPHypernetwork,
-    matches: csr_matrix,
-    tokens: Integers,
-    surfaces: tuple[str, ...],
-    words: WordVectors,
-) -> csr_matrix:
-    named = tuple(surfaces[token] for token in tokens)
-    unit = isinstance(settings, MLPHypernetwork) and settings.unit_words
-    return word_evidence(csr_matrix(matches[tokens]), named, words, weighted=settings.word_weights, unit=unit)
 
 
 def _member(tensors: dict[str, Tensor], index: int, settings: MLPHypernetwork, words: WordVectors, path: Path) -> SkipMLP:

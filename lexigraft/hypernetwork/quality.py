@@ -6,7 +6,7 @@ of the training split, OFA combines their rows. So the two methods can be compar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from lexigraft.hypernetwork.split import Split
+from lexigraft.initializers.base import Predictor
 from lexigraft.initializers.parts.rows import similar_combination, token_vectors
 
 Floats = NDArray[np.float32]
@@ -36,7 +37,7 @@ OFA_TEMPERATURE = 0.1
 
 
 def quality_table(
-    predict: Callable[[csr_matrix], Floats],
+    predict: Predictor,
     evidence: csr_matrix,
     targets: Floats,
     vectors: Floats,
@@ -46,7 +47,7 @@ def quality_table(
     """Mean cosine and normalised L1 of predicted and true rows on the validation and the test split.
 
     Args:
-        predict: the hypernetwork: (tokens, words) weights of words to (tokens, D') rows.
+        predict: the hypernetwork.
         evidence: (N, words) weights of the words of the source tokens that have any.
         targets: (N, D') their rows of F.
         vectors: (words, width).

@@ -37,10 +37,9 @@ class WordSets:
         return np.diff(self.starts)
 
     @classmethod
-    def of(cls, evidence: csr_matrix, tokens: Integers, *, weighted: bool = False) -> WordSets:
-        """Sets of `tokens`, rows of a (V, words) matrix, in the order of the words; its values count only if `weighted`."""
-        rows = evidence[tokens]
-        rows.sort_indices()
+    def of(cls, evidence: csr_matrix, *, weighted: bool = False) -> WordSets:
+        """Sets of the rows of a (tokens, words) matrix, in the order of the words; its values count only if `weighted`."""
+        rows = evidence.sorted_indices()
         weights = rows.data.astype(np.float32) if weighted else None
         return cls(rows.indptr.astype(np.int64), rows.indices.astype(np.int64), weights)
 

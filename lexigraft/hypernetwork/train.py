@@ -17,10 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexigraft.errors import InputError
 from lexigraft.hypernetwork.checkpoints import Checkpoints
 from lexigraft.hypernetwork.history import History
-from lexigraft.hypernetwork.losses import MEASURES, hypernetwork_loss, split_loss
+from lexigraft.hypernetwork.losses import hypernetwork_loss, mean_measures, split_loss
 from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
 from lexigraft.hypernetwork.predict import forward, predict_sets
 from lexigraft.hypernetwork.sampling import grouped_batches, resampled
@@ -121,21 +120,14 @@ class Run:
         for batch in grouped_batches(seen.lengths, settings.batch_size, rng):
             measured.append(self.step(seen, batch))
             sizes.append(len(batch))
-        # read once an epoch: a GPU would have to be waited for after every batch
-        means = np.average(torch.stack(measured).cpu().double().numpy(), axis=0, weights=sizes)
-        self.history.add(epoch, "train", dict(zip(MEASURES, means.tolist(), strict=True)), rate)
-        validation = self.measure(self.pairs.split.validation)
-        self.history.add(epoch, "validation", validation, rate)
-        if not np.isfinite(validation["loss"]):
-            raise InputError(
-                f"the validation loss of epoch {epoch} is {validation['loss']}", hint="use a smaller `learning_rate`"
-            )
+        means, validation = mean_measures(measured, sizes), self.measure(self.pairs.split.validation)
+        self.history.add_epoch(epoch, means, validation, rate)
         self.epoch = epoch
         if epoch % max(1, settings.epochs // _LINES_IN_LOG) == 0:
             log.info(
                 "epoch %d: loss %.4f in training, %.4f in validation, cosine %.4f",
                 epoch,
-                means[0],
+                means["loss"],
                 validation["loss"],
                 validation["cosine"],
             )

@@ -7,7 +7,6 @@ probability the input is swapped for a near word vector of another language.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import faiss
@@ -17,9 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
-from lexigraft.errors import InputError
 from lexigraft.hypernetwork.history import History
-from lexigraft.hypernetwork.losses import MEASURES, normalized_l1
+from lexigraft.hypernetwork.losses import MEASURES, mean_measures, normalized_l1
 from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
 from lexigraft.hypernetwork.sampling import chunks
 from lexigraft.hypernetwork.sets import Integers
@@ -39,7 +37,7 @@ class MeanPairs:
         targets: (N, D') float32, F * S / scale.
         unscale: (D',) float32, scale / S: what turns targets back into rows of F.
         neighbours: (N, k) indices into `foreign`, the nearest words of other languages.
-        foreign: (M, width) float32, vectors of those words.
+        foreign: (M, width) float32, vectors of all those words.
         split: of the N pairs.
     """
 
@@ -99,7 +97,7 @@ def _train_one(
     for epoch in range(1, settings.epochs + 1):
         network.train()
         measured, sizes = [], []
-        for items in _batches(split.train, settings.batch_size, rng):
+        for items in chunks(rng.permutation(split.train), settings.batch_size):
             picked = pairs.neighbours[items, rng.integers(pairs.neighbours.shape[1], size=len(items))]
             swap = torch.from_numpy(rng.random(len(items)) < settings.neighbour_probability).to(device)
             inputs = torch.where(
@@ -113,14 +111,7 @@ def _train_one(
             measured.append(part)
             sizes.append(len(items))
         rate = optimizer.param_groups[0]["lr"]
-        validation = measure(split.validation)
-        means = np.average(torch.stack(measured).cpu().double().numpy(), axis=0, weights=sizes)
-        history.add(epoch, "train", dict(zip(MEASURES, means.tolist(), strict=True)), rate)
-        history.add(epoch, "validation", validation, rate)
-        if not np.isfinite(validation["loss"]):
-            raise InputError(
-                f"the validation loss of epoch {epoch} is {validation['loss']}", hint="use a smaller `learning_rate`"
-            )
+        history.add_epoch(epoch, mean_measures(measured, sizes), measure(split.validation), rate)
     history.add(settings.epochs, "test", measure(split.test), rate)
     return network, history
 
@@ -140,7 +131,3 @@ def _loss(
     rows, true = predicted.detach() * unscale, targets * unscale
     cosine = cosine_similarity(rows, true, dim=1, eps=1e-12).mean()
     return loss, torch.stack([loss.detach(), contrastive.detach(), normalized_l1(rows, true), cosine])
-
-
-def _batches(items: Integers, size: int, rng: np.random.Generator) -> Iterator[Integers]:
-    yield from chunks(rng.permutation(items), size)

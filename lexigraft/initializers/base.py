@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,13 @@ ORIGINS = ("copied", "wise", "mean", "random")
 
 
 class Predictor(Protocol):
-    """A trained hypernetwork: predicts coordinates from the words that tokens match."""
+    """A trained hypernetwork: predicts coordinates from the words of tokens."""
 
-    def __call__(self, matches: csr_matrix, tokens: Integers) -> Floats:
-        """Return rows (len(tokens), D') for `tokens`, each of which matches a word in `matches` (tokens x words)."""
+    def __call__(self, weights: csr_matrix) -> Floats:
+        """Return rows (tokens, D') for tokens by the weights (tokens, words) of their words; each has a word.
+
+        The weights must be made as the network's options say (`parts.evidence.word_evidence`).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class View:
         coordinates: F of the source model, (V_s, D') float32.
         singular_values: of the source embedding matrix, (D',) float32.
         source, target: the two vocabularies.
-        source_matches, target_matches: how often each word matched each token, (V, words) integer CSR.
+        source_matches, target_matches: how often each word matched each token, (V, words) float32 CSR.
         vectors: the word vectors and what is known of each word.
         source_languages: languages that the source model was pretrained on.
         seed: for everything random.
@@ -84,8 +87,6 @@ class Initialization:
 
 class Initializer(Settings):
     """A method: its options as settings, and the rows it makes from a view."""
-
-    needs_hypernetwork: ClassVar[bool] = False
 
     @abstractmethod
     def initialize(self, view: View) -> Initialization:

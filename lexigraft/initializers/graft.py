@@ -39,10 +39,11 @@ class Graft(SimilarTokens):
     def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
         """Combinations of similar tokens, then the hypernetwork's share in the row of every token with word vectors."""
         super().fill(view, evidence, result)
-        if view.hypernetwork is None:
+        if self.hypernetwork is None:
             return
+        assert view.hypernetwork is not None
         known = np.flatnonzero(evidence.target_matched)
-        predicted = view.hypernetwork(evidence.target_matches, known)
+        predicted = view.hypernetwork(evidence.target_weights[known])
         own = result.coordinates[known] * (1 - self.hypernetwork_share)
         # blended copies are copies no longer
         result.put(known, own + self.hypernetwork_share * predicted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lexigraft.initializers.base import Initialization, View
 from lexigraft.initializers.with_words import WordInitializer
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 class HyperOFA(WordInitializer):
     """Copy the overlap; tokens with word vectors are predicted by a hypernetwork from the set of their words' vectors."""
 
-    needs_hypernetwork: ClassVar[bool] = True
     initializer: Literal["hyperofa"] = "hyperofa"
     hypernetwork: NameTemplate
 
@@ -23,4 +22,4 @@ class HyperOFA(WordInitializer):
         """Predictions of the hypernetwork."""
         assert view.hypernetwork is not None
         tokens = self.wise(evidence, result)
-        result.put(tokens, view.hypernetwork(evidence.target_matches, tokens))
+        result.put(tokens, view.hypernetwork(evidence.target_weights[tokens]))

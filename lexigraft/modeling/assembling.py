@@ -16,7 +16,7 @@ from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.initializers.base import Initialization
 from lexigraft.modeling.configs import embedding_width
-from lexigraft.modeling.families import Family, family_of
+from lexigraft.modeling.families import Family, check_kind, family_of
 from lexigraft.modeling.head import added_head
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
@@ -89,19 +89,13 @@ def read_source_config(path: Path) -> tuple[PreTrainedConfig, Family]:
     """Read a source model's configuration and find its family.
 
     Raises:
-        InputError: there is none, or models of its type cannot be grafted.
+        InputError: there is none, or models of its type or kind cannot be grafted.
     """
     if not path.is_file():
         raise InputError("the source model has no configuration", where=path, hint="make the source again")
     values, _ = PreTrainedConfig.get_config_dict(path)
     family = family_of(str(values.get("model_type")), where=path)
-    if values.get("position_embedding_type", "absolute") != "absolute" or not values.get("tie_word_embeddings", True):
-        raise InputError(
-            "only models with absolute positions and tied word embeddings can be grafted",
-            where=path,
-            hint="name a source model whose config.json says neither a relative position_embedding_type "
-            "nor tie_word_embeddings: false",
-        )
+    check_kind(values, path)
     return family.plain_config.from_dict(values), family
 
 

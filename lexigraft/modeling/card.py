@@ -56,7 +56,7 @@ def model_card(
         source: the source model as it was named in the configuration.
         source_licence: licence identifier of the source model, None where it is not known.
         base_model: hub id of the source model, None where it has none.
-        languages: codes of the form iso639-3_Script that the target tokenizer was made for.
+        languages: codes of the form iso639-3_Script that the target tokenizer was made for; empty where that is not known.
         rank: D', None where the embeddings are not factorised.
         balanced: whether F and P are balanced (`assemble`).
         parameters: of the model.
@@ -71,17 +71,18 @@ def model_card(
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
         "tags": ["lexigraft", "multilingual", *([] if rank is None else ["factorized-embeddings"]), method],
-        "language": codes,
+        **({"language": codes} if codes else {}),
         "license": source_licence or "unknown",
         **({"base_model": base_model} if base_model else {}),
     }
     vocabulary = sum(counts.values())
+    of_languages = f" for {_several(len(codes), 'language')}" if codes else ""
     embeddings = "" if rank is None else f" with factorised word embeddings (E = F P, D' = {rank})"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
         f"# {name}",
         f"A masked language model{embeddings}, {_INITIALISED}: the encoder of "
-        f"`{source}` grafted onto a vocabulary of {vocabulary:,} tokens for {_several(len(codes), 'language')}. "
+        f"`{source}` grafted onto a vocabulary of {vocabulary:,} tokens{of_languages}. "
         f"{parameters / 1e6:,.1f} M parameters.",
         _how_made(method, {**options, "seed": seed} | ({"balanced_factors": True} if balanced else {}), counts),
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),

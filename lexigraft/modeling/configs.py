@@ -22,69 +22,57 @@ def embedding_width(config: Any) -> int:
     return int(config.hidden_size)
 
 
-def _check(config: Any) -> None:
-    width = embedding_width(config)
-    name = "hidden_size" if width == config.hidden_size else "embedding_size"
-    if not 1 <= config.embedding_rank <= width:
-        raise ValueError(f"embedding_rank {config.embedding_rank} must lie between 1 and {name} {width}")
-    if not config.tie_word_embeddings:
-        raise ValueError("tie_word_embeddings must be true: factorised models share F and P between input and output")
+class _Factorized:
+    """What is checked of every configuration, by transformers, which calls all methods that begin with `validate_`."""
+
+    def validate_factorization(self: Any) -> None:
+        """Check the rank and the tying; raises ValueError."""
+        width = embedding_width(self)
+        name = "hidden_size" if width == self.hidden_size else "embedding_size"
+        if not 1 <= self.embedding_rank <= width:
+            raise ValueError(f"embedding_rank {self.embedding_rank} must lie between 1 and {name} {width}")
+        if not self.tie_word_embeddings:
+            raise ValueError("tie_word_embeddings must be true: factorised models share F and P between input and output")
 
 
 @strict
-class FactorizedBertConfig(BertConfig):  # type: ignore[no-untyped-call]
+class FactorizedBertConfig(_Factorized, BertConfig):  # type: ignore[no-untyped-call]
     """A BERT whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, hidden_size)."""
 
     model_type = "lexigraft-bert"
 
     embedding_rank: int = 100
 
-    def validate_factorization(self) -> None:
-        """Check the rank and the tying; raises ValueError."""
-        _check(self)
-
 
 @strict
-class FactorizedRobertaConfig(RobertaConfig):  # type: ignore[no-untyped-call]
+class FactorizedRobertaConfig(_Factorized, RobertaConfig):  # type: ignore[no-untyped-call]
     """A RoBERTa whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, hidden_size)."""
 
     model_type = "lexigraft-roberta"
 
     embedding_rank: int = 100
 
-    def validate_factorization(self) -> None:
-        """Check the rank and the tying; raises ValueError."""
-        _check(self)
-
 
 @strict
-class FactorizedXLMRobertaConfig(XLMRobertaConfig):  # type: ignore[no-untyped-call]
+class FactorizedXLMRobertaConfig(_Factorized, XLMRobertaConfig):  # type: ignore[no-untyped-call]
     """An XLM-R whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, hidden_size)."""
 
     model_type = "lexigraft-xlm-roberta"
 
     embedding_rank: int = 100
 
-    def validate_factorization(self) -> None:
-        """Check the rank and the tying; raises ValueError."""
-        _check(self)
-
 
 @strict
-class FactorizedModernBertConfig(ModernBertConfig):  # type: ignore[no-untyped-call]
+class FactorizedModernBertConfig(_Factorized, ModernBertConfig):  # type: ignore[no-untyped-call]
     """A ModernBERT whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, hidden_size)."""
 
     model_type = "lexigraft-modernbert"
 
     embedding_rank: int = 100
 
-    def validate_factorization(self) -> None:
-        """Check the rank and the tying; raises ValueError."""
-        _check(self)
-
 
 @strict
-class FactorizedDebertaV2Config(DebertaV2Config):  # type: ignore[no-untyped-call]
+class FactorizedDebertaV2Config(_Factorized, DebertaV2Config):  # type: ignore[no-untyped-call]
     """A DeBERTa (v2, v3) whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, D).
 
     D is `embedding_size` where there is one, else `hidden_size`. The masked-language-modelling head is the one that
@@ -97,7 +85,7 @@ class FactorizedDebertaV2Config(DebertaV2Config):  # type: ignore[no-untyped-cal
 
     def validate_factorization(self) -> None:
         """Check the rank, the tying and the kind of head; raises ValueError."""
-        _check(self)
+        super().validate_factorization()
         if not self.legacy:
             raise ValueError("legacy must be true: name the head's weights cls.predictions.* (the source stage does)")
 

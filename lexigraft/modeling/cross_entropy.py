@@ -73,7 +73,6 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         to_weight = torch.empty_like(weight) if wants_weight else None
         to_bias = torch.empty_like(bias) if wants_bias else None
         rows = torch.arange(len(labels), device=labels.device)
-        scaled = given * scale.to(given.dtype)
         for start in range(0, len(weight), ctx.block):
             stop = min(start + ctx.block, len(weight))
             logits = _logits(given, weight, bias, start, ctx.block, sums)
@@ -86,7 +85,8 @@ class _BlockedCrossEntropy(torch.autograd.Function):
             if to_hidden is not None:
                 to_hidden += shares @ weight[start:stop].to(given.dtype)
             if to_weight is not None:
-                to_weight[start:stop] = shares.T @ scaled
+                # scaled behind the product: a scale rounded to its precision would change all gradients by one factor
+                to_weight[start:stop] = (shares.T @ given).to(sums) * scale
         if to_hidden is not None:
             to_hidden = (to_hidden * scale).to(hidden_dtype)
         return to_hidden, to_weight, to_bias, None, None, None

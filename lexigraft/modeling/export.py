@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
+from lexigraft.artifacts import umask
 from lexigraft.errors import InputError, nearest
 from lexigraft.modeling.card import exported_card
 from lexigraft.modeling.factorized import FactorizedEmbedding
@@ -53,9 +53,7 @@ def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
     try:
         plain.save_pretrained(temporary)
         _copy_companions(folder, temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)
+        temporary.chmod(0o777 & ~umask())
         if out.exists():
             out.rmdir()
         temporary.replace(out)

@@ -7,7 +7,7 @@ are replaced before weights are initialised or loaded. Tying, loading and saving
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -193,19 +193,14 @@ _ROBERTA = Family(
     bias="lm_head.bias",
     positions="roberta.embeddings.position_embeddings.weight",
 )
-_XLM_ROBERTA = Family(
+_XLM_ROBERTA = replace(
+    _ROBERTA,
     name="xlm-roberta",
     plain_config=XLMRobertaConfig,
     plain_masked_lm=XLMRobertaForMaskedLM,
     config=FactorizedXLMRobertaConfig,
     model=FactorizedXLMRobertaModel,
     masked_lm=FactorizedXLMRobertaForMaskedLM,
-    embedding="roberta.embeddings.word_embeddings",
-    head=("lm_head",),
-    dense="lm_head.dense",
-    norm="lm_head.layer_norm",
-    bias="lm_head.bias",
-    positions="roberta.embeddings.position_embeddings.weight",
 )
 _MODERNBERT = Family(
     name="modernbert",
@@ -223,7 +218,8 @@ _MODERNBERT = Family(
     final_norm="final_norm",
     added_head={"classifier_bias": True, "decoder_bias": True},
 )
-_DEBERTA_V2 = Family(
+_DEBERTA_V2 = replace(
+    _BERT,
     name="deberta-v2",
     plain_config=DebertaV2Config,
     plain_masked_lm=DebertaV2ForMaskedLM,
@@ -231,10 +227,6 @@ _DEBERTA_V2 = Family(
     model=FactorizedDebertaV2Model,
     masked_lm=FactorizedDebertaV2ForMaskedLM,
     embedding="deberta.embeddings.word_embeddings",
-    head=("cls",),
-    dense="cls.predictions.transform.dense",
-    norm="cls.predictions.transform.LayerNorm",
-    bias="cls.predictions.bias",
 )
 FAMILIES = {family.name: family for family in (_BERT, _ROBERTA, _XLM_ROBERTA, _MODERNBERT, _DEBERTA_V2)}
 
@@ -253,6 +245,17 @@ def family_of(model_type: str, where: object = None) -> Family:
             hint="name a source model of one of these types",
         )
     return FAMILIES[name]
+
+
+def check_kind(config: Mapping[str, Any], where: object) -> None:
+    """Raise InputError if a model of a supported family is of a kind that its grafted counterpart cannot be."""
+    if not config.get("tie_word_embeddings", True):
+        problem, hint = "output layer is not tied to its word embeddings", "tied ones (tie_word_embeddings: true)"
+    elif config.get("position_embedding_type", "absolute") != "absolute":
+        problem, hint = f"position embeddings are {config['position_embedding_type']!r}", "absolute position embeddings"
+    else:
+        return
+    raise InputError(f"the source model's {problem}", where=where, hint=f"use a model with {hint}")
 
 
 def count_parameters(config: Any) -> int:

@@ -52,7 +52,7 @@ def training_section(settings: PretrainingSettings, history: pl.DataFrame, given
 
 def _rates(settings: PretrainingSettings) -> str:
     lines, start = [], 1
-    ends = [phase.until for phase in settings.phases] if settings.phases else [settings.steps]
+    ends = settings.phase_ends
     for end in ends:
         rates = settings.rates_at(end)[1]
         told = ", ".join(f"{name} {rates[key]:g}" for key, name in _NAMES.items())

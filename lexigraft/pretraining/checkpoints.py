@@ -63,14 +63,15 @@ def save_checkpoint(
         write_tensors(checkpoint_path(folder, place.step), tensors, Provenance(STAGE, parameters=told, seed=place.seed))
     except OSError as error:
         size = sum(array.nbytes for array in tensors.values()) / 1e9
-        kept = _steps(folder)
+        kept = [step for step in _steps(folder) if step < place.step]
         raise LexigraftError(
             f"the checkpoint of step {place.step} ({size:.2f} GB) could not be written: {error.strerror or error}",
             where=folder,
             hint=(f"the checkpoint of step {kept[-1]} is whole: " if kept else "")
             + "make room on the disk and run again, which goes on from the last one",
         ) from error
-    steps = _steps(folder)
+    # later ones are those that `newest_checkpoint` skipped
+    steps = [step for step in _steps(folder) if step <= place.step]
     for old in steps[:-_KEPT]:
         if old not in named:
             checkpoint_path(folder, old).unlink(missing_ok=True)

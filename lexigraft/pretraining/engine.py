@@ -29,7 +29,12 @@ from lexigraft.pretraining.objectives import objective_of
 from lexigraft.pretraining.packing import tokenizer_digest
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.shards import check_shards
-from lexigraft.pretraining.trainable import load_trainable, longest_sequence, prepared_for_training
+from lexigraft.pretraining.trainable import (
+    check_something_learns,
+    load_trainable,
+    longest_sequence,
+    prepared_for_training,
+)
 from lexigraft.pretraining.watch import summary_writer
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 
@@ -174,6 +179,7 @@ def prepare(job: Job) -> None:
             where=job.model_folder,
             hint=f"set `length` to {positions} or less",
         )
+    check_something_learns(model, settings)
     prepared_for_training(model, settings, torch.device("cpu"))
     if job.device == "cpu":
         output_head(model, settings.output_kernel)

@@ -68,6 +68,6 @@ def out_of_memory(settings: PretrainingSettings) -> Iterator[None]:
         raise LexigraftError(
             f"memory is too small for {size} sequences of {settings.length} tokens: {text.splitlines()[0][:200]}",
             where="batch_size",
-            hint=f"halve `batch_size` and double `accumulation` ({max(size // 2, 1)} and {times * 2} train the same), "
-            "or set `activation_checkpointing: true`",
+            hint=f"halve `batch_size` and double `accumulation` ({max(size // 2, 1)} and {times * 2} are the same effective "
+            "batch), or set `activation_checkpointing: true`",
         ) from error

@@ -50,7 +50,7 @@ def launch(job: Job) -> None:
         (folder / "accelerate.yaml").write_text(accelerate_configuration(job, host, port), encoding="utf-8")
         command = [sys.executable, "-m", "lexigraft.pretraining.worker", "launch", str(folder)]
         if job.machines > 1:
-            command = ["srun", f"--nodes={job.machines}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *command]
+            command = [*_on_all_machines(job.machines), *command]
         code = _run(job, command)
         _raise_what_workers_told(job, folder)
         if code:
@@ -145,6 +145,17 @@ def _free_port() -> tuple[str, int]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return "127.0.0.1", int(found.getsockname()[1])
+
+
+def _on_all_machines(machines: int) -> list[str]:
+    """The call of `srun` that runs a command once on each machine of a Slurm job.
+
+    This process is in a step of the job itself, started by Snakemake as one task: the new step must share what that one holds,
+    and say how many tasks and processors it wants, for it inherits the numbers of that one.
+    """
+    options = [f"--nodes={machines}", f"--ntasks={machines}", "--ntasks-per-node=1", "--overlap", "--kill-on-bad-exit=1"]
+    processors = os.environ.get("SLURM_CPUS_PER_TASK")
+    return ["srun", *options, *([f"--cpus-per-task={processors}"] if processors else [])]
 
 
 def _first_machine() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from lexigraft.artifacts import Provenance, scan_table, write_arrow
+from lexigraft.artifacts import Provenance, identity, scan_table, write_arrow
 from lexigraft.errors import ArtifactError, InputError, nearest
 from lexigraft.pretraining.encoding import Ids, LooksAcrossSpacesError, encode
 from lexigraft.progress import progress
@@ -76,7 +75,7 @@ def schema_of(length: int) -> pa.Schema:
 
 def tokenizer_digest(folder: Path) -> str:
     """SHA-256 of `tokenizer.json` in a folder, which says whose ids a shard holds."""
-    return hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    return identity(folder / "tokenizer.json")
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:

@@ -122,6 +122,11 @@ class PretrainingSettings(Settings):
     tensorboard: bool = False
     """Write TensorBoard files beside the model's steps."""
 
+    @property
+    def phase_ends(self) -> list[int]:
+        """Last step of each phase; without phases all of training is one."""
+        return [phase.until for phase in self.phases] if self.phases else [self.steps]
+
     def rates_at(self, step: int) -> tuple[int, dict[str, float]]:
         """Number of the phase at a step, from 1, and its peak learning rate of each parameter group."""
         rates = self.learning_rates.by_group()
@@ -166,7 +171,7 @@ class PretrainingSettings(Settings):
     def _phases_fit(self) -> Self:
         if self.phases is None:
             return self
-        ends = [phase.until for phase in self.phases]
+        ends = self.phase_ends
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise ValueError(f"the ends of phases {ends} must ascend")
         if ends[-1] != self.steps:

@@ -84,6 +84,24 @@ def parameter_groups(model: PreTrainedModel) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
+def check_something_learns(model: PreTrainedModel, settings: PretrainingSettings) -> None:
+    """Check that each phase trains a group that this model has: not every model has P, a head, or an output bias.
+
+    Raises:
+        ConfigError: a phase freezes all that there is.
+    """
+    present = [group for group, members in parameter_groups(model).items() if members]
+    for number, end in enumerate(settings.phase_ends, start=1):
+        rates = settings.rates_at(end)[1]
+        if not any(rates[group] for group in present):
+            raise ConfigError(
+                f"phase {number} (until step {end}) freezes everything: this model has {', '.join(present)}, and their "
+                "learning rates are 0",
+                where="learning_rates",
+                hint="give one of them a rate above 0",
+            )
+
+
 def prepared_for_training(model: PreTrainedModel, settings: PretrainingSettings, device: torch.device) -> PreTrainedModel:
     """Move a model to its device and set dropout, attention and activation checkpointing.
 

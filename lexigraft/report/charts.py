@@ -11,6 +11,7 @@ import polars as pl
 
 from lexigraft.initializers.base import ORIGINS
 from lexigraft.report.inputs import Model, labels
+from lexigraft.report.tables import Column
 
 Spec = dict[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Helvetica Neue', Arial, sans-serif"
@@ -89,8 +90,8 @@ def rows_of(table: pl.DataFrame, digits: int = 4) -> list[dict[str, Any]]:
     return clean.to_dicts()
 
 
-def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) -> Spec:
-    """Languages x models of one task, metric and step: model, language, score (percent); colours run from 0 to `highest`.
+def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, highest: float) -> Spec:
+    """Languages x models of one column of the score table: model, language, score; colours run from 0 to `highest`.
 
     With many models cells are too narrow for their numbers, with many languages too low: the tables have them.
     """
@@ -98,7 +99,7 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
     present = [name for name in models if name in set(scores["model"])]
     names = [short[name] for name in present]
     # the same rounding as in the tables: JavaScript rounds ties differently
-    label = pl.col("score").map_elements("{:.1f}".format, return_dtype=pl.String).alias("label")
+    label = pl.col("score").map_elements(column.text, return_dtype=pl.String).alias("label")
     table = scores.select(pl.col("model").replace_strict(short, return_dtype=pl.String), "language", "score", "n", label)
     crowded = sum(map(len, names)) > 34
     x = alt.X("model:N", sort=names, title=None).axis(
@@ -110,24 +111,26 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], highest: float) 
     axis = alt.Axis(domain=False, ticks=False, labelFontSize=9 if low else 11, labelOverlap=False)
     y = alt.Y("language:N", sort=languages, title=None, axis=axis)
     base = alt.Chart(DATA).encode(x=x, y=y)
-    scale = alt.Scale(domain=[0, highest], range=list(_RAMP), interpolate="lab")
+    # the better, the darker
+    colours = list(reversed(_RAMP)) if column.lower_is_better else list(_RAMP)
+    scale = alt.Scale(domain=[0, highest], range=colours, interpolate="lab")
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("score:Q", scale=scale, legend=None),
         tooltip=[
             alt.Tooltip("language:N"),
             alt.Tooltip("model:N"),
-            alt.Tooltip("label:N", title="percent"),
-            alt.Tooltip("n:Q", title="queries"),
+            alt.Tooltip("label:N", title=column.name if column.lower_is_better else "percent"),
+            alt.Tooltip("n:Q", title="queries" if column.of_queries else "n"),
         ],
     )
-    dark = f"datum.score > {highest * 0.5:.4f}"
+    dark = f"datum.score {'<' if column.lower_is_better else '>'} {highest * 0.5:.4f}"
     numbers = base.mark_text(fontSize=11, tooltip=None).encode(
         text="label:N",
         color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
     )
     height = (11 if low else 22) * len(languages)
     chart = alt.layer(cells, *([numbers] if spacious else [])).properties(width="container", height=height)
-    return finish(chart, {"data": rows_of(table, 2)})
+    return finish(chart, {"data": rows_of(table, 3 if column.lower_is_better else 2)})
 
 
 def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from lexigraft.evaluation.scores import LOWER_IS_BETTER
 from lexigraft.evaluation.seeds import has_seeds, seed_summary
 from lexigraft.report.inputs import Model
 from lexigraft.report.tables import Column
@@ -14,7 +15,7 @@ from lexigraft.report.tables import Column
 
 @dataclass(frozen=True, slots=True)
 class SeedCell:
-    """Mean over seeds of a family of models, with the lowest and the highest of them, in percent."""
+    """Mean over seeds of a family of models, with the lowest and the highest of them."""
 
     mean: float
     low: float
@@ -46,9 +47,10 @@ def seed_table(scores: pl.DataFrame, models: Mapping[str, Model]) -> SeedTable |
     summary = seed_summary(scores)
     if not has_seeds(summary):
         return None
-    highest = pl.col("mean") == pl.col("mean").max().over("task", "step")
+    lower, mean = pl.col("metric").is_in(list(LOWER_IS_BETTER)), pl.col("mean")
+    best = mean == pl.when(lower).then(mean.min().over("task", "step")).otherwise(mean.max().over("task", "step"))
     cells, seeds = {}, dict.fromkeys((model.family for model in models.values()), 1)
-    for row in summary.with_columns(highest.alias("best")).iter_rows(named=True):
+    for row in summary.with_columns(best.alias("best")).iter_rows(named=True):
         column = Column(row["task"], row["metric"], row["step"])
         cells[row["family"], column] = SeedCell(row["mean"], row["low"], row["high"], row["best"])
         seeds[row["family"]] = max(seeds[row["family"]], row["seeds"])

@@ -19,9 +19,10 @@ class ReportInputs:
         run: name of the run.
         scores: `scores.parquet`.
         ranks: ranks artifacts, for the intervals.
-        rows: what each of `ranks` is about, as `collect_scores` takes it; the order of models is theirs.
+        rows: what each of `ranks` is about, as `collect_scores` takes it.
         configuration: the resolved configuration, plain JSON values.
         seed: of the run.
+        unranked: what the scores of tasks without ranks are about; the order of models is that of `rows`, then theirs.
         initialisation: `initialisation.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
         tokens: name of a model -> `tokens.parquet` of step 0.
@@ -40,6 +41,7 @@ class ReportInputs:
     rows: Sequence[Mapping[str, Any]]
     configuration: Mapping[str, Any]
     seed: int
+    unranked: Sequence[Mapping[str, Any]] = ()
     initialisation: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
     tokens: Mapping[str, Path] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class ReportInputs:
     quality: Mapping[str, Path] = field(default_factory=dict)
 
     def models(self) -> dict[str, Model]:
-        """The models by name, in the order of `rows`.
+        """The models by name, in the order of `rows` and `unranked`.
 
         Raises:
             ValueError: `ranks` and `rows` do not fit each other, a table is of a model that `rows` does not know, or a
@@ -60,10 +62,11 @@ class ReportInputs:
         """
         if len(self.ranks) != len(self.rows):
             raise ValueError(f"{len(self.ranks)} ranks files but {len(self.rows)} rows that say what they are about")
-        for row in self.rows:
+        rows = [*self.rows, *self.unranked]
+        for row in rows:
             if missing := [key for key in ROW_KEYS if key not in row]:
                 raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
-        models = {row["model"]: model_of(row) for row in self.rows}
+        models = {row["model"]: model_of(row) for row in rows}
         for kind in ("tokens", "weights", "factors", "pretraining"):
             if unknown := sorted(set(getattr(self, kind)) - set(models)):
                 raise ValueError(f"{kind} of {', '.join(unknown)}: no such model in rows; known: {', '.join(models)}")

@@ -141,7 +141,7 @@ def _heat_maps(scores: pl.DataFrame, models: dict[str, Model], charts: _Charts) 
         alike = scores.filter(pl.col("task") == column.task, pl.col("metric") == column.metric)
         highest = float(alike.select(pl.col("score").max()).item())
         title = f"{column.task}, {column.name}, step {column.step:,}"
-        spec = heat_map(of_column(scores, column), models, max(highest, 1.0))
+        spec = heat_map(of_column(scores, column), models, column, max(highest, 1.0))
         figures.append(charts.add(f"languages-{place}", spec, f"Heat map of languages by models: {title}", title))
     return figures
 

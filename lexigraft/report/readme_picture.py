@@ -50,11 +50,10 @@ def write_picture(
     table = read_table(scores, "scores")
     wanted = task or str(table["task"][0])
     columns = [column for column in columns_of(table) if column.task == wanted]
-    if not columns or not columns[0].metric.startswith("top_"):
+    if not columns or not columns[0].of_queries:
         raise ValueError(f"no task {wanted!r} with top-k accuracy; there are {', '.join(sorted(set(table['task'])))}")
     chosen = [(path, row) for path, row in zip(ranks, rows, strict=True) if row["task"] == wanted]
-    k = int(columns[0].metric.removeprefix("top_"))
-    means = mean_intervals([path for path, _ in chosen], [row for _, row in chosen], k=k, seed=seed)
+    means = mean_intervals(table, [path for path, _ in chosen], [row for _, row in chosen], seed=seed)
     models = {row["model"]: model_of(row) for _, row in chosen}
     languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
     usual = f"{wanted}: {columns[0].name} accuracy in percent, mean over {languages} languages, 95 % interval"

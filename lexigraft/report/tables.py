@@ -1,8 +1,8 @@
-"""Tables of the report as plain rows: scores with intervals, paired differences, languages, corpora, origins, configuration."""
+"""Tables of the report as plain rows: scores with intervals, paired differences, languages, corpora, configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 import polars as pl
 
 from lexigraft.evaluation.scores import (
+    LOWER_IS_BETTER,
     MEAN_DIGITS,
     Interval,
+    best_score,
     confidence_interval,
-    headline_metric,
+    headlines,
     mean_scores,
     paired_difference,
     read_hits,
+    score_text,
 )
 from lexigraft.report.inputs import Model, ReportInputs
 
@@ -36,16 +39,34 @@ class Column:
         """The metric as it is read: `top-10`."""
         return self.metric.replace("_", "-")
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the lowest score is the best one; such metrics are no percentages."""
+        return self.metric in LOWER_IS_BETTER
+
+    @property
+    def of_queries(self) -> bool:
+        """Whether scores are shares of queries, of which ranks are known."""
+        return self.metric.startswith("top_")
+
+    def best(self, scores: Iterable[float]) -> float:
+        """The best of some scores."""
+        return best_score(self.metric, scores)
+
+    def text(self, score: float) -> str:
+        """A score as it is read."""
+        return score_text(self.metric, score)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A score: percent, mean over languages.
+    """A score, mean over languages.
 
     Attributes:
         score: the mean.
         interval: its interval, where there are ranks to make one of.
-        best: highest of its column.
-        tied: not the highest, but the interval of the paired difference with the highest holds 0.
+        best: best of its column.
+        tied: not the best, but the interval of the paired difference with the best holds 0.
     """
 
     score: float
@@ -74,7 +95,7 @@ class ScoreTable:
         cells: (model, column) -> cell; models that were not scored at a step have none.
         comparisons: every model with the next below it, by column, best first.
         languages: task -> number of languages.
-        queries: task -> number of queries of a language, lowest and highest.
+        queries: task -> number of queries of a language, lowest and highest; tasks without queries are left out.
     """
 
     columns: list[Column]
@@ -89,14 +110,24 @@ class ScoreTable:
         """Columns by task."""
         return [(task, list(group)) for task, group in groupby(self.columns, key=lambda column: column.task)]
 
+    @property
+    def tags(self) -> list[str]:
+        """Tasks of tagging."""
+        return [task for task, (column, *_) in self.groups if not (column.of_queries or column.lower_is_better)]
+
+    @property
+    def predicted(self) -> list[str]:
+        """Tasks of language modelling."""
+        return [task for task, (column, *_) in self.groups if column.lower_is_better]
+
 
 def columns_of(scores: pl.DataFrame) -> list[Column]:
     """Columns of the score table: the headline metric of each task at each step, tasks in their order."""
-    found = []
-    for (task,), table in scores.group_by("task", maintain_order=True):
-        metric = headline_metric(table["metric"].unique(maintain_order=True))
-        found += [Column(str(task), metric, step) for step in sorted(set(table["step"]))]
-    return found
+    return [
+        Column(task, metric, step)
+        for task, metric in headlines(scores).items()
+        for step in sorted(set(scores.filter(pl.col("task") == task)["step"]))
+    ]
 
 
 def score_table(scores: pl.DataFrame, inputs: ReportInputs, models: Mapping[str, Model]) -> ScoreTable:
@@ -109,13 +140,13 @@ def score_table(scores: pl.DataFrame, inputs: ReportInputs, models: Mapping[str,
     for column in columns:
         place = (column.task, column.step)
         scored = [name for name in models if (name, *place) in means]
-        falling = sorted(scored, key=lambda name: -means[name, *place])
+        ranked = sorted(scored, key=lambda name: means[name, *place] * (1 if column.lower_is_better else -1))
         hits = {}
-        if column.metric.startswith("top_"):
+        if column.of_queries:
             k = int(column.metric.removeprefix("top_"))
-            hits = {name: read_hits(paths[name, *place], k) for name in falling if (name, *place) in paths}
-        for name in falling:
-            first = falling[0]
+            hits = {name: read_hits(paths[name, *place], k) for name in ranked if (name, *place) in paths}
+        for name in ranked:
+            first = ranked[0]
             both = name in hits and first in hits
             cells[name, column] = Cell(
                 score=means[name, *place],
@@ -125,7 +156,7 @@ def score_table(scores: pl.DataFrame, inputs: ReportInputs, models: Mapping[str,
             )
         comparisons += [
             Comparison(column, name, other, paired_difference(hits[name], hits[other], seed=inputs.seed))
-            for name, other in pairwise(falling)
+            for name, other in pairwise(ranked)
             if name in hits and other in hits
         ]
     return ScoreTable(
@@ -136,7 +167,8 @@ def score_table(scores: pl.DataFrame, inputs: ReportInputs, models: Mapping[str,
         languages=dict(scores.group_by("task", maintain_order=True).agg(pl.col("language").n_unique()).iter_rows()),
         queries={
             task: (low, high)
-            for task, low, high in scores.group_by("task", maintain_order=True)
+            for task, low, high in scores.filter(pl.col("metric").str.starts_with("top_"))
+            .group_by("task", maintain_order=True)
             .agg(pl.col("n").min().alias("low"), pl.col("n").max().alias("high"))
             .iter_rows()
         },
@@ -150,7 +182,7 @@ class LanguageTable:
     Attributes:
         column: which.
         models: the models that were scored.
-        rows: language, number of queries, and the percentage of each model (None where it has none).
+        rows: language, number of queries (or of what else was scored), and the score of each model (None where it has none).
     """
 
     column: Column

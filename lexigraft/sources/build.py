@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft.artifacts import Provenance, write_json, write_table, write_tensors
 from lexigraft.errors import InputError
-from lexigraft.modeling.families import family_of
+from lexigraft.modeling.families import check_kind, family_of
 from lexigraft.sources.checkpoint import (
     Weights,
-    check_kind,
     check_whole,
     has_mlm_head,
     masked_lm_names,
@@ -50,9 +49,7 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     tokenizer_path = path if settings.tokenizer is None else resolve(settings.tokenizer, weights=False)
     check_tokenizer(path, settings.tokenizer)
     config, weights, tokens = _read(path)
-    where = path / "config.json" if path.is_dir() else path
-    family = family_of(config.get("model_type", "none"), where)
-    check_kind(config, where)
+    family = family_of(config["model_type"])
     config, weights = one_head(config, weights, family)
     weights = masked_lm_names(weights, family, path)
     embeddings = weights[f"{family.embedding}.weight"]
@@ -82,7 +79,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:
         return model.config, model.weights, model.tokens
     config = read_config(path)
     # what cannot be grafted is told before the weights are read
-    family_of(config.get("model_type", "none"), path / "config.json")
+    family_of(str(config.get("model_type")), path / "config.json")
+    check_kind(config, path / "config.json")
     return config, read_weights(path), None
 
 

@@ -37,19 +37,8 @@ def read_config(path: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         # what is written is float32, whatever was read, and names no code or place outside
         return {key: value for key, value in config.items() if key not in ("torch_dtype", "dtype", "auto_map", "_name_or_path")}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"the model's configuration cannot be read ({error})", where=file, hint=_HINT) from error
-
-
-def check_kind(config: dict[str, Any], where: Path) -> None:
-    """Raise InputError if a model of a supported family is of a kind that its grafted counterpart cannot be."""
-    if not config.get("tie_word_embeddings", True):
-        problem, hint = "output layer is not tied to its word embeddings", "tied ones (tie_word_embeddings: true)"
-    elif config.get("position_embedding_type", "absolute") != "absolute":
-        problem, hint = f"position embeddings are {config['position_embedding_type']!r}", "absolute position embeddings"
-    else:
-        return
-    raise InputError(f"the source model's {problem}", where=where, hint=f"use a model with {hint}")
 
 
 def read_weights(path: Path) -> Weights:

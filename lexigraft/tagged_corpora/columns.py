@@ -7,12 +7,11 @@ words begin with their language, `en:Paris TAB B-LOC`. CoNLL: https://aclantholo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from lexigraft.errors import InputError
+from lexigraft.tagged_corpora.table import Lines, Sentence
 
-Sentence = tuple[list[str], list[str]]
-Lines = Iterable[tuple[int, str]]
 _TAG = re.compile(r"O|[BIES]-\S+")
 _LANGUAGE = re.compile(r"[A-Za-z-]+:")
 

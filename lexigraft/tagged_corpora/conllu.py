@@ -6,12 +6,11 @@ Lines of multiword tokens (`3-4`) and of empty nodes (`5.1`) carry no tag of a w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from lexigraft.errors import InputError
+from lexigraft.tagged_corpora.table import Lines, Sentence
 
-Sentence = tuple[list[str], list[str]]
-Lines = Iterable[tuple[int, str]]
 COLUMNS = {"upos": 3, "xpos": 4}
 _WIDTH = 10
 _HINT = (

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Sentence = tuple[list[str], list[str]]
+"""Words and their tags."""
+Lines = Iterable[tuple[int, str]]
+"""Numbers of lines, counted from 1, and their text without its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaggedSentences:
@@ -31,7 +36,7 @@ class TaggedSentences:
         return np.fromiter((places[tag] for tag in self.tags), dtype=np.int64, count=len(self.tags))
 
 
-def tagged_sentences(sentences: Iterable[tuple[list[str], list[str]]]) -> TaggedSentences:
+def tagged_sentences(sentences: Iterable[Sentence]) -> TaggedSentences:
     """Join (words, tags) of sentences."""
     words: list[str] = []
     tags: list[str] = []

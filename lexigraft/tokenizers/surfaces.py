@@ -1,7 +1,7 @@
 """Standardised token strings: one way to write tokens of every tokenizer family, so that vocabularies can be compared.
 
-A leading space marks the start of a word (METHODS, section 4; Liu et al. 2024, OFA, section 3.2). The family is read off the
-tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
+A leading space marks the start of a word (docs/methods.md, section 4; Liu et al. 2024, OFA, section 3.2). The family is read
+off the tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
 """
 
 from __future__ import annotations

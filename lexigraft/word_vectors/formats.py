@@ -54,6 +54,8 @@ def open_vectors(path: Path, kind: str) -> VectorFile:
         raise InputError("the file of word vectors is empty", where=path, hint="get or make the file again")
     kind = _kind(start, path) if kind == "auto" else kind
     if kind == "gensim":
+        if path.suffix == ".gz":
+            raise InputError("a gzipped file of gensim is not read", where=path, hint="unpack it with gunzip first")
         return GensimVectors(path)
     if kind == "parquet":
         return ParquetVectors(path)
@@ -65,7 +67,7 @@ def _kind(start: bytes, path: Path) -> str:
     if start.startswith(b"PAR1"):
         return "parquet"
     if start[:1] == b"\x80" and start[1] in PROTOCOLS:
-        return _pickled(path)
+        return "gensim"
     header = HEADER.match(start)
     second = start[header.end() if header else 0 :].partition(b"\n")[0].rstrip(b" \r").split(b" ")
     if len(second) > 1 and all(NUMBER.fullmatch(value) for value in second[1:3]):
@@ -77,9 +79,3 @@ def _kind(start: bytes, path: Path) -> str:
         where=path,
         hint="word2vec text or binary, fastText .vec, Parquet and gensim's KeyedVectors are read; say what it is with `format`",
     )
-
-
-def _pickled(path: Path) -> str:
-    if path.suffix == ".gz":
-        raise InputError("a gzipped file of gensim is not read", where=path, hint="unpack it with gunzip first")
-    return "gensim"

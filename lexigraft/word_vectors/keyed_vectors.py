@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -93,18 +94,15 @@ class NumpyArray:
         """
         if self.type is None:
             raise ValueError("an array that was never filled")
-        kind, order = self.type.floats, "F" if self.fortran else "C"
+        kind = self.type.floats
+        order: Literal["C", "F"] = "F" if self.fortran else "C"
         length = self.data.length if isinstance(self.data, Span) else len(self.data)
         # Python's integers: the product of made-up sizes does not overflow
-        stated = kind.itemsize
-        for size in self.shape:
-            stated *= size
-        if stated != length:
+        if kind.itemsize * prod(self.shape) != length:
             raise ValueError(f"an array of shape {self.shape} holds {length} bytes")
         if isinstance(self.data, Span):
-            mapped: NDArray[Any] = np.memmap(path, kind, "r", self.data.start, self.shape, "F" if self.fortran else "C")
-            return mapped
-        return np.frombuffer(self.data, kind).reshape(self.shape, order="F" if order == "F" else "C")
+            return np.memmap(path, kind, "r", self.data.start, self.shape, order)
+        return np.frombuffer(self.data, kind).reshape(self.shape, order=order)
 
 
 class Saved:

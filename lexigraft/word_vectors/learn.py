@@ -25,11 +25,11 @@ from lexigraft.languages import writes_spaces
 from lexigraft.progress import progress
 from lexigraft.word_vectors.settings import LearnedVectors
 from lexigraft.word_vectors.table import WordVectors, write_word_vectors
+from lexigraft.word_vectors.words import spaced_words, unspaced_words
 
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-_WORD = r"\w+(?:['’\-]\w+)*"
 _OVERSAMPLING = 20
 _POWER_ITERATIONS = 4
 
@@ -119,22 +119,9 @@ def words_of(sentences: pl.DataFrame) -> pl.DataFrame:
 
     Where words are not separated by spaces (Chinese, Japanese, …), character unigrams and bigrams stand for words.
     """
-    language = sentences["language"][0]
-    text = pl.col("text").str.to_lowercase()
-    if writes_spaces(language):
-        found = sentences.select(word=text.str.extract_all(_WORD), sentence="sentence_id")
-        return _exploded(found, language)
-    spans = _exploded(sentences.select(word=text.str.extract_all(r"\w+"), sentence="sentence_id"), language).with_row_index(
-        "span"
-    )
-    characters = spans.with_columns(pl.col("word").str.extract_all(r"\w")).explode("word").drop_nulls("word")
-    following = pl.col("word").shift(-1).over("span")
-    bigrams = characters.with_columns(word=pl.col("word") + following).drop_nulls("word")
-    return pl.concat([characters, bigrams]).drop("span")
-
-
-def _exploded(words: pl.DataFrame, language: str) -> pl.DataFrame:
-    return words.explode("word").drop_nulls("word").select(pl.lit(language).alias("language"), "word", "sentence")
+    found = spaced_words if writes_spaces(sentences["language"][0]) else unspaced_words
+    text = sentences.select("language", sentence="sentence_id", text=pl.col("text").str.to_lowercase())
+    return found(text).select("language", "word", "sentence")
 
 
 def _check_aligned(sentences: pl.DataFrame) -> None:

@@ -130,8 +130,8 @@ def _nothing_left(settings: VectorFiles) -> InputError:
 def split_keys(keys: pl.DataFrame, language: str | None) -> pl.DataFrame:
     """Columns language, word of a file's keys.
 
-    With a language, or a column `language`, a key is the word. Else (METHODS, section 1): a key longer than four characters
-    whose fourth is a colon begins with its language, any other is English; `$` stands for a space.
+    With a language, or a column `language`, a key is the word. Else (docs/methods.md, section 1): a key longer than four
+    characters whose fourth is a colon begins with its language, any other is English; `$` stands for a space.
     """
     if language is not None:
         return keys.select(pl.lit(language).alias("language"), word="key")

@@ -176,10 +176,12 @@ class BinaryVectors:
 
 
 def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading; one that is named `.gz` is unpacked on the way."""
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def read_some(handle: BinaryIO, size: int, path: Path) -> bytes:
+    """Read at most so many bytes; raises InputError where gzip data is damaged."""
     try:
         return handle.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table, write_tensors
-from lexigraft.hypernetwork.build import HypernetworkInputs, write_hypernetwork
+from lexigraft.hypernetwork.build import HypernetworkInputs, HypernetworkOutputs, write_hypernetwork
 from lexigraft.hypernetwork.sets import WordSets
 from lexigraft.hypernetwork.settings import HypernetworkSettings
 from lexigraft.hypernetwork.split import split_pairs
@@ -83,13 +83,10 @@ def build(settings: HypernetworkSettings, inputs: HypernetworkInputs, folder: Pa
     write_hypernetwork(
         settings,
         inputs,
+        HypernetworkOutputs(*(folder / output for output in OUTPUTS)),
         name=name,
         source="small",
         source_languages=("eng_Latn",),
-        network_path=folder / OUTPUTS[0],
-        history_path=folder / OUTPUTS[1],
-        quality_path=folder / OUTPUTS[2],
-        seed=seed,
         threads=1,
         gpus=0,
         provenance=Provenance("hypernetwork", {"settings": settings.model_dump(mode="json")}, seed=seed),

@@ -11,18 +11,23 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.factorization import factorize, read_word_embeddings
 from lexigraft.initializers.base import COPIED, RANDOM, WISE, Initialization
 from lexigraft.modeling.assembling import assemble
+from lexigraft.modeling.export import materialise
 from lexigraft.modeling.families import FAMILIES, Family
+from lexigraft.modeling.heads import masked_logits
 from lexigraft.sources.build import write_source as write_source_stage
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
 FAMILY_NAMES = sorted(FAMILIES)
+RANK = 7
+# far longer than the local window of the ModernBERT, which is four tokens to each side
+LONG = torch.arange(5, 35)[None]
 SIZES = {
     "vocab_size": 60,
     "hidden_size": 24,
@@ -66,6 +71,21 @@ def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
+
+
+def random_factorized(name: str, seed: int = 0, **changes: Any) -> Any:
+    """A small factorised model of a family, from its configuration."""
+    torch.manual_seed(seed)
+    values = {**SIZES, **OPTIONS.get(name, {}), "pad_token_id": 1, "embedding_rank": RANK, **changes}
+    return AutoModelForMaskedLM.from_config(FAMILIES[name].config(**values)).eval()
+
+
+def ids_and_mask(size: int = SIZES["vocab_size"], pad: int = 1, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random ids (3, 11) with padding at the end of two rows."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, size, (3, 11), generator=generator)
+    ids[0, 8:], ids[2, 3:] = pad, pad
+    return ids, (ids != pad).long()
 
 
 def write_source(folder: Path, model: Any, family: Family, *, head: bool = True) -> Path:
@@ -167,3 +187,20 @@ def grafted_at_full_rank(checkpoint: Path, out: Path, permutation: np.ndarray) -
     found = factorize(embeddings, embeddings.shape[1])
     target = permuted(read_vocabulary(source / "vocabulary.parquet"), permutation)
     return assemble(source, found.primitives, copied_from(found.coordinates, permutation), target), source
+
+
+def shuffled() -> np.ndarray:
+    """A permutation of the small vocabulary's ids."""
+    return np.random.default_rng(0).permutation(SIZES["vocab_size"])
+
+
+def assert_same(model: Any, plain: Any, permutation: np.ndarray, mask: torch.Tensor | None = None) -> None:
+    """The same logits for the same text in the ids of both, in the model, its head alone, and when exported."""
+    ids = torch.from_numpy(np.argsort(permutation))[LONG]
+    expected = plain(LONG, attention_mask=mask).logits[..., torch.from_numpy(permutation)]
+    torch.testing.assert_close(model(ids, attention_mask=mask).logits, expected, rtol=1e-4, atol=1e-3)
+    positions = torch.tensor([3, 26, 11])
+    torch.testing.assert_close(masked_logits(model, ids, mask, positions), expected[0, positions], rtol=1e-4, atol=1e-3)
+    exported = materialise(model)
+    assert type(exported) is type(plain)
+    torch.testing.assert_close(exported(ids, attention_mask=mask).logits, expected, rtol=1e-4, atol=1e-3)

@@ -18,7 +18,7 @@ from lexigraft.pretraining.engine import Tables, pretrain
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.packing import SEQUENCES_A_BATCH, schema_of, tokenizer_digest
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.pretraining.trainable import GROUPS, load_trainable, parameter_groups
 from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
 
 VOCAB, LENGTH, SEED = 300, 16, 5
@@ -181,6 +181,13 @@ def history(folder: Path, table: str = "history") -> pl.DataFrame:
 
 def steps_kept(out: Path) -> list[int]:
     return sorted(int(path.stem.split("-")[1]) for path in (out / "state").glob("checkpoint-*.safetensors"))
+
+
+def groups_by_name(folder: Path, objective: str = "mlm") -> dict[str, str]:
+    """Name of each parameter of `step-0` -> its group."""
+    model = load_trainable(folder / "step-0", objective)
+    held = {id(parameter): group for group, members in parameter_groups(model).items() for parameter in members}
+    return {name: held[id(parameter)] for name, parameter in model.named_parameters()}
 
 
 def same_files(one: Path, other: Path) -> bool:

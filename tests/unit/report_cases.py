@@ -16,6 +16,7 @@ from lexigraft.evaluation.scores import collect_scores
 from lexigraft.hypernetwork.quality import SCHEMA as QUALITY
 from lexigraft.initialization_counts import write_initialisation_counts
 from lexigraft.report.inputs import ReportInputs
+from lexigraft.report.page import write_report
 from lexigraft.tokenizers.vocabulary import SCHEMA
 
 LANGUAGES = ("tur_Latn", "fra_Latn", "kor_Hang", "arb_Arab", "rus_Cyrl")
@@ -67,7 +68,7 @@ def make_inputs(folder: Path) -> ReportInputs:
             ranks.append(path)
             named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
             rows.append({**named, "dim": str(DIM), "seed": 1, "step": step, "task": "sr-b"})
-    collect_scores(ranks, rows, {key: [1, 5, 10] for key in TASKS}, folder / "scores.parquet", Provenance("scores"))
+    collect_scores(ranks, rows, {key: [1, 5, 10] for key in TASKS}, folder / "scores.parquet", Provenance("scores", seed=1))
 
     english = made_up_words(generator, "abdeilmnorstu", SOURCE_SIZE)
     surfaces = ["<s>", "</s>", "<unk>", *HOSTILE, *(f" {word}" for word in english)]
@@ -204,8 +205,20 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
         write_table(ranks[-1], pl.concat(parts), Provenance("ranks"))
         about = {"run": "try", "model": model, "method": method, "source": source, "target": "glot500-m", "dim": dim}
         rows.append({**about, "seed": int(seed or 42), "step": step, "task": task})
-    collect_scores(ranks, rows, {task: [1, 10] for _, _, task in scores}, folder / "scores.parquet", Provenance("scores"))
+    table = folder / "scores.parquet"
+    collect_scores(ranks, rows, {task: [1, 10] for _, _, task in scores}, table, Provenance("scores", seed=42))
     return ReportInputs("try", folder / "scores.parquet", ranks, rows, {"seed": 42}, 42)
+
+
+def written(inputs: ReportInputs, folder: Path) -> Path:
+    """The report of `inputs`, in `folder`."""
+    write_report(inputs, folder / "report.html")
+    return folder / "report.html"
+
+
+def page_of(report: Path) -> Page:
+    """A report, read."""
+    return Page(report.read_text(encoding="utf-8"))
 
 
 def console(report: Path, folder: Path) -> tuple[list[str], str]:

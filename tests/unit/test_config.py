@@ -126,13 +126,14 @@ def test_files_of_the_demo() -> None:
     assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
 
 
-def test_arrays_beside_a_wv_file_are_read_with_it(tmp_path: Path) -> None:
-    for name in ("a.wv", "a.wv.vectors.npy", "b.wv.vectors.npy", "a.wv.txt"):
+@pytest.mark.parametrize("file", ["a.wv", "a.kv", "a", "[a].v"])
+def test_arrays_beside_a_file_of_gensim_are_read_with_it(tmp_path: Path, file: str) -> None:
+    for name in (file, f"{file}.vectors.npy", f"b{file}.vectors.npy", f"{file}.txt"):
         (tmp_path / name).touch()
     config = changed()
-    config["word_vectors"]["theirs"] = {"kind": "files", "paths": str(tmp_path / "a.wv")}
+    config["word_vectors"]["theirs"] = {"kind": "files", "paths": str(tmp_path / file)}
     found, _ = outside_files(load_config(config), only_plan=True)
-    assert [Path(file).name for file in found["word_vectors"]["theirs"]] == ["a.wv", "a.wv.vectors.npy"]
+    assert [Path(file).name for file in found["word_vectors"]["theirs"]] == [file, f"{file}.vectors.npy"]
 
 
 def test_a_plan_tells_what_is_missing_and_goes_on() -> None:

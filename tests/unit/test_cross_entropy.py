@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from lexigraft.errors import ConfigError, InputError
+from lexigraft.errors import ConfigError, InputError, MissingPackageError
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.families import FAMILIES as CLASSES
 from lexigraft.modeling.heads import head_loss_in_plain_torch, masked_logits, output_head, summed_loss
@@ -82,6 +84,15 @@ def test_under_autocast_products_are_bfloat16_and_sums_float32() -> None:
     for one, other in zip(gradients(found, hidden, weight, bias), gradients(exact, hidden, weight, bias), strict=True):
         assert one.dtype == torch.float32
         assert (one - other).norm() < 0.02 * other.norm()
+
+
+def test_a_scale_that_bfloat16_cannot_hold_changes_no_gradient_by_a_factor() -> None:
+    hidden, weight, _, labels = inputs(256, 32, 50, False, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = blocked_cross_entropy(hidden, weight, None, labels, 9)
+    (once,) = torch.autograd.grad(found, weight, retain_graph=True)
+    (scaled,) = torch.autograd.grad(found * 1.0038, weight)  # in bfloat16 this is 1
+    assert float((scaled * once).sum() / once.square().sum()) == pytest.approx(1.0038, abs=5e-4)
 
 
 def test_no_logits_of_the_whole_vocabulary_are_kept() -> None:
@@ -171,3 +182,11 @@ def test_models_with_other_logits_are_refused() -> None:
 def test_gpu_kernels_need_a_gpu(kernel: str) -> None:
     with pytest.raises(ConfigError, match=f"'{kernel}' runs on GPUs only"):
         summed_loss(kernel, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("kernel", "package"), [("liger", "liger_kernel"), ("cut_cross_entropy", "cut_cross_entropy")])
+def test_gpu_kernels_need_their_package(kernel: str, package: str) -> None:
+    if find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    with pytest.raises(MissingPackageError, match=f"'{kernel}' needs the package"):
+        summed_loss(kernel, torch.device("cuda"))

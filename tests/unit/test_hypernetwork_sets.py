@@ -33,11 +33,11 @@ def alike(one: WordSets, other: WordSets) -> bool:
 def test_sets_are_read_from_rows_of_a_matrix_in_the_order_of_words() -> None:
     matrix = csr_matrix(np.array([[0, 2.0, 0, 1.5], [1, 0, 0, 0], [0, 0, 0, 0], [3, 1, 2, 0]], dtype=np.float32))
     turned = csr_matrix((matrix.data[::-1], matrix.indices[::-1], [0, 3, 3, 4, 6]), shape=(4, 4))[np.array([3, 2, 1, 0])]
-    sets = WordSets.of(turned, np.array([3, 0]), weighted=True)
+    sets = WordSets.of(turned[np.array([3, 0])], weighted=True)
     assert [words_of(sets, 0), words_of(sets, 1)] == [[0, 1, 2], [1, 3]]
     assert sets.weights is not None
     assert sets.weights.tolist() == [3, 1, 2, 2, 1.5]
-    assert WordSets.of(matrix, np.array([0])).weights is None
+    assert WordSets.of(matrix).weights is None
     part = sets.part(np.array([1, 0, 1]))
     assert [words_of(part, item) for item in range(3)] == [[1, 3], [0, 1, 2], [1, 3]]
     assert part.weights is not None

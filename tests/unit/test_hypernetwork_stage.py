@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypernetwork_cases import OUTPUTS, RANK, TOKENS, WORDS, build, matched, rows_of, word_vectors, write_inputs
+from hypernetwork_cases import OUTPUTS, RANK, TOKENS, WIDTH, WORDS, build, matched, rows_of, word_vectors, write_inputs
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -73,23 +73,23 @@ def test_the_stage_is_deterministic_and_its_network_predicts(tmp_path: Path, kin
         assert (path.parent / name).read_bytes() == (again.parent / name).read_bytes()
     history = read_table(tmp_path / "a" / "history.parquet", "hypernetwork")
     assert set(history["split"]) == {"train", "validation", "test"}
-    predictor, matches = load_predictor(path, word_vectors(), SURFACES, CPU), counts()
-    rows = predictor(matches, np.array([3, 60, 7]))
+    predictor, matches = load_predictor(path, word_vectors(), CPU), counts()
+    rows = predictor(matches[np.array([3, 60, 7])])
     assert rows.shape == (3, RANK)
     assert rows.dtype == np.float32
     # a token's row does not depend on what else is predicted
-    np.testing.assert_allclose(predictor(matches, np.arange(TOKENS))[[3, 60, 7]], rows, atol=1e-6)
+    np.testing.assert_allclose(predictor(matches)[[3, 60, 7]], rows, atol=1e-6)
     vectors = word_vectors()
     narrow = WordVectors(vectors.languages, vectors.words, vectors.sentences, vectors.vectors[:, :9].copy())
     with pytest.raises(ArtifactError, match="width 12, these have 9"):
-        load_predictor(path, narrow, SURFACES, CPU)
+        load_predictor(path, narrow, CPU)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_artifact_holds_the_network_and_no_word_vectors(tmp_path: Path, kind: str) -> None:
     path = build(KINDS[kind], write_inputs(tmp_path), tmp_path / "out")
     tensors = read_tensors(path, "hypernetwork")
-    predictor = load_predictor(path, word_vectors(), SURFACES, CPU)
+    predictor = load_predictor(path, word_vectors(), CPU)
     if isinstance(predictor, MLPPredictor):
         members = [(f"{index}.", member) for index, member in enumerate(predictor.networks)]
         beside = {"scale", "singular_values"}
@@ -120,7 +120,7 @@ def test_quality_is_what_float64_says(tmp_path: Path, kind: str, own_only: bool,
     means = evidence / evidence.sum(axis=1, keepdims=True) @ vectors
     unit = means / np.linalg.norm(means, axis=1, keepdims=True)
     split = split_pairs(len(tokens), 0.15, 0.1, settings.split_seed)
-    predictor = load_predictor(path, word_vectors(), SURFACES, CPU)
+    predictor = load_predictor(path, word_vectors(), CPU)
     for name, items in (("validation", split.validation), ("test", split.test)):
         ofa = []
         for item in items:
@@ -128,7 +128,7 @@ def test_quality_is_what_float64_says(tmp_path: Path, kind: str, own_only: bool,
             best = np.argsort(-cosines)[:10]
             weights = np.exp(cosines[best] / 0.1)
             ofa.append(weights / weights.sum() @ rows[split.train[best]])
-        for method, predicted in (("ofa", np.stack(ofa)), ("net", predictor.of_evidence(csr_matrix(evidence[items])))):
+        for method, predicted in (("ofa", np.stack(ofa)), ("net", predictor(csr_matrix(evidence[items])))):
             row = found.filter(pl.col("method") == method, pl.col("split") == name).row(0, named=True)
             true = rows[items]
             cosine = np.sum(predicted * true, axis=1) / np.linalg.norm(predicted, axis=1) / np.linalg.norm(true, axis=1)
@@ -158,11 +158,11 @@ def test_quality_is_the_historys_where_predictions_are_made_once(tmp_path: Path)
 @pytest.mark.parametrize("kind", ["bilstm", "setformer"])
 def test_prediction_draws_are_averaged(tmp_path: Path, kind: str) -> None:
     settings = with_options(KINDS[kind], prediction_draws=4)
-    predictor = load_predictor(build(settings, write_inputs(tmp_path), tmp_path), word_vectors(), SURFACES, CPU)
+    predictor = load_predictor(build(settings, write_inputs(tmp_path), tmp_path), word_vectors(), CPU)
     assert isinstance(predictor, SetPredictor)
-    sets = WordSets.of(counts(), np.arange(TOKENS))
+    sets = WordSets.of(counts())
     table = torch.from_numpy(word_vectors().vectors)
-    rows = predictor(counts(), np.arange(TOKENS))
+    rows = predictor(counts())
     expected = np.zeros((TOKENS, RANK))
     for draw in range(4):
         words = drawn(sets, 5, WORDS, 1, draw)
@@ -179,29 +179,33 @@ def test_prediction_draws_are_averaged(tmp_path: Path, kind: str) -> None:
     assert np.abs(rows - once)[~few].max() > 1e-4
 
 
-def test_a_network_weighs_words_as_it_was_trained_to(tmp_path: Path) -> None:
-    """Word weights are its own setting: it makes them of the matches, and makes the same ones of weighted matches."""
+def test_networks_over_sets_read_the_heaviest_words(tmp_path: Path) -> None:
+    """And weights make no difference to one that was trained without."""
     weights = csr_matrix(evidence_by_hand(weighted=True, own_only=False).astype(np.float32))
-    for kind in KINDS:
-        settings = with_options(KINDS[kind], word_weights=True, **({} if kind == "mlp" else {"prediction_draws": 1}))
-        predictor = load_predictor(build(settings, write_inputs(tmp_path), tmp_path), word_vectors(), SURFACES, CPU)
-        tokens = np.arange(TOKENS)
-        np.testing.assert_allclose(predictor(counts(), tokens), predictor(weights, tokens), atol=1e-6)
-        plain = with_options(settings, word_weights=False)
-        unweighted = load_predictor(build(plain, write_inputs(tmp_path), tmp_path), word_vectors(), SURFACES, CPU)
-        assert np.abs(unweighted(counts(), tokens) - predictor(counts(), tokens)).max() > 1e-4
-    # the set networks read the heaviest five words
-    many = np.flatnonzero(np.diff(weights.indptr) > 5)
+    predictor = load_predictor(build(KINDS["bilstm"], write_inputs(tmp_path), tmp_path), word_vectors(), CPU)
+    np.testing.assert_array_equal(predictor(weights), predictor(counts()))
     settings = with_options(KINDS["bilstm"], word_weights=True)
-    predictor = load_predictor(build(settings, write_inputs(tmp_path), tmp_path), word_vectors(), SURFACES, CPU)
+    predictor = load_predictor(build(settings, write_inputs(tmp_path), tmp_path), word_vectors(), CPU)
     assert isinstance(predictor, SetPredictor)
-    rows = predictor(counts(), many)
-    for row, token in zip(rows, many, strict=True):
-        own = weights[token].toarray()[0]
-        best = np.sort(np.argsort(-own)[:5])
+    many = np.flatnonzero(np.diff(weights.indptr) > 5)
+    for row, token in zip(predictor(weights[many]), many, strict=True):
+        best = np.sort(np.argsort(-weights[token].toarray()[0])[:5])
         with torch.no_grad():
             expected = predictor.network(torch.from_numpy(word_vectors().vectors[best])[None], torch.tensor([5]))[0]
         np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+def test_the_mlp_reads_the_weighted_mean(tmp_path: Path) -> None:
+    weights = evidence_by_hand(weighted=True, own_only=False, unit=True)
+    predictor = load_predictor(build(KINDS["mlp"], write_inputs(tmp_path), tmp_path), word_vectors(), CPU)
+    assert isinstance(predictor, MLPPredictor)
+    means = weights / weights.sum(axis=1, keepdims=True) @ word_vectors().vectors
+    means *= np.sqrt(WIDTH) / np.linalg.norm(means, axis=1, keepdims=True)
+    with torch.no_grad():
+        outputs = [network(torch.from_numpy(means).float()).numpy() for network in predictor.networks]
+    factors = np.arange(RANK, 0, -1)
+    expected = np.mean(outputs, axis=0) * np.abs(rows_of(matched(), word_vectors().vectors) * factors).mean() / factors
+    np.testing.assert_allclose(predictor(csr_matrix(weights.astype(np.float32))), expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -213,8 +217,8 @@ def test_rows_of_any_width_and_scale_are_learned(tmp_path: Path, kind: str) -> N
     sets = {"max_words": 256, "layers": 1, "prediction_draws": 1}
     settings = with_options(settings, **({"neighbour_probability": 0.0} if kind == "mlp" else sets))
     path = build(settings, write_inputs(tmp_path, embeddings), tmp_path)
-    predictor = load_predictor(path, word_vectors(), SURFACES, CPU)
-    rows = predictor(counts(), np.arange(TOKENS))
+    predictor = load_predictor(path, word_vectors(), CPU)
+    rows = predictor(counts())
     assert rows.shape == embeddings.shape
     cosine = np.sum(rows * embeddings, axis=1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(embeddings, axis=1)
     assert cosine.mean() > 0.8

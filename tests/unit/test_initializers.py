@@ -1,15 +1,17 @@
-"""Initialisers against float64 numpy written from METHODS, token by token."""
+"""Initialisers against float64 numpy written from docs/methods.md, token by token."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import polars as pl
 import pytest
+from initializer_cases import RANK, SOURCE, TARGET, WORDS, known, small_view, vocabulary
 from scipy.sparse import csr_matrix
 
 from lexigraft.errors import InputError
 from lexigraft.initializers import registry
-from lexigraft.initializers.base import COPIED, MEAN, RANDOM, WISE, View
+from lexigraft.initializers.base import COPIED, WISE, View
 from lexigraft.initializers.graft import Graft
 from lexigraft.initializers.hyperofa import HyperOFA
 from lexigraft.initializers.ofa import OFA
@@ -17,53 +19,15 @@ from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.overlap import overlap
 from lexigraft.initializers.parts.rows import random_rows, similar_combination, token_vectors
 from lexigraft.initializers.random import Random
-from lexigraft.tokenizers.vocabulary import Vocabulary
-from lexigraft.word_vectors.table import WordVectors
-
-RANK, DIM, WORDS, SOURCE, TARGET = 6, 10, 120, 50, 70
-
-
-def vocabulary(surfaces: list[str], roles: dict[int, str]) -> Vocabulary:
-    marks = tuple(roles.get(index) for index in range(len(surfaces)))
-    return Vocabulary(tuple(surfaces), tuple(surfaces), marks, np.zeros(len(surfaces), np.int64))
 
 
 @pytest.fixture
 def view() -> View:
-    rng = np.random.default_rng(0)
-
-    def matches(tokens: int) -> csr_matrix:
-        dense = rng.integers(0, 4, (tokens, WORDS)) * (
-            rng.random((tokens, WORDS)) < 0.15
-        )  # dense enough that no two tokens have the same words: ties would be ambiguous
-        dense[:5] = 0
-        return csr_matrix(dense.astype(np.float32))
-
-    source = vocabulary(["<s>", "</s>", "<pad>", *(f" s{i}" for i in range(3, SOURCE))], {0: "bos", 1: "eos", 2: "pad"})
-    target = vocabulary(
-        ["<pad>", "[CLS]", "[SEP]", *(f" s{i}" if i % 4 == 0 else f" t{i}" for i in range(3, TARGET))],
-        {0: "pad", 1: "bos", 2: "eos"},
-    )
-    return View(
-        coordinates=(rng.standard_normal((SOURCE, RANK)) / 7).astype(np.float32),
-        singular_values=np.linspace(9, 1, RANK).astype(np.float32),
-        source=source,
-        target=target,
-        source_matches=matches(SOURCE),
-        target_matches=matches(TARGET),
-        vectors=WordVectors(
-            pl.Series(["eng_Latn" if i % 3 == 0 else "tur_Latn" for i in range(WORDS)]),
-            pl.Series([f"word{i}" * (1 + i % 3) for i in range(WORDS)]),
-            rng.integers(1, 50, WORDS).astype(np.int64),
-            rng.standard_normal((WORDS, DIM)).astype(np.float32),
-        ),
-        source_languages=("eng_Latn",),
-        seed=5,
-    )
+    return small_view()
 
 
 def float64_ofa(view: View, token: int, weights: np.ndarray, source_weights: np.ndarray) -> np.ndarray:
-    """One row of OFA as METHODS 6 tells it, in float64 and plain loops."""
+    """One row of OFA as docs/methods.md 6 tells it, in float64 and plain loops."""
     words = view.vectors.vectors.astype(np.float64)
 
     def vector(row: np.ndarray) -> np.ndarray | None:
@@ -151,27 +115,17 @@ def test_verification_drops_false_friends_only(view: View) -> None:
     assert (kept.origin[dropped] == WISE).all()
 
 
-def test_fallbacks(view: View) -> None:
-    mean = Graft(fallback="mean").initialize(view)
-    np.testing.assert_allclose(mean.coordinates[mean.origin == MEAN], view.coordinates.mean(axis=0)[None], atol=1e-6)
-    assert (mean.origin == MEAN).any()
-    random = Graft(fallback="random").initialize(view)
-    assert ((random.origin == RANDOM) == (mean.origin == MEAN)).all()
-
-
 def test_a_hypernetworks_share(view: View) -> None:
-    from dataclasses import replace
-
-    def constant(matches: csr_matrix, tokens: np.ndarray) -> np.ndarray:
-        assert matches.shape == (TARGET, WORDS)
-        return np.full((len(tokens), RANK), 2.0, dtype=np.float32)
+    def constant(weights: csr_matrix) -> np.ndarray:
+        assert weights.shape[1] == WORDS
+        return np.full((weights.shape[0], RANK), 2.0, dtype=np.float32)
 
     with_network = replace(view, hypernetwork=constant)
     blended = Graft(hypernetwork="h", hypernetwork_share=0.25).initialize(with_network)
     plain = Graft().initialize(view)
-    known = np.diff(view.target_matches.indptr) > 0
-    np.testing.assert_allclose(blended.coordinates[known], 0.75 * plain.coordinates[known] + 0.5, atol=1e-6)
-    np.testing.assert_array_equal(blended.coordinates[~known], plain.coordinates[~known])
+    words = known(view.target_matches)
+    np.testing.assert_allclose(blended.coordinates[words], 0.75 * plain.coordinates[words] + 0.5, atol=1e-6)
+    np.testing.assert_array_equal(blended.coordinates[~words], plain.coordinates[~words])
     predicted = HyperOFA(hypernetwork="h").initialize(with_network)
     assert (predicted.coordinates[predicted.origin == WISE] == 2.0).all()
     assert (predicted.origin == OFA().initialize(view).origin).all()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from initializer_cases import RANK, SOURCE, TARGET, WORDS, known, small_view
 from pydantic import ValidationError
 from scipy.sparse import csr_matrix
 
@@ -19,53 +20,17 @@ from lexigraft.initializers.ofa import OFA
 from lexigraft.initializers.parts.gathered import Evidence
 from lexigraft.initializers.parts.overlap import overlap
 from lexigraft.initializers.random import Random
-from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.word_vectors.table import WordVectors
 
-RANK, DIM, WORDS, SOURCE, TARGET = 5, 8, 150, 60, 80
 
-
-def vocabulary(surfaces: list[str], roles: dict[int, str]) -> Vocabulary:
-    marks = tuple(roles.get(index) for index in range(len(surfaces)))
-    return Vocabulary(tuple(surfaces), tuple(surfaces), marks, np.zeros(len(surfaces), np.int64))
-
-
-def predicted(matches: csr_matrix, tokens: np.ndarray) -> np.ndarray:
+def predicted(weights: csr_matrix) -> np.ndarray:
     """Stands for a network: sums of the weights, told apart by column, so that a row shows what it was given."""
-    return np.asarray(matches[tokens] @ np.linspace(1, 2, WORDS * RANK).reshape(WORDS, RANK), dtype=np.float32)
+    return np.asarray(weights @ np.linspace(1, 2, WORDS * RANK).reshape(WORDS, RANK), dtype=np.float32)
 
 
 @pytest.fixture
 def view() -> View:
-    rng = np.random.default_rng(3)
-
-    def matches(tokens: int) -> csr_matrix:
-        dense = rng.integers(1, 4, (tokens, WORDS)) * (rng.random((tokens, WORDS)) < 0.1)
-        dense[:6] = 0
-        return csr_matrix(dense.astype(np.float32))
-
-    source = vocabulary(["<s>", "</s>", "<pad>", *(f" s{i}" for i in range(3, SOURCE))], {0: "bos", 1: "eos", 2: "pad"})
-    target = vocabulary(
-        ["<pad>", "<s>", "</s>", *(f" s{i}" if i % 3 == 0 else f" t{i}" for i in range(3, TARGET))],
-        {0: "pad", 1: "bos", 2: "eos"},
-    )
-    return View(
-        coordinates=rng.standard_normal((SOURCE, RANK)).astype(np.float32),
-        singular_values=np.linspace(9, 1, RANK).astype(np.float32),
-        source=source,
-        target=target,
-        source_matches=matches(SOURCE),
-        target_matches=matches(TARGET),
-        vectors=WordVectors(
-            pl.Series(["eng_Latn" if i % 2 == 0 else "tur_Latn" for i in range(WORDS)]),
-            pl.Series([f"word{i}" * (1 + i % 3) for i in range(WORDS)]),
-            rng.integers(1, 50, WORDS).astype(np.int64),
-            rng.standard_normal((WORDS, DIM)).astype(np.float32),
-        ),
-        source_languages=("eng_Latn",),
-        seed=5,
-        hypernetwork=predicted,
-    )
+    return replace(small_view(), hypernetwork=predicted)
 
 
 METHODS: list[tuple[type[Initializer], dict[str, Any]]] = [
@@ -85,10 +50,6 @@ OFF = {
     "contained_words": False,
     "fallback": "random",
 }
-
-
-def known(matches: csr_matrix) -> np.ndarray:
-    return np.diff(matches.indptr) > 0
 
 
 def test_graft_without_its_options_is_ofa(view: View) -> None:
@@ -198,12 +159,30 @@ def test_a_vocabulary_that_is_copied_as_a_whole_leaves_nothing_to_compute(view: 
     np.testing.assert_array_equal(result.coordinates, view.coordinates)
 
 
-def test_a_network_is_given_the_matches(view: View) -> None:
-    """It weighs them itself, as it did in training; the configuration sees to it that both agree."""
-    result = HyperOFA(hypernetwork="h", word_weights=True, unit_words=True).initialize(view)
-    wise = np.flatnonzero(result.origin == WISE)
-    assert len(wise) > 20
-    np.testing.assert_array_equal(result.coordinates[wise], predicted(view.target_matches, wise))
+@pytest.mark.parametrize("contained", [False, True])
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_network_is_given_the_weights_of_the_words(with_chinese: View, weighted: bool, unit: bool, contained: bool) -> None:
+    """Pair by pair, as docs/methods.md, section 12 tells it."""
+    view, words = with_chinese, with_chinese.vectors
+    weights = view.target_matches.toarray().astype(np.float64)
+    inside = {20: (0, 1, 2), 22: (3, 4), 25: (1, 2)} if contained else {}
+    pairs = [*zip(*np.nonzero(weights), strict=True), *((token, word) for token, held in inside.items() for word in held)]
+    for token, word in pairs:
+        ours, theirs = len(view.target.surfaces[token].strip()), len(words.words[int(word)].strip())
+        if token in inside:
+            weights[token, word] = theirs / ours
+        elif weighted:
+            weights[token, word] = min(1, ours / theirs)
+        weights[token, word] *= np.sqrt(words.sentences[word]) if weighted else 1
+        weights[token, word] /= np.linalg.norm(words.vectors[word].astype(np.float64)) if unit else 1
+    options = {"word_weights": weighted, "unit_words": unit, "contained_words": contained}
+    alone, share = HyperOFA(hypernetwork="h", **options), Graft(hypernetwork="h", hypernetwork_share=1.0, **options)
+    for method in (alone, share):
+        result = method.initialize(view)
+        wise = np.flatnonzero(result.origin == WISE)
+        assert set(inside) <= set(wise)
+        np.testing.assert_allclose(result.coordinates[wise], predicted(csr_matrix(weights[wise])), rtol=1e-5)
 
 
 @pytest.mark.parametrize("weights", [False, True])
@@ -237,7 +216,7 @@ def test_copies_need_words(view: View, method: type[Initializer], options: dict[
 @pytest.fixture
 def with_chinese(view: View) -> View:
     """The view with a few Chinese words, and new target tokens that match none but hold some of them."""
-    words = ["你们", "你", "们", "water", "wa"]
+    words = ["你们", "你", "们", " Water", "wa"]
     surfaces = {20: "他你们", 22: " Water!", 23: "???", 25: "你?们"}
     vectors = WordVectors(
         view.vectors.languages,
@@ -261,6 +240,18 @@ def test_contained_words(with_chinese: View) -> None:
     weighed = Evidence(with_chinese, OFA(contained_words=True, word_weights=True, unit_words=True)).target_weights.toarray()
     length = np.linalg.norm(with_chinese.vectors.vectors[0])
     np.testing.assert_allclose(weighed[20, 0], 2 / 3 * np.sqrt(with_chinese.vectors.sentences[0]) / length, rtol=1e-6)
+
+
+def test_a_contained_word_whose_vector_has_no_direction_says_nothing(with_chinese: View) -> None:
+    vectors = with_chinese.vectors.vectors.copy()
+    vectors[[0, 3, 4]] = 0
+    silent = replace(with_chinese, vectors=replace(with_chinese.vectors, vectors=vectors))
+    evidence = Evidence(silent, OFA(contained_words=True, unit_words=True))
+    assert np.flatnonzero(evidence.target_weights[20].toarray()).tolist() == [1, 2]
+    assert evidence.target_matched[[20, 22]].tolist() == [True, False]
+    unit = vectors[1:3] / np.linalg.norm(vectors[1:3], axis=1, keepdims=True)
+    mean = evidence.target_vectors[20] / np.linalg.norm(evidence.target_vectors[20])
+    np.testing.assert_allclose(mean, unit.sum(axis=0) / np.linalg.norm(unit.sum(axis=0)), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "options"), COMPUTING)

@@ -21,14 +21,13 @@ from lexigraft.evaluation import likelihoods
 from lexigraft.evaluation.collect import language_modelling_scores
 from lexigraft.evaluation.fertility import FERTILITY, fertility, write_fertility
 from lexigraft.evaluation.language_modelling import (
-    LOWER_IS_BETTER,
     SENTENCES,
     language_modelling_table,
     measures,
     write_language_modelling,
 )
 from lexigraft.evaluation.likelihoods import LIKELIHOODS, causal_scores, masked_scores
-from lexigraft.evaluation.scores import ROW_KEYS, SCHEMA
+from lexigraft.evaluation.scores import LOWER_IS_BETTER, ROW_KEYS, SCHEMA
 from lexigraft.evaluation.settings import LanguageModellingTask
 from lexigraft.modeling.load import load_model
 from lexigraft.settings import parse
@@ -190,7 +189,7 @@ def test_scores_enter_the_runs_table(tmp_path: Path) -> None:
     rows = predict(task_of(), sentences, model, out)
     table = language_modelling_table(out)
     assert table["metric"].to_list() == ["bits_per_byte", "loss", "pseudo_perplexity"]
-    assert set(table["metric"]) <= set(LOWER_IS_BETTER)
+    assert set(table["metric"]) <= LOWER_IS_BETTER
     assert table["n"].unique().to_list() == [rows["tokens"].sum()]
     row = dict.fromkeys(ROW_KEYS, "x") | {"seed": 1, "step": 0}
     scores = language_modelling_scores([row, row | {"step": 60}], [out, out])

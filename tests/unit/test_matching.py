@@ -16,9 +16,10 @@ from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.matching import SCHEMA, cap_words, match_words, read_matches, variants, write_matches
+from lexigraft.matching import SCHEMA, cap_words, match_words, read_matches, surface_variants, write_matches
 from lexigraft.tokenizers.fast import fast_tokenizer, write_tokenizer_files
 from lexigraft.tokenizers.vocabulary import SCHEMA as VOCABULARY
+from tests.plain_matching import plain_matches, variants
 
 SYLLABLES = ["ka", "lo", "mi", "tu", "re", "so", "ni", "Ba", "ü", "ß", "日", "本", "한", "국"]
 
@@ -53,31 +54,32 @@ def test_the_same_as_one_call_per_variant(kind: str, block: int, request: pytest
     words = many_words(2000, seed=3)
     is_text = np.ones(tokenizer.get_vocab_size(), dtype=bool)
     is_text[:2] = False
-    expected: dict[tuple[int, int], int] = {}
-    for index, word in enumerate(words):
-        for form in variants(word):
-            for token in set(tokenizer.encode(form, add_special_tokens=False).ids):
-                if is_text[token]:
-                    expected[token, index] = expected.get((token, index), 0) + 1
+    plain = plain_matches(lambda text: tokenizer.encode(text, add_special_tokens=False).ids, enumerate(words))
+    expected = {pair: count for pair, count in plain.items() if is_text[pair[0]]}
     found = match_words(tokenizer, pl.Series(words), is_text, block)
     assert {(token, word): count for token, word, count in found.iter_rows()} == expected
     assert set(found["count"]) <= {1, 2, 3}
     assert len(set(found["count"])) > 1
 
 
-def test_variants_are_those_of_the_published_runs() -> None:
-    assert variants("water") == ("water", " water", " Water")
-    assert variants(" ndöhi ") == (" ndöhi ", "  ndöhi ", "Ndöhi ")
-    assert variants("물") == ("물", " 물", " 물")
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("water", ["water", " water", " Water"]),
+        (" ndöhi ", [" ndöhi ", "  ndöhi ", "Ndöhi "]),
+        ("물", ["물", " 물", " 물"]),
+        ("ßa", ["ßa", " ßa", " SSa"]),
+    ],
+)
+def test_variants_are_those_of_the_published_runs(word: str, expected: list[str]) -> None:
+    assert [forms.item() for forms in surface_variants(pl.Series([word]))] == expected
 
 
 @settings(deadline=None)
-@given(st.text(min_size=1, max_size=20))
-def test_variants_of_any_word(word: str) -> None:
-    plain, spaced, capitalised = variants(word)
-    assert plain == word
-    assert spaced == " " + word
-    assert capitalised.strip().lower() == word.strip().lower() or not word.isascii()
+@given(st.lists(st.text(max_size=8) | st.sampled_from(["", " ", "  ", " a", "a ", "ß", "İstanbul", " \u0301a"]), max_size=12))
+def test_variants_of_all_words_are_those_of_each(words: list[str]) -> None:
+    found = surface_variants(pl.Series(words, dtype=pl.String))
+    assert list(zip(*(forms.to_list() for forms in found), strict=True)) == [variants(word) for word in words]
 
 
 def test_words_without_any_token_are_an_error(wordpiece: Tokenizer) -> None:

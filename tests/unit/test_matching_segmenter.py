@@ -13,16 +13,17 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_real_tokenizers import PLACES
+from tokenizer_cases import PLACES
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from lexigraft.matching import match_words, surface_variants, variants
+from lexigraft.matching import match_words
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.segmentation.joined import SEPARATOR
 from lexigraft.tokenizers.segmentation.ragged import Ragged, in_place
 from lexigraft.tokenizers.segmentation.segmenter import Segmenter
 from lexigraft.tokenizers.segmentation.viterbi import UnigramSegmenter
 from lexigraft.tokenizers.unigram import unigram_tokenizer
+from tests.plain_matching import plain_matches, variants
 
 quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 # beside ordinary words: marks without letters, spaces of all kinds, contractions, special tokens, the separator itself
@@ -134,12 +135,8 @@ def test_matches_are_those_of_one_call_a_word(name: str) -> None:
     tokenizer, given_words = real(name), words(1500)
     is_text = np.ones(tokenizer.get_vocab_size(), dtype=bool)
     is_text[list(tokenizer.get_added_tokens_decoder())] = False
-    expected: dict[tuple[int, int], int] = {}
-    for index, word in enumerate(given_words):
-        for form in variants(word):
-            for token in set(tokenizer.encode(form, add_special_tokens=False).ids):
-                if is_text[token]:
-                    expected[token, index] = expected.get((token, index), 0) + 1
+    plain = plain_matches(lambda text: tokenizer.encode(text, add_special_tokens=False).ids, enumerate(given_words))
+    expected = {pair: count for pair, count in plain.items() if is_text[pair[0]]}
     found = match_words(tokenizer, pl.Series(given_words), is_text, block=1000)
     assert {(token, word): count for token, word, count in found.iter_rows()} == expected
     assert found.select("token", "word").rows() == sorted(expected)
@@ -260,13 +257,8 @@ def test_a_byte_level_vocabulary_without_some_bytes(caplog: pytest.LogCaptureFix
     given_words = ["ab", "abc", "cab", "bac"]
     found = match_words(tokenizer, pl.Series(given_words), np.arange(4) > 0)
     assert "every word is segmented alone" in caplog.text
-    alone = [
-        (index, token)
-        for index, word in enumerate(given_words)
-        for form in variants(word)
-        for token in tokenizer.encode(form).ids
-    ]
-    assert set(found.select("word", "token").rows()) == {pair for pair in alone if pair[1] > 0}
+    alone = plain_matches(lambda text: tokenizer.encode(text).ids, enumerate(given_words))
+    assert set(found.select("token", "word").rows()) == {pair for pair in alone if pair[0] > 0}
 
 
 def test_added_tokens_of_all_kinds() -> None:
@@ -306,15 +298,6 @@ def test_a_lost_separator_is_noticed_and_told(
 
 
 # --------------------------------------------------------------------------------------------------------- building blocks
-
-
-@quick
-@given(st.lists(st.text(max_size=8) | st.sampled_from(ODD), max_size=12))
-def test_variants_of_all_words_are_those_of_each(given_words: list[str]) -> None:
-    found = surface_variants(pl.Series(given_words, dtype=pl.String))
-    assert [tuple(forms) for forms in zip(*(part.to_list() for part in found), strict=True)] == [
-        variants(word) for word in given_words
-    ]
 
 
 lists = st.lists(st.lists(st.integers(0, 99), max_size=4), max_size=8)

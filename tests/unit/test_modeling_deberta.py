@@ -10,34 +10,24 @@ import pytest
 import sentencepiece
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
-from modeling_cases import OPTIONS, SIZES, grafted_at_full_rank, plain_model, write_checkpoint
+from modeling_cases import LONG, OPTIONS, SIZES, assert_same, grafted_at_full_rank, plain_model, shuffled, write_checkpoint
 from safetensors.torch import load_file, save_file
 from transformers import (
-    AutoTokenizer,
     DebertaV2Config,
-    DebertaV2ForMaskedLM,
     DebertaV2ForSequenceClassification,
     DebertaV2Model,
 )
 
 from lexigraft.artifacts import Provenance, read_tensors
 from lexigraft.errors import InputError
-from lexigraft.evaluation.retrieval import SentenceEncoder
 from lexigraft.modeling.configs import FactorizedDebertaV2Config, embedding_width
-from lexigraft.modeling.export import materialise
-from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.head import log_unigram
-from lexigraft.modeling.heads import masked_logits
-from lexigraft.pretraining.optimizer import adamw, set_rates
-from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS
 from lexigraft.sources.build import write_source
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.vocabulary_table import vocabulary_table
 
 NAME = "deberta-v2"
-LONG = torch.arange(5, 35)[None]
 MASK = (torch.arange(30) < 27).long()[None]
 WITH_POSITIONS = {"position_biased_input": True, "relative_attention": False, "conv_kernel_size": 0, "type_vocab_size": 2}
 VARIANTS: list[dict[str, Any]] = [
@@ -49,44 +39,28 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def order() -> np.ndarray:
-    return np.random.default_rng(0).permutation(SIZES["vocab_size"])
-
-
-def assert_same(model: Any, plain: Any, permutation: np.ndarray) -> None:
-    """The same logits for the same text in the ids of both, in the model, its head alone, and when exported."""
-    ids = torch.from_numpy(np.argsort(permutation))[LONG]
-    expected = plain(LONG, attention_mask=MASK).logits[..., torch.from_numpy(permutation)]
-    torch.testing.assert_close(model(ids, attention_mask=MASK).logits, expected, rtol=1e-4, atol=1e-3)
-    positions = torch.tensor([3, 26, 11])
-    torch.testing.assert_close(masked_logits(model, ids, MASK, positions), expected[0, positions], rtol=1e-4, atol=1e-3)
-    exported = materialise(model)
-    assert type(exported) is DebertaV2ForMaskedLM
-    torch.testing.assert_close(exported(ids, attention_mask=MASK).logits, expected, rtol=1e-4, atol=1e-3)
-
-
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_from_checkpoint_to_the_same_logits(tmp_path: Path, changes: dict[str, Any]) -> None:
     plain = plain_model(NAME, **changes)
-    permutation = order()
+    permutation = shuffled()
     model, _ = grafted_at_full_rank(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, permutation)
     assert (
         model.get_input_embeddings().primitives.shape[1] == embedding_width(plain.config) == changes.get("embedding_size", 24)
     )
-    assert_same(model, plain, permutation)
+    assert_same(model, plain, permutation, MASK)
 
 
 def test_the_other_head_computes_the_same_under_the_names_of_the_legacy_one(tmp_path: Path) -> None:
     plain = plain_model(NAME, legacy=False)
     assert "lm_predictions.lm_head.dense.weight" in plain.state_dict()
-    permutation = order()
+    permutation = shuffled()
     model, source = grafted_at_full_rank(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, permutation)
     assert model.config.legacy is True
     weights = read_tensors(source / "model.safetensors", "source")
     head = {name for name in weights if not name.startswith("deberta.")}
     parts = ("dense.weight", "dense.bias", "LayerNorm.weight", "LayerNorm.bias")
     assert head == {"cls.predictions.bias", *(f"cls.predictions.transform.{part}" for part in parts)}
-    assert_same(model, plain, permutation)
+    assert_same(model, plain, permutation, MASK)
 
 
 @pytest.mark.parametrize("legacy", [True, False, None])
@@ -102,7 +76,7 @@ def test_of_two_heads_the_configuration_chooses(tmp_path: Path, legacy: bool | N
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
     permutation = np.arange(SIZES["vocab_size"])
     model, _ = grafted_at_full_rank(checkpoint, tmp_path, permutation)
-    assert_same(model, old if legacy else new, permutation)
+    assert_same(model, old if legacy else new, permutation, MASK)
 
 
 def test_what_published_checkpoints_hold_beside_the_model_is_left_out(tmp_path: Path) -> None:
@@ -116,7 +90,7 @@ def test_what_published_checkpoints_hold_beside_the_model_is_left_out(tmp_path: 
     model, source = grafted_at_full_rank(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
     names = set(read_tensors(source / "model.safetensors", "source"))
     assert not [name for name in names if "mask_predictions" in name or "position_embeddings" in name]
-    assert_same(model, plain, np.arange(SIZES["vocab_size"]))
+    assert_same(model, plain, np.arange(SIZES["vocab_size"]), MASK)
 
 
 @pytest.mark.parametrize("kind", [DebertaV2Model, DebertaV2ForSequenceClassification])
@@ -156,34 +130,6 @@ def test_narrow_embeddings_need_a_head_that_fits(tmp_path: Path, model: Any, mes
 def test_configurations_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(StrictDataclassClassValidationError, match=message):
         FactorizedDebertaV2Config(**{**SIZES, **OPTIONS[NAME], "embedding_rank": 7, **options})
-
-
-@pytest.mark.parametrize("layer", [1, 2, 3])
-def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(tmp_path: Path, layer: int) -> None:
-    plain = plain_model(NAME, num_hidden_layers=3)
-    tokenizer = AutoTokenizer.from_pretrained(write_checkpoint(tmp_path, plain, NAME))
-    text = "w7 w8 w30 w31 w32 w33 w34 w35 w36 w37 w12"
-    with torch.no_grad():
-        states = plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False), output_hidden_states=True)
-    encoder = SentenceEncoder(plain, tokenizer, layer, 512, torch.device("cpu"))
-    vectors = encoder.encode([text, "w7"], "test")
-    np.testing.assert_allclose(vectors[0], states.hidden_states[layer][0].mean(dim=0).numpy(), atol=1e-5)
-
-
-@pytest.mark.parametrize("changes", [{}, {"embedding_size": 16}])
-def test_a_step_of_training_moves_every_parameter(changes: dict[str, Any]) -> None:
-    torch.manual_seed(0)
-    config = FactorizedDebertaV2Config(**SIZES, **OPTIONS[NAME], embedding_rank=7, **changes)
-    model: Any = FAMILIES[NAME].masked_lm(config)
-    optimizer = adamw(model, PretrainingSettings(corpus="c"))
-    set_rates(optimizer, dict.fromkeys(GROUPS, 1e-3), 1.0)
-    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    model.train()
-    model(LONG, labels=LONG.flip(1)).loss.backward()
-    optimizer.step()
-    unmoved = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
-    # softmax takes a constant on all keys away
-    assert not [name for name in unmoved if not name.endswith("key_proj.bias")]
 
 
 def test_a_tokenizer_that_is_a_sentencepiece_model(tmp_path: Path) -> None:

@@ -81,8 +81,10 @@ def run_stage(tmp_path: Path, name: str, dim: Any, target: Vocabulary, *, balanc
         cast = table.cast({"token": pl.Int32, "word": pl.Int32, "count": pl.UInt8}).sort("token", "word")
         write_table(tmp_path / f"{side}.parquet", cast, Provenance("matches"))
     inputs = InitializationInputs(
-        source=source,
-        tokenizer=tokenizer,
+        weights=source / "model.safetensors",
+        tokenizer=tokenizer / "tokenizer.json",
+        source_vocabulary=source / "vocabulary.parquet",
+        target_vocabulary=tokenizer / "vocabulary.parquet",
         factors=tmp_path / "factors.safetensors",
         source_matches=tmp_path / "source.parquet",
         target_matches=tmp_path / "target.parquet",

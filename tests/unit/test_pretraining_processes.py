@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pretraining_cases import GROUPS, history, job, run, weights, write_inputs
+from pretraining_cases import GROUPS, history, job, run, weights
 
 from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ConfigError, LexigraftError
@@ -24,90 +24,99 @@ from lexigraft.pretraining.interruption import EXIT_CODE, Interrupted
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.launch import accelerate_configuration, launch
 
+SRUN = """#!/bin/sh
+while [ "${1#--}" != "$1" ]; do echo "$1" >> "$SLURM_JOB_OPTIONS"; shift; done
+SLURM_NODEID=1 "$@" & other=$!
+SLURM_NODEID=0 "$@" && wait $other
+"""
 SHORT = {"steps": 3, "checkpoints": [3], "accumulation": 3}
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    write_inputs(folder)
-    return folder
+def alone(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(pretraining_inputs, tmp_path_factory.mktemp("alone"), **SHORT)
 
 
-@pytest.fixture(scope="module")
-def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(inputs, tmp_path_factory.mktemp("alone"), **SHORT)
-
-
-def equals(told: Job, alone: Path, inputs: Path) -> None:
+def equals(told: Job, alone: Path, pretraining_inputs: Path) -> None:
     """The last checkpoint of a job is what one process ends with, up to rounding."""
     tensors = read_tensors(checkpoint_path(told.folder, 3), STAGE)
     assert np.allclose(tensors["history/loss"], history(alone)["loss"], rtol=1e-5)
     assert np.allclose(tensors["history/gradient_norm"], history(alone)["gradient_norm"], rtol=1e-4)
     assert np.allclose(tensors["held_out/loss"], history(alone, "held_out")["loss"], rtol=1e-5)
-    start = weights(inputs, 0)
+    start = weights(pretraining_inputs, 0)
     # a BERT's parameters are named in checkpoints as in model files
     for name, value in weights(alone, 3).items():
         assert np.abs(tensors[f"model/{name}"] - value).max() < 0.02 * np.abs(value - start[name]).max() + 1e-7, name
 
 
-def test_two_processes_train_as_one(inputs: Path, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    told = job(inputs, tmp_path / "state", processes=2, **SHORT)
+def test_two_processes_train_as_one(
+    pretraining_inputs: Path, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = job(pretraining_inputs, tmp_path / "state", processes=2, **SHORT)
     with caplog.at_level(logging.INFO):
         launch(told)
-    equals(told, alone, inputs)
+    equals(told, alone, pretraining_inputs)
     assert "[process 0] device: CPU, 2 process(es) on 1 machine(s)" in caplog.text
     assert {path.suffix for path in told.folder.iterdir()} == {".safetensors"}  # checkpoints alone
 
 
-def test_two_machines_train_as_one(inputs: Path, alone: Path, tmp_path: Path) -> None:
-    """Two launchers, as `srun` starts one on each machine, that meet at one address."""
-    told = job(inputs, tmp_path / "state", processes=1, machines=2, **SHORT)
-    (tmp_path / "job.json").write_text(told.model_dump_json())
-    (tmp_path / "accelerate.yaml").write_text(accelerate_configuration(told, "127.0.0.1", 29_000 + os.getpid() % 400))
-    command = [sys.executable, "-m", "lexigraft.pretraining.worker", "launch", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    machines = [subprocess.Popen(command, env={**environment, "SLURM_NODEID": str(number)}) for number in range(2)]
-    assert [machine.wait(300) for machine in machines] == [0, 0]
-    equals(told, alone, inputs)
+def test_two_machines_train_as_one(
+    pretraining_inputs: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for the two programs of Slurm: `srun` starts the command twice, as on two machines that meet at one."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in {"srun": SRUN, "scontrol": "#!/bin/sh\necho 127.0.0.1\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    for name, value in {"NODELIST": "two", "OPTIONS": str(tmp_path / "options")}.items():
+        monkeypatch.setenv(f"SLURM_JOB_{name}", value)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    told = job(pretraining_inputs, tmp_path / "state", processes=1, machines=2, **SHORT)
+    launch(told)
+    equals(told, alone, pretraining_inputs)
+    options = (tmp_path / "options").read_text().split()
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--overlap", "--cpus-per-task=3"} <= set(options)
 
 
-def test_an_error_in_a_process_is_told(inputs: Path, tmp_path: Path) -> None:
-    told = job(inputs, tmp_path / "state", processes=2, learning_rates=dict.fromkeys(GROUPS, 1e38), save_every=1)
+def test_an_error_in_a_process_is_told(pretraining_inputs: Path, tmp_path: Path) -> None:
+    told = job(pretraining_inputs, tmp_path / "state", processes=2, learning_rates=dict.fromkeys(GROUPS, 1e38), save_every=1)
     with pytest.raises(LexigraftError, match="diverged at step 2: loss nan"):
         launch(told)
     assert checkpoint_path(told.folder, 1).exists()
     assert len(list(told.folder.glob("diverged-step-00000002-process-*.safetensors"))) >= 1
 
 
-def test_a_process_that_breaks_is_told(inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    told = job(inputs, tmp_path / "state", processes=2).model_copy(update={"seed": -1})
+def test_a_process_that_breaks_is_told(pretraining_inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told = job(pretraining_inputs, tmp_path / "state", processes=2).model_copy(update={"seed": -1})
     with caplog.at_level(logging.INFO), pytest.raises(RuntimeError, match="training in 2 processes ended with exit code 1"):
         launch(told)
     assert "greater than or equal to 0" in caplog.text
 
 
-def test_all_processes_stop_at_one_step_when_one_is_told(inputs: Path, tmp_path: Path) -> None:
-    told = job(inputs, tmp_path / "state", processes=2, steps=4000, checkpoints=[4000], save_every=5000)
+def test_all_processes_stop_at_one_step_when_one_is_told(pretraining_inputs: Path, tmp_path: Path) -> None:
+    changes = {"steps": 4000, "checkpoints": [1, 4000], "save_every": 5000}
+    told = job(pretraining_inputs, tmp_path / "state", processes=2, **changes)
 
     def signal_this_process() -> None:
-        while not list(told.folder.glob("launch-*")):
+        while not checkpoint_path(told.folder, 1).exists():
             time.sleep(0.1)
-        time.sleep(20)
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    telling = threading.Thread(target=signal_this_process)
+    telling = threading.Thread(target=signal_this_process, daemon=True)
     telling.start()
     with pytest.raises(Interrupted) as caught:
         launch(told)
     telling.join()
     assert caught.value.code == EXIT_CODE
+    assert 1 < caught.value.step < 4000
     assert checkpoint_path(told.folder, caught.value.step).exists()
     assert not told.stop_file.exists()
 
 
-def test_the_launchers_configuration_is_complete(inputs: Path, tmp_path: Path) -> None:
-    told = job(inputs, tmp_path, processes=4, machines=3)
+def test_the_launchers_configuration_is_complete(pretraining_inputs: Path, tmp_path: Path) -> None:
+    told = job(pretraining_inputs, tmp_path, processes=4, machines=3)
     values = yaml.safe_load(accelerate_configuration(told, "node-1", 29_400))
     assert (values["num_processes"], values["num_machines"], values["main_process_ip"]) == (12, 3, "node-1")
     assert values["use_cpu"] is True
@@ -130,14 +139,14 @@ def test_uneven_shares_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     assert "shared unevenly by 2" in caplog.text
 
 
-def test_several_machines_need_slurm(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_machines_need_slurm(pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
     with pytest.raises(ConfigError, match="this is no Slurm job"):
-        run(inputs, tmp_path, nodes=2)
+        run(pretraining_inputs, tmp_path, nodes=2)
 
 
-def test_another_number_of_processes_than_the_run_is_for(inputs: Path, tmp_path: Path) -> None:
-    told = job(inputs, tmp_path / "state", processes=2)
+def test_another_number_of_processes_than_the_run_is_for(pretraining_inputs: Path, tmp_path: Path) -> None:
+    told = job(pretraining_inputs, tmp_path / "state", processes=2)
     (tmp_path / "job.json").write_text(told.model_dump_json())
     command = [sys.executable, "-m", "lexigraft.pretraining.worker", "train", str(tmp_path)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1

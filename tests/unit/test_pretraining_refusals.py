@@ -35,13 +35,6 @@ from lexigraft.settings import parse
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    write_inputs(folder)
-    return folder
-
-
 def _other_vocabulary(folder: Path) -> None:
     write_vocabulary(folder / "vocabulary.parquet", vocabulary(VOCAB - 1))
 
@@ -95,14 +88,14 @@ def _no_data(folder: Path) -> None:
     ],
 )
 def test_what_does_not_fit(
-    inputs: Path,
+    pretraining_inputs: Path,
     tmp_path: Path,
     spoil: Callable[[Path], None] | None,
     changes: dict[str, Any],
     error: type[Exception],
     message: str,
 ) -> None:
-    given_inputs = shutil.copytree(inputs, tmp_path / "inputs")
+    given_inputs = shutil.copytree(pretraining_inputs, tmp_path / "inputs")
     if spoil is not None:
         spoil(given_inputs)
     with pytest.raises(error, match=message):
@@ -116,17 +109,23 @@ def test_positions_of_roberta_start_after_padding(tmp_path: Path) -> None:
         run(tmp_path, tmp_path / "out", length=23)
 
 
-def test_folders_are_those_of_the_named_steps(inputs: Path, tmp_path: Path) -> None:
+def test_folders_are_those_of_the_named_steps(pretraining_inputs: Path, tmp_path: Path) -> None:
     wanted = PretrainingSettings(**DEFAULTS)
-    call = partial(pretrain, wanted, inputs / "step-0", data_paths(inputs), inputs / "vocabulary.parquet")
+    call = partial(
+        pretrain,
+        wanted,
+        pretraining_inputs / "step-0",
+        data_paths(pretraining_inputs),
+        pretraining_inputs / "vocabulary.parquet",
+    )
     with pytest.raises(ConfigError, match=r"after steps \[8\], `checkpoints` are \[3, 8\]"):
         call({8: tmp_path / "8"}, tables(tmp_path), tmp_path / "s", SEED, 1, 0, PROVENANCE)
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is not None, reason="tensorboard is installed")
-def test_tensorboard_needs_its_package(inputs: Path, tmp_path: Path) -> None:
+def test_tensorboard_needs_its_package(pretraining_inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingPackageError, match="TensorBoard files need the package 'tensorboard'"):
-        run(inputs, tmp_path / "out", tensorboard=True)
+        run(pretraining_inputs, tmp_path / "out", tensorboard=True)
 
 
 def test_memory_that_is_too_small_names_the_settings() -> None:
@@ -138,7 +137,7 @@ def test_memory_that_is_too_small_names_the_settings() -> None:
         out_of_memory(settings),
     ):
         torch.empty(1 << 60)
-    assert "(4 and 4 train the same)" in str(caught.value)
+    assert "(4 and 4 are the same effective batch)" in str(caught.value)
     with pytest.raises(RuntimeError, match="another"), out_of_memory(settings):
         raise RuntimeError("another")
 

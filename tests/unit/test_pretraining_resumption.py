@@ -22,31 +22,26 @@ from pretraining_cases import (
     run,
     same_files,
     steps_kept,
-    write_inputs,
+    vocabulary,
     write_shards,
+    write_vocabulary,
 )
 from torch.nn.modules.module import register_module_forward_hook
 
 from lexigraft.artifacts import Provenance, check, read_provenance, read_tensors
 from lexigraft.errors import ConfigError, LexigraftError
 from lexigraft.modeling.factorized import FactorizedEmbedding
-from lexigraft.pretraining.checkpoints import STAGE, Place, checkpoint_path, read_place, save_checkpoint
+from lexigraft.pretraining.checkpoints import STAGE, Place, checkpoint_path, newest_checkpoint, read_place, save_checkpoint
 from lexigraft.pretraining.interruption import EXIT_CODE, Interrupted, Interruption
 from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.tokenizers.vocabulary import Vocabulary
 
 TIMES = 20
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    write_inputs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
+def uninterrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(pretraining_inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
 
 
 def at_pass(number: int, act: Any) -> None:
@@ -108,10 +103,10 @@ def in_python(call: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def interrupted(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """State of a run that was killed."""
     out = tmp_path_factory.mktemp("interrupted")
-    done = in_python(f"t.run_and_die(t.Path({str(inputs)!r}), t.Path({str(out)!r}))")
+    done = in_python(f"t.run_and_die(t.Path({str(pretraining_inputs)!r}), t.Path({str(out)!r}))")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not list(out.glob("step-*"))
     return out
@@ -124,17 +119,17 @@ def killed(interrupted: Path, tmp_path: Path) -> Path:
 
 
 class TestKilled:
-    def test_a_killed_run_ends_with_the_same_bytes(self, inputs: Path, uninterrupted: Path, killed: Path) -> None:
-        run(inputs, killed, **LONG)
+    def test_a_killed_run_ends_with_the_same_bytes(self, pretraining_inputs: Path, uninterrupted: Path, killed: Path) -> None:
+        run(pretraining_inputs, killed, **LONG)
         assert same_files(killed, uninterrupted)
         assert history(killed)["step"].to_list() == list(range(1, 21))
         assert history(killed, "speed")["step"].to_list() == list(range(1, 21))
 
     def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
-        self, inputs: Path, uninterrupted: Path, tmp_path: Path
+        self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "often"
-        done = in_python(f"t.run_and_die_often(t.Path({str(inputs)!r}), t.Path({str(out)!r}))")
+        done = in_python(f"t.run_and_die_often(t.Path({str(pretraining_inputs)!r}), t.Path({str(out)!r}))")
         assert done.returncode == 0, done.stderr
         assert f"killed {TIMES} times" in done.stdout
         assert same_files(out, uninterrupted)
@@ -152,24 +147,35 @@ class TestKilled:
 
     @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
     def test_a_damaged_checkpoint_is_skipped(
-        self, inputs: Path, uninterrupted: Path, killed: Path, damage: str, caplog: pytest.LogCaptureFixture
+        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, damage: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = checkpoint_path(killed / "state", 8)
         content = bytearray(path.read_bytes())
         content[-9] ^= 1
         path.write_bytes({"truncated": content[: len(content) // 2], "altered": content, "empty": b""}[damage])
         with caplog.at_level(logging.INFO):
-            run(inputs, killed, **LONG)
+            run(pretraining_inputs, killed, **LONG)
         assert "checkpoint of step 8 is skipped: artifact " in caplog.text
         assert "going on after step 6" in caplog.text
         assert same_files(killed, uninterrupted)
 
+    def test_new_checkpoints_are_kept_beside_damaged_later_ones(self, killed: Path) -> None:
+        state = killed / "state"
+        fingerprint = read_provenance(checkpoint_path(state, 2))["parameters"]["fingerprint"]
+        tensors = read_tensors(checkpoint_path(state, 2), STAGE)
+        for step in (6, 8):
+            checkpoint_path(state, step).write_bytes(b"")
+        for step in (3, 4, 5):
+            save_checkpoint(state, Place(step, 2 * step, {}, SEED), tensors, fingerprint, [2, 20])
+        assert steps_kept(killed) == [2, 4, 5, 6, 8]
+        assert newest_checkpoint(state, fingerprint, [2, 20]) == 5
+
     def test_without_the_checkpoint_of_a_named_step_it_starts_before(
-        self, inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
+        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         checkpoint_path(killed / "state", 2).unlink()
         with caplog.at_level(logging.INFO):
-            run(inputs, killed, **LONG)
+            run(pretraining_inputs, killed, **LONG)
         assert "that of step 2, whose model is wanted, is lost" in caplog.text
         assert "from the start" in caplog.text
         assert same_files(killed, uninterrupted)
@@ -181,71 +187,80 @@ class TestKilled:
             ({"provenance": Provenance("pretraining", code="other")}, "code"),
             ({"model": True}, "model"),
             ({"data": True}, "data"),
+            ({"vocabulary": True}, "vocabulary"),
         ],
     )
     def test_state_of_another_run_is_refused(
-        self, inputs: Path, killed: Path, tmp_path: Path, changes: dict[str, Any], told: str
+        self, pretraining_inputs: Path, killed: Path, tmp_path: Path, changes: dict[str, Any], told: str
     ) -> None:
-        given_inputs = inputs
-        if "model" in changes or "data" in changes:
-            given_inputs = shutil.copytree(inputs, tmp_path / "inputs")
+        given_inputs = pretraining_inputs
+        if changes.keys() & {"model", "data", "vocabulary"}:
+            given_inputs = shutil.copytree(pretraining_inputs, tmp_path / "inputs")
         if changes.pop("model", False):
             shutil.rmtree(given_inputs / "step-0")
-            shutil.copytree(run(inputs, tmp_path / "other", steps=1, checkpoints=[1]) / "step-1", given_inputs / "step-0")
+            shutil.copytree(
+                run(pretraining_inputs, tmp_path / "other", steps=1, checkpoints=[1]) / "step-1", given_inputs / "step-0"
+            )
         if changes.pop("data", False):
             write_shards(given_inputs, seed=7)
+        if changes.pop("vocabulary", False):
+            plain = vocabulary()
+            other = Vocabulary(plain.tokens, plain.surfaces, plain.roles, plain.counts + 1)
+            write_vocabulary(given_inputs / "vocabulary.parquet", other)
         with pytest.raises(ConfigError, match=f"differs in: {told}") as caught:
             run(given_inputs, killed, **{**LONG, **changes})
         assert f"delete the folder {killed / 'state'}" in str(caught.value)
         assert steps_kept(killed)
 
-    def test_a_place_that_is_not_the_runs_is_refused(self, inputs: Path, killed: Path) -> None:
+    def test_a_place_that_is_not_the_runs_is_refused(self, pretraining_inputs: Path, killed: Path) -> None:
         path = checkpoint_path(killed / "state", 8)
         fingerprint = read_provenance(path)["parameters"]["fingerprint"]
         tensors = read_tensors(path, STAGE)
         moved = Place(8, 17, {"swh_Latn": 17, "tur_Latn": 0}, SEED)
         save_checkpoint(killed / "state", moved, tensors, fingerprint, [2, 20])
         with pytest.raises(ConfigError, match="stands at sequence 17, this run at 16"):
-            run(inputs, killed, **LONG)
+            run(pretraining_inputs, killed, **LONG)
 
     @pytest.mark.parametrize("changes", [{"save_every": 50}, {"save_minutes": None}])
     def test_when_checkpoints_are_written_makes_no_other_run(
-        self, inputs: Path, uninterrupted: Path, killed: Path, changes: dict[str, Any]
+        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, changes: dict[str, Any]
     ) -> None:
-        assert same_files(run(inputs, killed, **LONG, **changes), uninterrupted)
+        assert same_files(run(pretraining_inputs, killed, **LONG, **changes), uninterrupted)
 
-    def test_checkpoints_by_the_clock(self, inputs: Path, tmp_path: Path) -> None:
+    def test_checkpoints_by_the_clock(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         rates = dict.fromkeys(GROUPS, 1e38)
         with pytest.raises(LexigraftError, match="diverged at step 2"):
-            run(inputs, tmp_path, learning_rates=rates, save_every=50, save_minutes=1e-6, checkpoints=[8])
+            run(pretraining_inputs, tmp_path, learning_rates=rates, save_every=50, save_minutes=1e-6, checkpoints=[8])
         assert steps_kept(tmp_path) == [1]
 
-    def test_what_a_killed_process_was_writing_is_removed(self, inputs: Path, killed: Path, uninterrupted: Path) -> None:
+    def test_what_a_killed_process_was_writing_is_removed(
+        self, pretraining_inputs: Path, killed: Path, uninterrupted: Path
+    ) -> None:
         (killed / "state" / ".checkpoint-00000009.safetensors.x.part").write_bytes(b"half")
         (killed / "state" / "stop").touch()
-        run(inputs, killed, **LONG)
+        run(pretraining_inputs, killed, **LONG)
         assert same_files(killed, uninterrupted)
 
-    def test_foreign_files_in_the_folder_stay(self, inputs: Path, tmp_path: Path) -> None:
+    def test_foreign_files_in_the_folder_stay(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         (tmp_path / "state").mkdir()
         (tmp_path / "state" / "notes.txt").write_text("mine")
-        run(inputs, tmp_path)
+        run(pretraining_inputs, tmp_path)
         assert [path.name for path in (tmp_path / "state").iterdir()] == ["notes.txt"]
 
 
 class TestToldToStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
     def test_a_signal_writes_a_checkpoint_and_the_run_goes_on(
-        self, inputs: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
+        self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
     ) -> None:
-        done = in_python(f"t.run_and_be_told(t.Path({str(inputs)!r}), t.Path({str(tmp_path)!r}), {int(number)})")
+        done = in_python(f"t.run_and_be_told(t.Path({str(pretraining_inputs)!r}), t.Path({str(tmp_path)!r}), {int(number)})")
         assert done.returncode == EXIT_CODE == 75, done.stderr
         assert steps_kept(tmp_path) == [2, 6]
         assert not (tmp_path / "step-20").exists()
-        run(inputs, tmp_path, **LONG)
+        run(pretraining_inputs, tmp_path, **LONG)
         assert same_files(tmp_path, uninterrupted)
 
-    def test_a_file_that_asks_to_stop(self, inputs: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    def test_a_file_that_asks_to_stop(self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path) -> None:
         state = tmp_path / "state"
 
         def ask() -> None:
@@ -256,11 +271,11 @@ class TestToldToStop:
         asking = threading.Thread(target=ask)
         asking.start()
         with pytest.raises(Interrupted) as caught:
-            run(inputs, tmp_path, **LONG)
+            run(pretraining_inputs, tmp_path, **LONG)
         asking.join()
         assert caught.value.code == EXIT_CODE
         assert caught.value.step in steps_kept(tmp_path)
-        run(inputs, tmp_path, **LONG)
+        run(pretraining_inputs, tmp_path, **LONG)
         assert same_files(tmp_path, uninterrupted)
 
     def test_signals_are_given_back(self, tmp_path: Path) -> None:
@@ -273,9 +288,9 @@ class TestToldToStop:
 
 
 class TestFailures:
-    def test_divergence_saves_the_batch_and_leaves_the_checkpoints(self, inputs: Path, tmp_path: Path) -> None:
+    def test_divergence_saves_the_batch_and_leaves_the_checkpoints(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         with pytest.raises(LexigraftError, match="diverged at step 2: loss nan") as caught:
-            run(inputs, tmp_path, learning_rates=dict.fromkeys(GROUPS, 1e38), save_every=1)
+            run(pretraining_inputs, tmp_path, learning_rates=dict.fromkeys(GROUPS, 1e38), save_every=1)
         assert "lower `learning_rates`" in str(caught.value)
         assert "first in micro-batch 0" in str(caught.value)
         path = tmp_path / "state" / "diverged-step-00000002-process-0.safetensors"
@@ -288,7 +303,9 @@ class TestFailures:
         assert steps_kept(tmp_path) == [1]
         assert not list(tmp_path.glob("step-*"))
 
-    def test_a_full_disk_leaves_the_last_good_checkpoint(self, inputs: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    def test_a_full_disk_leaves_the_last_good_checkpoint(
+        self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path
+    ) -> None:
         small = tmp_path / "state"
         small.mkdir()
         size = 2 * 500_000
@@ -299,7 +316,7 @@ class TestFailures:
             with pytest.raises(
                 LexigraftError, match=r"checkpoint of step \d+ .* could not be written: No space left"
             ) as caught:
-                run(inputs, tmp_path, **LONG)
+                run(pretraining_inputs, tmp_path, **LONG)
             kept = steps_kept(tmp_path)
             assert kept
             assert f"the checkpoint of step {kept[-1]} is whole" in str(caught.value)
@@ -307,7 +324,7 @@ class TestFailures:
             for step in kept:
                 check(checkpoint_path(small, step), STAGE)
             subprocess.run(["mount", "-o", f"remount,size={100 * size}", str(small)], check=True)
-            run(inputs, tmp_path, **LONG)
+            run(pretraining_inputs, tmp_path, **LONG)
         finally:
             subprocess.run(["umount", str(small)], check=True)
         small.rmdir()

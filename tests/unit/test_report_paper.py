@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from report_cases import CHROMIUM, Page, console, scored_inputs
+from report_cases import CHROMIUM, Page, console, page_of, scored_inputs, written
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import ArtifactError
@@ -53,14 +53,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
 
 @pytest.fixture(scope="module")
 def report(inputs: ReportInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(inputs, out)
-    return out
+    return written(inputs, tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
 def page(report: Path) -> Page:
-    return Page(report.read_text(encoding="utf-8"))
+    return page_of(report)
 
 
 def test_means_over_the_same_languages_stand_beside_table_4(inputs: ReportInputs) -> None:
@@ -111,8 +109,7 @@ def test_several_seeds_are_compared_by_their_mean(tmp_path: Path) -> None:
     ((row,),) = [part.rows for part in compared(run)]
     assert (row.model, row.seeds) == (HYPER, 3)
     assert row.pretrained == Pair(pytest.approx(30.0), printed(HYPER, 0, "sr_b", "tur_Latn", 8))
-    write_report(run, tmp_path / "report.html")
-    assert "the mean is compared" in Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts["paper"]
+    assert "the mean is compared" in page_of(written(run, tmp_path)).texts["paper"]
 
 
 def test_labels_of_table_11_that_cannot_be_right_are_not_compared(inputs: ReportInputs) -> None:
@@ -136,8 +133,7 @@ def test_what_the_paper_has_not_is_not_compared(tmp_path: Path) -> None:
     names = {("ofa-minilm-100", 0, "sr_b"): share, (HYPER, 60, "sr_b"): share, (HYPER, 0, "sr-b"): share}
     other = scored_inputs(tmp_path, {**names, ("ofa-mono-200", 4000, "sr_b"): share, (OFA, 0, "sr_b"): share})
     assert compared(other) == []
-    write_report(other, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = written(other, tmp_path).read_text(encoding="utf-8")
     assert 'id="paper"' not in text
     assert "#paper" not in text
 
@@ -168,8 +164,7 @@ def test_token_origins_stand_beside_table_2_of_the_same_model(inputs: ReportInpu
         {"model": "graft-mono-100", "copied": 20_000, "wise": 181_000, "mean": 200_000, "random": 0, "total": 401_000},
     ]
     made = dataclasses.replace(inputs, initialisation=table_2(tmp_path, rows))
-    write_report(made, tmp_path / "report.html")
-    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    page = page_of(written(made, tmp_path))
     head, first, second = page.tables["tokens"][0]
     assert head == ["model", "copied", "wise", "mean", "random", "total"]
     cells = ["26,912 6.7\u00a0% paper 27K", "179,300 44.7\u00a0% paper 179K", "0 0.0\u00a0%", "194,788 48.6\u00a0% paper 195K"]

@@ -16,13 +16,13 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, R
 from lexigraft.errors import InputError
 from lexigraft.evaluation.retrieval import (
     SentenceEncoder,
-    budget_batches,
     check_languages,
     layer_to_read,
     rank_of,
-    usable_positions,
 )
+from lexigraft.evaluation.sentences import budget_batches
 from lexigraft.evaluation.settings import RetrievalTask
+from lexigraft.modeling.encoder import usable_positions
 
 TASK = RetrievalTask(kind="retrieval", corpus="bible")
 TEXTS = ["a b c", "d", "a a b b c c d d e e", "e d c", "", "b"]

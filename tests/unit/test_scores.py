@@ -241,7 +241,7 @@ def test_headline_metric(metrics: list[str], expected: str) -> None:
 def test_table_shows_means_and_intervals(run: Any, tmp_path: Path) -> None:
     paths, rows, ranks = run
     scores = collect_scores(paths, rows, {key: [1, 5, 10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores"))
-    intervals = mean_intervals(paths, rows, seed=5)
+    intervals = mean_intervals(scores, paths, rows, seed=5)
     means = [np.mean([100 * np.mean([r is not None for r in values]) for values in drawn.values()]) for drawn in ranks]
     np.testing.assert_allclose(intervals["mean"].to_numpy(), means)
     np.testing.assert_allclose(mean_scores(scores)["mean"].to_numpy(), means)
@@ -259,22 +259,11 @@ def test_table_shows_means_and_intervals(run: Any, tmp_path: Path) -> None:
     assert text.splitlines()[-1].startswith("percent, mean over languages: 3;")
 
 
-def test_table_without_ranks_gives_an_upper_bound_of_the_interval(run: Any, tmp_path: Path) -> None:
-    paths, rows, _ = run
-    scores = collect_scores(paths, rows, {key: [10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores"))
-    intervals = mean_intervals(paths, rows, k=10)
-    text = score_table(scores)
-    assert "upper bound" in text
-    line = next(line for line in text.splitlines() if line.startswith("ofa"))
-    mean, low, high, *_ = (float(number) for number in re.findall(r"\d+\.\d", line))
-    bootstrap = intervals.row(2, named=True)
-    assert low < bootstrap["low"] < mean < bootstrap["high"] < high
-
-
 def test_table_leaves_cells_of_unscored_steps_empty(run: Any, tmp_path: Path) -> None:
     paths, rows, _ = run
     scores = collect_scores(
         paths[:3], rows[:3], {key: [10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores")
     )
-    line = next(line for line in score_table(scores).splitlines() if line.startswith("ofa"))
+    text = score_table(scores, mean_intervals(scores, paths[:3], rows[:3], seed=5))
+    line = next(line for line in text.splitlines() if line.startswith("ofa"))
     assert line.split()[-1] == "-"

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from report_cases import CHROMIUM, Page, console, scored_inputs
+from report_cases import CHROMIUM, Page, console, scored_inputs, written
 
 from lexigraft.evaluation.seeds import has_seeds, seed_summary, without_seed
 from lexigraft.evaluation.summary import markdown_table
 from lexigraft.report.inputs import ReportInputs
-from lexigraft.report.page import write_report
 
 STEPS = (0, 50)
 SHARES = {"graft-tiny-100": (60.0, 61.0, 65.0), "ofa-tiny-full": (30.0, 40.0, 32.0)}
@@ -83,8 +82,7 @@ def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportIn
 
 
 def test_page_has_one_row_a_family(inputs: ReportInputs, tmp_path: Path) -> None:
-    write_report(inputs, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = written(inputs, tmp_path).read_text(encoding="utf-8")
     page = Page(text)
     models, families = page.tables["scores"][:2]
     assert len(models) == 2 + 7
@@ -100,13 +98,11 @@ def test_page_has_one_row_a_family(inputs: ReportInputs, tmp_path: Path) -> None
 
 def test_page_of_single_seeds_says_nothing_of_seeds(tmp_path: Path) -> None:
     scores = {(model, 0, "sr_b"): {"tur_Latn": 5.0} for model in ("random-tiny-100", "ofa-tiny-100")}
-    write_report(scored_inputs(tmp_path, scores), tmp_path / "report.html")
-    assert "Over seeds" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Over seeds" not in written(scored_inputs(tmp_path, scores), tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
 def test_browser_has_nothing_to_say_about_it(inputs: ReportInputs, tmp_path: Path) -> None:
-    write_report(inputs, tmp_path / "report.html")
-    messages, shown = console(tmp_path / "report.html", tmp_path)
+    messages, shown = console(written(inputs, tmp_path), tmp_path)
     assert messages == []
     assert "Over seeds" in shown

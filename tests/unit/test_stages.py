@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,13 @@ class Named(dict[str, Any]):
     """Stands in for the named files and parameters of a workflow's job."""
 
     __getattr__ = dict.__getitem__
+
+
+@dataclass
+class Files:
+    """Some of a job's input."""
+
+    both: list[Path]
 
 
 @pytest.fixture
@@ -40,6 +48,7 @@ def test_files_are_paths_and_provenance_is_complete(job: SimpleNamespace, tmp_pa
     with stage("factors", job) as running:
         assert running.input.text == tmp_path / "one.txt"
         assert running.input.both[1] == tmp_path / "two.txt"
+        assert running.inputs_of(Files) == Files([tmp_path / "one.txt", tmp_path / "two.txt"])
         assert running.folder("table") == tmp_path / "out"
         assert running.params.settings == {"dim": 3, "names": ["a", "b"]}
         assert running.threads == 3

@@ -12,15 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 import sentencepiece
+from tokenizer_cases import build as build_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import InputError
-from lexigraft.settings import parse
-from lexigraft.tokenizers.build import write_tokenizer
 from lexigraft.tokenizers.load import load_tokenizer
-from lexigraft.tokenizers.settings import TokenizerSettings
 from lexigraft.tokenizers.unigram import unigram_tokenizer
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 from lexigraft.tokenizers.vocabulary_table import vocabulary_table
@@ -47,9 +45,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def build(settings: dict[str, object], corpus: Path, folder: Path, source: Path | None = None) -> Vocabulary:
-    settings = parse(TokenizerSettings, {"corpus": "c", **settings})
-    write_tokenizer(settings, corpus, folder, seed=1, threads=1, provenance=Provenance("tokenizer"), source_folder=source)
+def build(values: dict[str, object], corpus: Path, folder: Path, source: Path | None = None) -> Vocabulary:
+    build_tokenizer(values, corpus, folder, source)
     return read_vocabulary(folder / "vocabulary.parquet")
 
 
@@ -209,7 +206,7 @@ def test_an_extension_is_spliced_into_the_model(family: str, corpus: Path, tmp_p
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_surfaces_of_a_vocabulary(family: str, tmp_path: Path) -> None:
-    """Every text token, by the rule of its family as METHODS tell it."""
+    """Every text token, by the rule of its family."""
     tokenizer = load_tokenizer(source_folder(FAMILIES[family](), tmp_path))
     table = vocabulary_table(tokenizer).filter(pl.col("role").is_null())
     assert len(table) > 100

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from test_word_vector_files import EXPECTED, KEYS, binary_of, pairs, random_vectors, read, text_of, written
+from word_vector_cases import EXPECTED, KEYS, binary_of, pairs, random_vectors, read, text_of, written
 
 
 @pytest.mark.parametrize("kind", ["text", "text with header", "binary", "parquet", "parquet columns", "gensim", "gensim aside"])

@@ -28,7 +28,7 @@ PAPER = {
     "scores": 1,
     "report": 1,
 }
-"""18 models (3 methods, 2 sources, 3 dimensions), six of them pre-trained, two retrieval and two tagging tasks before and after it."""
+"""18 models (3 methods, 2 sources, 3 dimensions), six pre-trained; two retrieval and two tagging tasks before and after it."""
 
 
 @pytest.fixture

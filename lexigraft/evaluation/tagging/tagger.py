@@ -15,7 +15,7 @@ from lexigraft.evaluation.settings import TaggerSettings
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.model import new_tagger
 from lexigraft.evaluation.tagging.state import State
-from lexigraft.evaluation.tagging.training import Labelled, fine_tune, weights_of
+from lexigraft.evaluation.tagging.training import Labelled, fine_tune
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
 from lexigraft.tagged_corpora.settings import TaggedFile
@@ -90,7 +90,7 @@ def write_tagger(
     table = pl.DataFrame({"tag": tags}).join(counts, on="tag", how="left", maintain_order="left").cast(TAGS)
     write_table(tags_path, table, provenance)
     write_table(history_path, history, provenance)
-    write_tensors(tagger_path, weights_of(tagger), provenance)
+    write_tensors(tagger_path, tagger.weights(), provenance)
     state.clear()
 
 

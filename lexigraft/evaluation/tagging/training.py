@@ -125,7 +125,7 @@ def fine_tune(
             if step % settings.evaluate_every == 0 or step == steps:
                 _evaluate(done, step, tagger, encoder, dev, tags, headline, settings, device)
                 _save(state, done, tagger, optimizer)
-    _restore(tagger, state.best(done.best_step))
+    tagger.set_weights(state.best(done.best_step))
     log.info("best after step %d: %s %.2f on the development sentences", done.best_step, headline, done.best_score)
     return pl.DataFrame(done.rows, schema=HISTORY, orient="row")
 
@@ -268,7 +268,7 @@ def adamw(tagger: Tagger, settings: FineTuning) -> torch.optim.AdamW:
 
 
 def _save(state: State, done: Progress, tagger: Tagger, optimizer: torch.optim.Optimizer) -> None:
-    weights = weights_of(tagger)
+    weights = tagger.weights()
     tensors: dict[str, NDArray[Any]] = {f"model/{name}": value for name, value in weights.items()}
     for name, parameter in tagger.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -283,7 +283,7 @@ def _resumed(state: State, tagger: Tagger, optimizer: torch.optim.Optimizer) -> 
     if found is None:
         return Progress()
     step, best_step, tensors = found
-    _restore(tagger, {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")})
+    tagger.set_weights({name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")})
     parameters = dict(tagger.named_parameters())
     for full_name, array in tensors.items():
         if full_name.startswith("optimizer/"):
@@ -291,17 +291,6 @@ def _resumed(state: State, tagger: Tagger, optimizer: torch.optim.Optimizer) -> 
             optimizer.state[parameters[name]][key] = torch.from_numpy(array).to(parameters[name].device)
     rows = [(int(row[0]), float(row[1]), float(row[2]), float(row[3])) for row in tensors["history"]]
     return Progress(step, best_step, float(tensors["best_score"][0]), [], rows)
-
-
-def weights_of(tagger: Tagger) -> dict[str, NDArray[Any]]:
-    """All parameters by name, float32 on the CPU."""
-    return {name: value.detach().to("cpu", torch.float32).numpy() for name, value in tagger.named_parameters()}
-
-
-def _restore(tagger: Tagger, weights: dict[str, NDArray[Any]]) -> None:
-    with torch.no_grad():
-        for name, parameter in tagger.named_parameters():
-            parameter.copy_(torch.from_numpy(weights[name]))
 
 
 def _derived_seed(*entropy: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from lexigraft.errors import ConfigError
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, SetSettings
 
 
-class SetNetwork(nn.Module):
+class SetNetwork(nn.Module, ABC):
     """(sets of word vectors) -> coordinates.
 
     Attributes:
@@ -21,9 +22,9 @@ class SetNetwork(nn.Module):
     reads_order: ClassVar[bool]
     rank: int
 
+    @abstractmethod
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Coordinates (batch, D') from padded word vectors (batch, longest, width) and lengths (batch,), at least 1."""
-        raise NotImplementedError
 
 
 def head(width: int, rank: int, dropout: float) -> nn.Sequential:

@@ -12,37 +12,27 @@ from scipy.sparse import csr_matrix
 
 from lexigraft.initializers.base import Integers
 from lexigraft.word_vectors.table import WordVectors
-
-_WORD = r"\w+(?:['’\-]\w+)*"
+from lexigraft.word_vectors.words import spaced_words, unspaced_words
 
 
 def contained_words(surfaces: tuple[str, ...], tokens: Integers, vectors: WordVectors) -> csr_matrix:
-    """Shares (V, words), float32, of the words in the surfaces of some tokens: len(word) / len(token), at most 1.
+    """Shares (V, words), float32, of the words in the surfaces of some tokens: len(word) / len(token).
 
-    Words of a surface are what word vectors are learned of: runs of letters and digits, and of these every character and every
-    two neighbours, since nothing tells where words end in scripts without spaces. Case does not count.
+    Words of a surface are what word vectors are learned of, whatever its script: runs of letters and digits, and of these every
+    character and every two neighbours. Case does not count.
 
     Args:
         surfaces: standardised strings of the V tokens.
         tokens: ids of the tokens whose surfaces are searched; the rows of all others are empty.
         vectors: the words to find, in any language.
     """
-    shape = (len(surfaces), len(vectors))
     text = pl.DataFrame(
         {"token": tokens, "text": [surfaces[token].strip().lower() for token in tokens]},
         schema={"token": pl.Int64, "text": pl.String},
-    )
-    spans = (
-        text.select("token", word=pl.col("text").str.extract_all(r"\w+")).explode("word").drop_nulls().with_row_index("span")
-    )
-    characters = spans.with_columns(pl.col("word").str.extract_all(r"\w")).explode("word").drop_nulls("word")
-    pairs = characters.with_columns(word=pl.col("word") + pl.col("word").shift(-1).over("span")).drop_nulls("word")
-    whole = text.select("token", word=pl.col("text").str.extract_all(_WORD)).explode("word").drop_nulls()
-    found = pl.concat([part.select("token", "word") for part in (whole, characters, pairs)]).unique(maintain_order=True)
-    known = pl.DataFrame({"word": vectors.words.str.strip_chars(" ")}).with_row_index("column")
+    ).with_columns(length=pl.col("text").str.len_chars())
+    found = pl.concat([spaced_words(text), unspaced_words(text)]).unique(maintain_order=True)
+    known = pl.DataFrame({"word": vectors.words.str.strip_chars(" ").str.to_lowercase()}).with_row_index("column")
     hits = found.join(known, on="word", maintain_order="left")
-    rows, columns = hits["token"].to_numpy(), hits["column"].to_numpy()
-    lengths = text.select("token", length=pl.col("text").str.len_chars())
-    token_lengths = hits.join(lengths, on="token", maintain_order="left")["length"].to_numpy()
-    shares = np.minimum(1.0, hits["word"].str.len_chars().to_numpy() / np.maximum(token_lengths, 1))
-    return csr_matrix((shares.astype(np.float32), (rows, columns)), shape=shape)
+    shares = (hits["word"].str.len_chars() / hits["length"]).to_numpy().astype(np.float32)
+    places = hits["token"].to_numpy(), hits["column"].to_numpy()
+    return csr_matrix((shares, places), shape=(len(surfaces), len(vectors)))

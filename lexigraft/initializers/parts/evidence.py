@@ -8,8 +8,6 @@ from scipy.sparse import csr_matrix
 from lexigraft.initializers.base import Floats
 from lexigraft.word_vectors.table import WordVectors
 
-_SHORTEST = np.float32(1e-12)
-
 
 def word_evidence(
     matches: csr_matrix,
@@ -35,13 +33,24 @@ def word_evidence(
     """
     if not weighted and not unit and languages is None:
         return matches
-    weights = csr_matrix(matches, dtype=np.float32, copy=True)
+    shares = _length_shares(matches, surfaces, vectors) if weighted else matches.data
+    weights = csr_matrix((shares, matches.indices, matches.indptr), shape=matches.shape, dtype=np.float32)
+    return weighed(weights, vectors, weighted=weighted, unit=unit, languages=languages)
+
+
+def weighed(
+    shares: csr_matrix, vectors: WordVectors, *, weighted: bool, unit: bool, languages: tuple[str, ...] | None = None
+) -> csr_matrix:
+    """Shares (V, words) of words in tokens times what a word counts in any token; see `word_evidence`.
+
+    Words that count nothing are left out, among them those whose vector is zero where vectors count with unit length: they have
+    no direction.
+    """
+    weights = csr_matrix(shares, dtype=np.float32, copy=True)
     if weighted:
-        weights.data = length_share(weights, surfaces, vectors.words.to_list())
         weights.data *= np.sqrt(np.maximum(vectors.sentences, 1)).astype(np.float32)[weights.indices]
     if unit:
         lengths = vectors.lengths()
-        # a vector of length 0 has no direction: its word says nothing
         weights.data /= np.where(lengths > 0, lengths, np.float32(np.inf))[weights.indices]
     if languages is not None:
         weights.data[~vectors.of_languages(languages)[weights.indices]] = 0
@@ -49,14 +58,10 @@ def word_evidence(
     return weights
 
 
-def positive_lengths(vectors: WordVectors) -> Floats:
-    """(words,) lengths of the word vectors; zero vectors get the smallest one that can be divided by."""
-    return np.maximum(vectors.lengths(), _SHORTEST)
-
-
-def length_share(matches: csr_matrix, surfaces: tuple[str, ...], words: list[str]) -> Floats:
+def _length_shares(matches: csr_matrix, surfaces: tuple[str, ...], vectors: WordVectors) -> Floats:
     """min(1, len(token) / len(word)) in characters without boundary spaces, for every stored pair; (nnz,) float32."""
     token_lengths = np.array([len(surface.strip()) for surface in surfaces], dtype=np.float32)
-    word_lengths = np.array([len(word.strip()) for word in words], dtype=np.float32)
+    word_lengths = vectors.words.str.strip_chars().str.len_chars().to_numpy().astype(np.float32)
     tokens = np.repeat(token_lengths, np.diff(matches.indptr))
-    return np.asarray(np.minimum(1.0, tokens / np.maximum(word_lengths[matches.indices], 1.0)), dtype=np.float32)
+    shares: Floats = np.minimum(1.0, tokens / np.maximum(word_lengths[matches.indices], 1.0))
+    return shares.astype(np.float32, copy=False)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from lexigraft.errors import InputError
 from lexigraft.initializers.base import Floats, Integers, View
 from lexigraft.initializers.parts.contained import contained_words
-from lexigraft.initializers.parts.evidence import positive_lengths, word_evidence
+from lexigraft.initializers.parts.evidence import weighed, word_evidence
 from lexigraft.initializers.parts.overlap import overlap
 from lexigraft.initializers.parts.rows import normalized, token_vectors
 
@@ -63,31 +63,19 @@ class Evidence:
     def target_weights(self) -> csr_matrix:
         """(V_t, words) weights of the words in each target token's vector."""
         view, method = self.view, self.method
-        weights = word_evidence(
+        matched = word_evidence(
             view.target_matches, view.target.surfaces, view.vectors, weighted=method.word_weights, unit=method.unit_words
         )
-        if not self.contained.nnz:
-            return weights
-        added = self.contained.copy()
-        if method.word_weights:
-            added.data *= np.sqrt(np.maximum(view.vectors.sentences, 1)).astype(np.float32)[added.indices]
-        if method.unit_words:
-            added.data /= positive_lengths(view.vectors)[added.indices]
-        return csr_matrix(weights + added)
+        if not method.contained_words:
+            return matched
+        # no token has words in both
+        contained = weighed(self.contained, view.vectors, weighted=method.word_weights, unit=method.unit_words)
+        return csr_matrix(matched + contained)
 
-    @cached_property
-    def target_matches(self) -> csr_matrix:
-        """(V_t, words) words of each target token, each counted as often as it matched; contained ones once."""
-        present = self.contained.copy()
-        present.data[:] = 1
-        return csr_matrix(self.view.target_matches + present) if present.nnz else self.view.target_matches
-
-    @cached_property
+    @property
     def contained(self) -> csr_matrix:
-        """(V_t, words) with `contained_words`: shares of the words that the surfaces of new tokens without a match hold."""
+        """(V_t, words) shares of the words that the surfaces of new text tokens without a match hold."""
         view = self.view
-        if not self.method.contained_words:
-            return csr_matrix(view.target_matches.shape, dtype=np.float32)
         unmatched = np.diff(view.target_matches.indptr) == 0
         tokens = np.flatnonzero(unmatched & view.target.is_text & (self.shared < 0))
         return contained_words(view.target.surfaces, tokens, view.vectors)

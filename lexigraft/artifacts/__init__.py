@@ -1,0 +1,41 @@
+"""Reading and writing artifacts: Parquet tables, safetensors and Arrow files, sealed with their provenance.
+
+Every artifact carries its provenance (stage, format version, parameters, seed, digests of code and inputs) and a seal: the
+SHA-256 of the whole file, taken with zeros where the seal itself stands. No clock, host or path is in it, so the same inputs
+give the same bytes. Writing goes to a temporary file beside the target, is flushed to disk and renamed; reading verifies the
+seal first, so that no parser ever sees an altered file.
+"""
+
+from lexigraft.artifacts.atomic import atomic_file, umask, write_json, write_text
+from lexigraft.artifacts.formats import (
+    map_arrow,
+    read_table,
+    read_tensors,
+    scan_table,
+    tensors_header,
+    write_arrow,
+    write_table,
+    write_tensors,
+)
+from lexigraft.artifacts.sealing import PROVENANCE_KEY, Provenance, check, identity, read_provenance, sealed_file
+
+__all__ = [
+    "PROVENANCE_KEY",
+    "Provenance",
+    "atomic_file",
+    "check",
+    "identity",
+    "map_arrow",
+    "read_provenance",
+    "read_table",
+    "read_tensors",
+    "scan_table",
+    "sealed_file",
+    "tensors_header",
+    "umask",
+    "write_arrow",
+    "write_json",
+    "write_table",
+    "write_tensors",
+    "write_text",
+]

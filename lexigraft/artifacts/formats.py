@@ -1,0 +1,143 @@
+"""The formats of artifacts: tables as Parquet, arrays as safetensors, rows that are mapped into memory as Arrow."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from lexigraft.artifacts.sealing import Provenance, arrow_metadata, check, damaged, existing, metadata, sealed_file, unreadable
+
+_SAFETENSORS_DTYPES = {
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+}
+
+
+def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], provenance: Provenance) -> None:
+    """Write a table (or the blocks of one, all of the same schema) as sealed, zstd-compressed Parquet.
+
+    A stream of blocks is never held in memory as a whole: one block becomes one row group.
+
+    Raises:
+        ValueError: if no block is given (a table without rows still has a schema: pass an empty frame).
+    """
+    blocks = iter([table] if isinstance(table, pl.DataFrame) else table)
+    first = next(blocks, None)
+    if first is None:
+        raise ValueError(f"no blocks to write to {path}: a table needs a schema")
+    with sealed_file(path) as handle:
+        schema = _plain_arrow(first).schema
+        with pq.ParquetWriter(handle, schema, compression="zstd") as writer:
+            block: pl.DataFrame | None = first
+            while block is not None:
+                writer.write_table(_plain_arrow(block).cast(schema), row_group_size=1 << 20)
+                block = next(blocks, None)
+            writer.add_key_value_metadata(metadata(provenance))
+
+
+def read_table(path: Path, stage: str | Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read a sealed table after checking that it is whole, unaltered and was made by `stage`.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered or of another stage.
+    """
+    check(path, stage)
+    return pl.read_parquet(path, columns=None if columns is None else list(columns))
+
+
+def scan_table(path: Path, stage: str | Sequence[str]) -> pl.LazyFrame:
+    """Like `read_table`, as a lazy frame: for tables that need not fit in memory."""
+    check(path, stage)
+    return pl.scan_parquet(path)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], provenance: Provenance) -> None:
+    """Write arrays as sealed safetensors."""
+    arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+    header = tensors_header({name: (array.dtype, array.shape) for name, array in arrays.items()}, provenance)
+    with sealed_file(path) as handle:
+        handle.write(header)
+        for array in arrays.values():
+            handle.write(array.reshape(-1).view(np.uint8).data)
+
+
+def tensors_header(
+    tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], provenance: Provenance, size: int = 0
+) -> bytes:
+    """The first bytes of a sealed safetensors file with tensors of these types and shapes, filled up to `size` bytes.
+
+    The header is written here and not by the safetensors package, whose metadata keys come in random order: files would
+    differ from run to run. Format: https://huggingface.co/docs/safetensors/index#format
+    """
+    header: dict[str, Any] = {}
+    offset = 0
+    for name, (dtype, shape) in tensors.items():
+        if dtype.name not in _SAFETENSORS_DTYPES:
+            raise TypeError(f"tensor {name!r} has dtype {dtype}, which safetensors cannot hold")
+        end = offset + dtype.itemsize * math.prod(shape)
+        header[name] = {"dtype": _SAFETENSORS_DTYPES[dtype.name], "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps({"__metadata__": {"format": "pt", **metadata(provenance)}, **header}, ensure_ascii=False).encode()
+    text = text.ljust(size - 8)
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def read_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Read sealed tensors (all of them, or those named) after checking file, data and stage.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered, of another stage, or lacks a name.
+    """
+    check(path, stage)
+    with safe_open(str(path), framework="np") as handle:
+        missing = set(names or []) - set(handle.keys())
+        if missing:
+            raise damaged(Path(path), f"has no tensor {sorted(missing)}; it holds {sorted(handle.keys())}")
+        return {name: handle.get_tensor(name) for name in (names or handle.keys())}
+
+
+def write_arrow(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], provenance: Provenance) -> None:
+    """Write record batches as a sealed, uncompressed Arrow file, which readers can map into memory.
+
+    A stream of batches is never held in memory as a whole. Format: https://arrow.apache.org/docs/format/Columnar.html
+    """
+    described = arrow_metadata(provenance)
+    with sealed_file(path) as handle, pa.ipc.new_file(handle, schema, metadata=described) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def map_arrow(path: Path) -> list[pa.RecordBatch]:
+    """Batches of an Arrow file whose columns lie in mapped memory; `check` has verified it.
+
+    Raises:
+        ArtifactError: the file is missing or cannot be read.
+    """
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(existing(path))))
+        return [reader.get_batch(index) for index in range(reader.num_record_batches)]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise unreadable(Path(path), error) from error
+
+
+def _plain_arrow(frame: pl.DataFrame) -> pa.Table:
+    # string views are polars' own; the older types are what every Parquet reader expects
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -1,0 +1,197 @@
+"""The seal of an artifact and its provenance: where they stand in each format, how they are written and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+
+from lexigraft.artifacts.atomic import atomic_file
+from lexigraft.errors import ArtifactError
+
+FORMAT_VERSION = 1
+PROVENANCE_KEY = "lexigraft"
+SEAL_KEY = "lexigraft.sha256"
+_UNSEALED = b"0" * 64
+_PARQUET, _ARROW = b"PAR1", b"ARROW1"
+_ARROW_SEAL = f"{SEAL_KEY}=".encode()
+"""In the footer of an Arrow file a value may stand before its key, so the value itself tells what it is."""
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What an artifact was made from.
+
+    Attributes:
+        stage: name of the stage that made it; readers ask for it by this name.
+        parameters: the resolved parameters, JSON values only.
+        seed: the seed, None for stages without randomness.
+        code: digest of the library modules that the stage imports.
+        lock: digest of the pinned versions.
+        inputs: name of each input -> `identity` of that file.
+    """
+
+    stage: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    code: str = ""
+    lock: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def sealed_file(path: Path) -> Iterator[BinaryIO]:
+    """Like `atomic_file`, for an artifact: what was written gets its seal, in the place that its metadata keeps for it."""
+    with atomic_file(path) as handle:
+        yield handle
+        handle.flush()
+        digest, position = _sha256(handle, path)
+        handle.seek(position)
+        handle.write(digest.encode())
+
+
+def metadata(provenance: Provenance) -> dict[str, str]:
+    """Provenance and the place of the seal, as Parquet and safetensors keep them."""
+    return {PROVENANCE_KEY: _describe(provenance), SEAL_KEY: _UNSEALED.decode()}
+
+
+def arrow_metadata(provenance: Provenance) -> dict[str, bytes]:
+    """Provenance and the place of the seal, as Arrow files keep them."""
+    return {PROVENANCE_KEY: _describe(provenance).encode(), SEAL_KEY: _ARROW_SEAL + _UNSEALED}
+
+
+def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
+    """Verify the seal of an artifact against all of its bytes and return its provenance.
+
+    Raises:
+        ArtifactError: the file is missing, truncated, altered, foreign, or of another stage or format version.
+    """
+    path = existing(path)
+    with path.open("rb") as handle:
+        digest, position = _sha256(handle, path)
+        handle.seek(position)
+        if handle.read(len(_UNSEALED)) != digest.encode():
+            raise damaged(path, "was altered: its bytes are not those it was sealed with")
+    provenance = read_provenance(path)
+    if provenance["format_version"] != FORMAT_VERSION:
+        raise damaged(path, f"has format version {provenance['format_version']}, this lexigraft reads {FORMAT_VERSION}")
+    stages = (stage,) if isinstance(stage, str) else tuple(stage)
+    if provenance["stage"] not in stages:
+        expected = " or ".join(map(repr, stages))
+        raise damaged(path, f"was made by stage {provenance['stage']!r}, expected {expected}")
+    return provenance
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return what an artifact says of its making, without verifying its data (`check` does).
+
+    Raises:
+        ArtifactError: the file is missing, truncated or foreign.
+    """
+    path = existing(path)
+    with path.open("rb") as handle:
+        _seal_position(handle, path)
+        handle.seek(0)
+        magic = handle.read(8)
+    try:
+        if magic.startswith(_PARQUET):
+            text = (pq.read_metadata(path).metadata or {})[PROVENANCE_KEY.encode()]
+        elif magic.startswith(_ARROW):
+            text = (pa.ipc.open_file(pa.memory_map(str(path))).metadata or {})[PROVENANCE_KEY.encode()]
+        else:
+            with safe_open(str(path), framework="np") as tensors:
+                text = (tensors.metadata() or {})[PROVENANCE_KEY]
+        return cast(dict[str, Any], json.loads(text))
+    except (pa.ArrowInvalid, SafetensorError, OSError, ValueError, KeyError) as error:
+        raise unreadable(path, error) from error
+
+
+def identity(path: Path) -> str:
+    """A digest that stands for a file's content: the seal of an artifact (`check` proves it), else the SHA-256 of the bytes."""
+    path = existing(path)
+    with path.open("rb") as handle:
+        with suppress(ArtifactError):
+            position = _seal_position(handle, path)
+            handle.seek(position)
+            return handle.read(len(_UNSEALED)).decode("ascii", "replace")
+        handle.seek(0)
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def existing(path: Path) -> Path:
+    """The path of an artifact; raises ArtifactError if there is no file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError("artifact does not exist", where=path, hint="ask snakemake for this file by its name to make it")
+    return path
+
+
+def damaged(path: Path, problem: str) -> ArtifactError:
+    """The error that an artifact is not what it should be."""
+    return ArtifactError(
+        f"artifact {problem}",
+        where=path,
+        hint="delete the file and run snakemake again: it remakes this and what depends on it",
+    )
+
+
+def unreadable(path: Path, error: Exception) -> ArtifactError:
+    """The error that a library cannot read an artifact."""
+    return damaged(path, f"cannot be read ({' '.join(str(error).split())[:200]})")
+
+
+def _describe(provenance: Provenance) -> str:
+    return json.dumps({"format_version": FORMAT_VERSION, **asdict(provenance)}, sort_keys=True, ensure_ascii=False)
+
+
+def _seal_position(handle: BinaryIO, path: Path) -> int:
+    """Position of the seal in the footer of Parquet or Arrow, or in the header of safetensors."""
+    size = handle.seek(0, os.SEEK_END)
+    handle.seek(0)
+    magic = handle.read(8)
+    footer = next((end for end in (_PARQUET, _ARROW) if magic.startswith(end)), None)
+    if footer is not None:
+        handle.seek(max(size - 4 - len(footer), 0))
+        tail = handle.read()
+        length = int.from_bytes(tail[:4], "little")
+        start = size - len(tail) - length
+        whole = tail[4:] == footer and start >= len(footer)
+    else:
+        start, length = 8, int.from_bytes(magic, "little")
+        whole = len(magic) == 8 and start + length <= size
+    if not whole:
+        raise damaged(path, "is truncated, or neither Parquet nor Arrow nor safetensors")
+    handle.seek(start)
+    header = handle.read(length)
+    found = header.rfind(_ARROW_SEAL if footer == _ARROW else SEAL_KEY.encode())
+    seal = re.compile(rb"[0-9a-f]{64}").search(header, found) if found >= 0 else None
+    if seal is None:
+        raise damaged(path, "was not written by lexigraft (it has no seal)")
+    return start + seal.start()
+
+
+def _sha256(handle: BinaryIO, path: Path) -> tuple[str, int]:
+    """SHA-256 of the whole file with zeros in place of the seal, and the seal's position."""
+    position = _seal_position(handle, path)
+    digest = hashlib.sha256()
+    handle.seek(0)
+    left = position
+    while left > 0 and (block := handle.read(min(_BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    digest.update(_UNSEALED)
+    handle.seek(position + len(_UNSEALED))
+    while block := handle.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest(), position

@@ -1,0 +1,131 @@
+"""Scores of all kinds of tasks in one run: which one is the best, how they are read, and runs without retrieval."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from report_cases import page_of, scored_inputs, written
+
+from lexigraft.artifacts import Provenance, write_table
+from lexigraft.errors import ArtifactError
+from lexigraft.evaluation.language_modelling import PERPLEXITIES
+from lexigraft.evaluation.scores import (
+    LOWER_IS_BETTER,
+    about,
+    collect_scores,
+    confidence_interval,
+    mean_intervals,
+    mean_scores,
+    read_hits,
+    score_table,
+)
+from lexigraft.evaluation.summary import markdown_table, run_summary
+from lexigraft.report.charts import heat_map
+from lexigraft.report.inputs import ReportInputs
+from lexigraft.report.tables import Column, of_column
+
+BITS = {"ofa-mono-100": (1.5, 1.75), "graft-mono-100": (0.75, 1.0), "graft-mono-100-seed2": (0.5, 0.75)}
+F1 = {"ofa-mono-100": 30.0, "graft-mono-100": 20.0, "graft-mono-100-seed2": 26.0}
+SEED = 42
+
+
+def predicted_and_tagged(folder: Path) -> ReportInputs:
+    """A run of language modelling and tagging in two languages."""
+    rows, tables = [], []
+    for model, bits in BITS.items():
+        method, source, dim, *_ = model.split("-")
+        names = {"run": "try", "model": model, "method": method, "source": source, "target": "t", "dim": dim}
+        seed = 2 if model.endswith("seed2") else SEED
+        for task, metrics in (
+            ("text", {"bits_per_byte": bits, "masked_perplexity": (120.0, 130.0)}),
+            ("tags", {"f1": (F1[model], F1[model] + 10), "accuracy": (90.0, 92.0)}),
+        ):
+            rows.append({**names, "seed": seed, "step": 0, "task": task})
+            scored = [
+                (language, metric, values[place], 40)
+                for place, language in enumerate(("tur_Latn", "kor_Hang"))
+                for metric, values in metrics.items()
+            ]
+            tables.append(about(pl.DataFrame(scored, ["language", "metric", "score", "n"], orient="row"), rows[-1]))
+    scores = folder / "scores.parquet"
+    collect_scores([], [], {}, scores, Provenance("scores", seed=SEED), tables)
+    return ReportInputs("try", scores, [], [], {"seed": SEED}, SEED, unranked=rows)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    return predicted_and_tagged(tmp_path_factory.mktemp("run"))
+
+
+def test_every_metric_of_language_modelling_is_better_when_lower() -> None:
+    assert {"bits_per_byte", "loss", *PERPLEXITIES.values()} == LOWER_IS_BETTER
+
+
+def test_terminal_stars_the_lowest_where_lower_is_better(run: ReportInputs) -> None:
+    lines = {line.split()[0]: line.split()[1:] for line in run_summary(run.scores.parent).splitlines() if line}
+    assert lines["model"] == ["text", "bits-per-byte", "tags", "f1"]
+    assert lines["ofa-mono-100"] == ["1.625", "35.0*"]
+    assert lines["graft-mono-100"] == ["0.875", "25.0"]
+    assert lines["graft-mono-100-seed2"] == ["0.625*", "31.0"]
+    assert " ".join(lines["percent,"]).endswith("no percentage, and lower is better: bits-per-byte; * best of the column")
+
+
+def test_markdown_has_all_kinds_of_tasks(run: ReportInputs) -> None:
+    first, _, families = markdown_table(run.scores.parent).split("\n\n")
+    assert first.splitlines()[0] == "| model | text, step 0 | tags, step 0 |"
+    assert first.splitlines()[2] == "| `ofa-mono-100` | 1.625 | 35.0 |"
+    assert families.splitlines()[-1] == "| `graft-mono-100` | 0.750 (0.625–0.875) | 28.0 (25.0–31.0) |"
+
+
+def test_page_marks_the_lowest_where_lower_is_better(run: ReportInputs, tmp_path: Path) -> None:
+    report = written(run, tmp_path)
+    page, text = page_of(report), report.read_text(encoding="utf-8")
+    models, families, metrics, *languages = page.tables["scores"]
+    assert models[0] == ["model", "text bits-per-byte", "tags f1"]
+    assert families[2:] == [
+        ["ofa-mono-100", "1", "1.625", "35.0"],
+        ["graft-mono-100", "2", "0.750 0.625–0.875", "28.0 25.0–31.0"],
+    ]
+    assert page.bold["scores"][:4] == ["35.0", "0.625", "35.0", "0.750 0.625–0.875"]
+    assert page.bold["scores"][4:] == ["0.500", "0.750", "30.0", "40.0"]
+    assert metrics[1][1:] == ["1.625", "125.000", "35.0", "91.0"]
+    assert languages[0][0][:2] == ["language", "n"]
+    assert "text at step 0: <b>graft-mono-100</b> is best with 0.750 bits-per-byte" in text
+    assert "text: no percentage, and lower is better." in page.texts["scores"]
+
+
+def test_colours_are_the_darker_the_better(run: ReportInputs) -> None:
+    scores, models = pl.read_parquet(run.scores), run.models()
+    ramps = []
+    for column in (Column("text", "bits_per_byte", 0), Column("tags", "f1", 0)):
+        text = json.dumps(heat_map(of_column(scores, column), models, column, 2.0))
+        (scale,) = [part for part in text.split('"scale": ') if '"interpolate": "lab"' in part]
+        ramps.append(json.loads(scale[scale.index("[", scale.index('"range"')) : scale.index("]", scale.index('"range"')) + 1]))
+    assert ramps[0] == ramps[1][::-1] != ramps[1]
+
+
+def test_intervals_are_of_the_metric_that_stands_for_the_task(tmp_path: Path) -> None:
+    inputs = scored_inputs(tmp_path, {("ofa-mono-100", 0, "sr_b"): {"tur_Latn": 20.0}})
+    table = pl.read_parquet(inputs.ranks[0]).with_columns(pl.int_range(1, 201, dtype=pl.Int32).alias("rank"))
+    write_table(inputs.ranks[0], table, Provenance("ranks"))
+    scores = collect_scores(inputs.ranks, inputs.rows, {"sr_b": [1, 50]}, inputs.scores, Provenance("scores", seed=SEED))
+    intervals = mean_intervals(scores, inputs.ranks, inputs.rows, seed=SEED)
+    assert intervals["mean"].to_list() == mean_scores(scores)["mean"].to_list() == [25.0]
+    assert "25.0* [" in score_table(scores, intervals)
+
+
+def test_intervals_are_drawn_with_the_seed_of_the_run(tmp_path: Path) -> None:
+    inputs = scored_inputs(tmp_path, {("ofa-mono-100-seed3", 0, "sr_b"): {"tur_Latn": 20.0, "kor_Hang": 35.0}})
+    place = tmp_path / "ranks" / "sr_b" / "ofa-mono-100-seed3-step-0.parquet"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(inputs.ranks[0].read_bytes())
+    wanted = confidence_interval(read_hits(place, 10), seed=SEED)
+    page = page_of(written(inputs, tmp_path))
+    assert page.tables["scores"][0][2][1] == f"{wanted.mean:.1f} {wanted.low:.1f}–{wanted.high:.1f}"
+    assert f"| {wanted.mean:.1f} ({wanted.low:.1f}–{wanted.high:.1f}) |" in markdown_table(tmp_path)
+    write_table(inputs.scores, pl.read_parquet(inputs.scores), Provenance("scores"))
+    with pytest.raises(ArtifactError, match="do not say the run's seed"):
+        markdown_table(tmp_path)
