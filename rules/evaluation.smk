@@ -22,7 +22,8 @@ rule ranks:
             "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
         ),
     output:
-        ranks="<results>/ranks/{task}/{model}-step-{step}.parquet",
+        # kept for the job: languages that stand in it already are not searched again
+        ranks=update("<results>/ranks/{task}/{model}-step-{step}.parquet"),
     log:
         "<logs>/ranks/{task}/{model}-step-{step}.log",
     conda:
@@ -58,6 +59,11 @@ rule scores:
     params:
         rows=SCORED,
         top_k={name: task.top_k for name, task in tasks_of("retrieval").items()},
+        reciprocal=[
+            name
+            for name, task in tasks_of("retrieval").items()
+            if task.mean_reciprocal_rank
+        ],
         tagged=TAGGED,
         seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
         headlines={name: task.headline for name, task in tasks_of("tagging").items()},

@@ -11,4 +11,12 @@ with stage("scores", snakemake) as job:
         tagging_scores(params.tagged, job.input.tag_scores, params.seeds, params.headlines),
         language_modelling_scores(params.modelled, job.input.language_modelling),
     ]
-    collect_scores(job.input.ranks, params.rows, params.top_k, job.output.scores, job.provenance, more)
+    collect_scores(
+        job.input.ranks,
+        params.rows,
+        params.top_k,
+        job.output.scores,
+        job.provenance,
+        more,
+        reciprocal=params.reciprocal,
+    )

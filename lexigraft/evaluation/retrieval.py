@@ -17,8 +17,9 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import Provenance, read_table, write_table
+from lexigraft.artifacts import Provenance, identity, read_table, write_table
 from lexigraft.errors import InputError, nearest
+from lexigraft.evaluation.kept import digest_of, standing
 from lexigraft.evaluation.sentences import budget_batches
 from lexigraft.evaluation.settings import RetrievalTask
 from lexigraft.modeling.encoder import stopped_after, usable_positions
@@ -29,35 +30,83 @@ from lexigraft.tokenizers.load import load_tokenizer
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-SCHEMA = pl.Schema({"language": pl.String, "query_id": pl.String, "rank": pl.Int32})
+STAGE = "ranks"
+SCHEMA = pl.Schema(
+    {"language": pl.String, "variant": pl.String, "query_id": pl.String, "rank": pl.Int32, "made_from": pl.String}
+)
+"""Rank of the right sentence of every query, null where it is not looked for that far.
+
+`variant` is empty for the task's layer and direction, else it names what is other, such as `layer_6`, `back`, `layer_6_back`.
+`made_from` is a digest of all that a language's rows follow from."""
 _TOKENS_PER_BATCH = 4096
 
 
 def write_ranks(
     task: RetrievalTask, *, sentences: Path, model_folder: Path, path: Path, threads: int, gpus: int, provenance: Provenance
 ) -> None:
-    """Rank the right sentence for every query of every language and write language, query_id, rank."""
+    """Rank the right sentence for every query of every language and write `SCHEMA`; languages that stand already are kept.
+
+    Raises:
+        InputError: a language has no test sentence, or the model has fewer layers than are asked for.
+        ArtifactError: sentences or model are damaged.
+    """
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     device = torch.device("cuda" if gpus else "cpu")
     table = read_table(sentences, "corpus", ["language", "sentence_id", "text"])
     languages = check_languages(task, table["language"].unique(maintain_order=True).to_list(), sentences)
-    tokenizer = load_tokenizer(model_folder)
-    model: Any = load_model(model_folder)
-    encoder = SentenceEncoder(model.to(device), tokenizer, task.layer, task.max_length, device)
-    log.info("retrieval in %d languages on %s, layer %d", len(languages), device, encoder.layer)
-    queries, query_vectors = encoded_queries(encoder, table, task.query_language, languages)
-    ranks = []
-    for language in languages:
-        index = table.filter(pl.col("language") == language)
-        keys = encoder.encode(index["text"].to_list(), language)
-        pairs = queries.join(index.with_row_index("key"), on="sentence_id", maintain_order="left")
-        right = pairs["key"].to_numpy().astype(np.int64)
-        found = rank_of(query_vectors[pairs["vector"].to_numpy()], keys, right, max(task.top_k))
-        ranks.append(pl.DataFrame({"language": language, "query_id": pairs["sentence_id"], "rank": pl.Series(found)}))
-        log.info("%s: %d queries among %d sentences", language, len(pairs), len(index))
-    ranked = pl.concat(ranks).with_columns(pl.col("rank").replace(0, None)).cast(SCHEMA)
-    write_table(path, ranked, provenance)
+    keys = _digests(task, table, languages, model_folder, provenance)
+    rows = standing(path, STAGE, SCHEMA, keys)
+    wanted = [language for language in languages if language not in rows]
+    log.info("%d languages to search on %s, %d stand already", len(wanted), device, len(rows))
+    if wanted:
+        model: Any = load_model(model_folder)
+        layers = layers_to_read(model.config.num_hidden_layers, task)
+        encoder = SentenceEncoder(model.to(device), load_tokenizer(model_folder), layers, task.max_length, device)
+        encoder.special_tokens = task.special_tokens
+        log.info("layer %s", ", ".join(map(str, layers)))
+        queries, vectors = encoded_queries(encoder, table, task.query_language, wanted)
+        for language in wanted:
+            index = table.filter(pl.col("language") == language)
+            ranks = ranks_of(task, encoder, queries, vectors, index)
+            made_from = pl.lit(keys[language]).alias("made_from")
+            rows[language] = ranks.select(pl.lit(language).alias("language"), pl.all(), made_from).cast(SCHEMA)
+            count = ranks.filter(pl.col("variant") == "").height
+            log.info("%s: %d queries among %d sentences%s", language, count, len(index), _repeated(index))
+    write_table(path, pl.concat([rows[language] for language in languages]), provenance)
+
+
+def ranks_of(
+    task: RetrievalTask, encoder: SentenceEncoder, queries: pl.DataFrame, query_vectors: Floats, index: pl.DataFrame
+) -> pl.DataFrame:
+    """Ranks in one language, in every layer and direction of the task.
+
+    Args:
+        task: directions, and how far ranks count.
+        encoder: of the layers to search in.
+        queries, query_vectors: what `encoded_queries` returned.
+        index: sentence_id, text of the language's sentences.
+
+    Returns:
+        variant, query_id, rank (null beyond what counts).
+    """
+    keys = encoder.encode_layers(index["text"].to_list(), index["language"][0])
+    pairs = queries.join(index.with_row_index("key"), on="sentence_id", maintain_order="left")
+    asking, right = pairs["vector"].to_numpy(), pairs["key"].to_numpy().astype(np.int64)
+    # of queries that are the same sentence one is searched for
+    answers, place = np.unique(asking, return_inverse=True)
+    found = []
+    for at, layer in enumerate(encoder.layers):
+        named = [f"layer_{layer}"] if at else []
+        directions = {"": (query_vectors[at][asking], keys[at], right)}
+        if task.directions == "both":
+            directions["back"] = keys[at][right], query_vectors[at][answers], place
+        for direction, (ours, theirs, target) in directions.items():
+            furthest = len(theirs) if task.mean_reciprocal_rank else max(task.top_k)
+            ranks = pl.Series("rank", rank_of(ours, theirs, target, furthest))
+            variant = "_".join([*named, direction] if direction else named)
+            found.append(pairs.select(pl.lit(variant).alias("variant"), pl.col("sentence_id").alias("query_id"), ranks))
+    return pl.concat(found).with_columns(pl.col("rank").replace(0, None))
 
 
 def encoded_queries(
@@ -66,13 +115,37 @@ def encoded_queries(
     """Queries that some target language answers, each distinct sentence encoded once.
 
     Returns:
-        sentence_id, vector (the row of its vector); and the vectors, (distinct sentences, D) float32.
+        sentence_id, vector (the row of its vector); and the vectors, (layers, distinct sentences, D) float32.
     """
     wanted = table.filter(pl.col("language").is_in(list(targets)))["sentence_id"].unique()
     queries = table.filter(pl.col("language") == language, pl.col("sentence_id").is_in(wanted.implode()))
     texts = queries.select(pl.col("text").unique(maintain_order=True)).with_row_index("vector")
-    vectors = encoder.encode(texts["text"].to_list(), language)
+    vectors = encoder.encode_layers(texts["text"].to_list(), language)
     return queries.join(texts, on="text", maintain_order="left").select("sentence_id", "vector"), vectors
+
+
+def _digests(
+    task: RetrievalTask, table: pl.DataFrame, languages: Sequence[str], model_folder: Path, provenance: Provenance
+) -> dict[str, str]:
+    """What each language's ranks follow from."""
+    same = (
+        task.model_dump(mode="json", exclude={"languages", "pretrained_languages", "corpus"}),
+        *(identity(model_folder / name) for name in ("model.safetensors", "tokenizer.json")),
+        *(provenance.code, provenance.lock),
+    )
+    found = {}
+    for language in languages:
+        index = table.filter(pl.col("language") == language).select("sentence_id", "text")
+        asked = table.filter(
+            pl.col("language") == task.query_language, pl.col("sentence_id").is_in(index["sentence_id"].implode())
+        )
+        found[language] = digest_of(*same, index.rows(), asked.select("sentence_id", "text").rows())
+    return found
+
+
+def _repeated(index: pl.DataFrame) -> str:
+    repeated = len(index) - index["text"].n_unique()
+    return f", {repeated} of them repeat another" if repeated else ""
 
 
 def check_languages(task: RetrievalTask, present: Sequence[str], where: object) -> list[str]:
@@ -112,30 +185,65 @@ def layer_to_read(layers: int, wanted: int | str) -> int:
     return layer
 
 
-class SentenceEncoder:
-    """Mean-pooled sentence vectors from one layer of a masked language model; later layers are never run."""
+def layers_to_read(layers: int, task: RetrievalTask) -> tuple[int, ...]:
+    """The task's layer, then its further ones in rising order; see `layer_to_read`."""
+    first = layer_to_read(layers, task.layer)
+    further = range(1, layers + 1) if task.layers == "all" else [layer_to_read(layers, layer) for layer in task.layers]
+    return (first, *sorted({*further} - {first}))
 
-    def __init__(self, model: Any, tokenizer: Any, layer: int | str, max_length: int, device: torch.device) -> None:
+
+class SentenceEncoder:
+    """Mean-pooled sentence vectors from layers of a masked language model; layers behind the last of them are never run.
+
+    Attributes:
+        layers: that are read, the one of `encode` first.
+        special_tokens: whether special tokens count in the mean.
+    """
+
+    special_tokens = True
+
+    def __init__(self, model: Any, tokenizer: Any, layers: Sequence[int], max_length: int, device: torch.device) -> None:
         self.tokenizer, self.device = tokenizer, device
-        self.layer = layer_to_read(model.config.num_hidden_layers, layer)
-        self.encoder = stopped_after(model.eval(), self.layer)
+        self.layers = tuple(layers)
+        self.encoder = stopped_after(model.eval(), max(self.layers))
         self.max_length = min(max_length, usable_positions(model.config))
 
-    @torch.inference_mode()
     def encode(self, texts: list[str], what: str) -> Floats:
-        """Sentence vectors (len(texts), D) float32. Batches hold sentences of similar length, up to a token budget."""
-        encodings = self.tokenizer(texts, truncation=True, max_length=self.max_length, return_attention_mask=False)["input_ids"]
-        lengths = np.array([len(ids) for ids in encodings])
-        vectors = np.empty((len(texts), self.encoder.config.hidden_size), dtype=np.float32)
+        """Sentence vectors (len(texts), D) float32 of the first layer."""
+        vectors: Floats = self.encode_layers(texts, what)[0]
+        return vectors
+
+    @torch.inference_mode()
+    def encode_layers(self, texts: list[str], what: str) -> Floats:
+        """Sentence vectors (layers, len(texts), D) float32. Batches hold sentences of similar length, up to a token budget.
+
+        A text without any token that counts has the vector 0. What the model is too short for is cut, and counted in the log.
+        """
+        encodings = self.tokenizer(
+            texts, truncation=True, max_length=self.max_length, return_attention_mask=False, return_special_tokens_mask=True
+        )
+        if cut := sum(bool(encoding.overflowing) for encoding in encodings.encodings):
+            log.info("%s: %d of %d sentences are cut to %d tokens", what, cut, len(texts), self.max_length)
+        lengths = np.array([len(ids) for ids in encodings["input_ids"]])
+        vectors = np.empty((len(self.layers), len(texts), self.encoder.config.hidden_size), dtype=np.float32)
         batches = budget_batches(lengths, _TOKENS_PER_BATCH)
         for batch in progress(batches, len(batches), f"encoding {what}", "batches"):
             width = int(lengths[batch].max())
             ids = torch.full((len(batch), width), self.tokenizer.pad_token_id)
+            counts = torch.zeros((len(batch), width), dtype=torch.bool)
             for row, item in enumerate(batch):
-                ids[row, : lengths[item]] = torch.tensor(encodings[item])
+                ids[row, : lengths[item]] = torch.tensor(encodings["input_ids"][item])
+                special = torch.tensor(encodings["special_tokens_mask"][item], dtype=torch.bool)
+                counts[row, : lengths[item]] = True if self.special_tokens else ~special
             mask = torch.arange(width)[None, :] < torch.from_numpy(lengths[batch])[:, None]
-            ids, mask = ids.to(self.device), mask.to(self.device)
-            hidden = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-            mean = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-            vectors[batch] = mean.float().cpu().numpy()
+            ids, mask, counts = ids.to(self.device), mask.to(self.device), counts.to(self.device)
+            for at, hidden in enumerate(self._hidden(ids, mask.long())):
+                mean = (hidden * counts[:, :, None]).sum(dim=1) / counts.sum(dim=1, keepdim=True).clamp(min=1)
+                vectors[at, batch] = mean.float().cpu().numpy()
         return vectors
+
+    def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        if len(self.layers) == 1:
+            return [self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state]
+        states = self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        return [states[layer] for layer in self.layers]

@@ -9,7 +9,7 @@ resampled sentences, for a hard verse is hard in every language. Two models are 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,16 +57,18 @@ def collect_scores(
     out: Path,
     provenance: Provenance,
     more: Sequence[pl.DataFrame] = (),
+    reciprocal: Container[str] = (),
 ) -> pl.DataFrame:
     """Write `scores.parquet`: for every ranks file, language and k, the percentage of queries with rank <= k.
 
     Args:
-        ranks: ranks artifacts (language, query_id, rank; null beyond the largest k).
+        ranks: ranks artifacts (see `read_ranks`).
         rows: what each file is about: `ROW_KEYS`.
         top_k: the values of k of each task; metrics are named `top_<k>`.
         out: path of the table; its columns are those of `SCHEMA`, rows in the order of `ranks`, languages, k.
         provenance: of the table.
         more: scores of other kinds of tasks, columns of `SCHEMA`; they come after those of the ranks.
+        reciprocal: tasks whose ranks are all known, which get the metric `mrr` as well.
 
     Returns:
         The table.
@@ -82,17 +84,34 @@ def collect_scores(
     blocks = []
     for path, row in zip(ranks, rows, strict=True):
         table = read_ranks(path)
-        wanted = sorted(set(top_k[row["task"]]))
-        metrics = [(pl.col("rank") <= k).fill_null(False).mean().mul(100.0).alias(f"top_{k}") for k in wanted]
-        scores = table.group_by("language", maintain_order=True).agg(*metrics, pl.len().cast(pl.Int64).alias("n"))
-        scores = scores.unpivot(index=["language", "n"], variable_name="metric", value_name="score")
-        order = {language: place for place, language in enumerate(scores["language"].unique(maintain_order=True))}
-        scores = scores.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64), maintain_order=True)
+        scores = rank_scores(table, top_k[row["task"]], reciprocal=row["task"] in reciprocal)
         blocks.append(about(scores, row))
-        log.info("%s, step %s, %s: %d languages, %d queries", row["model"], row["step"], row["task"], len(order), len(table))
+        count = (table["variant"] == "").sum()
+        languages = scores["language"].n_unique()
+        log.info("%s, step %s, %s: %d languages, %d queries", row["model"], row["step"], row["task"], languages, count)
     collected = pl.concat([*blocks, *more])
     write_table(out, collected, provenance)
     return collected
+
+
+def rank_scores(table: pl.DataFrame, top_k: Sequence[int], *, reciprocal: bool) -> pl.DataFrame:
+    """Percentages of ranks up to each k, by language: language, metric, score, n.
+
+    Metrics are `top_<k>`, and `mrr`, the mean of 100 / rank, if `reciprocal`; those of a variant end with its name.
+    """
+    shares = [(pl.col("rank") <= k).fill_null(False).mean().mul(100.0).alias(f"top_{k}") for k in sorted(set(top_k))]
+    if reciprocal:
+        shares.append((100.0 / pl.col("rank")).mean().alias("mrr"))
+    scores = table.group_by("language", "variant", maintain_order=True).agg(*shares, pl.len().cast(pl.Int64).alias("n"))
+    scores = scores.unpivot(index=["language", "variant", "n"], variable_name="metric", value_name="score")
+    order = {language: place for place, language in enumerate(scores["language"].unique(maintain_order=True))}
+    variants = {variant: place for place, variant in enumerate(scores["variant"].unique(maintain_order=True))}
+    places = [
+        pl.col(name).replace_strict(of, return_dtype=pl.Int64) for name, of in (("language", order), ("variant", variants))
+    ]
+    suffix = pl.when(pl.col("variant") == "").then(pl.lit("")).otherwise("_" + pl.col("variant"))
+    named = scores.sort(places, maintain_order=True).with_columns(metric=pl.col("metric") + suffix)
+    return named.select("language", "metric", "score", "n")
 
 
 def about(scores: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
@@ -101,16 +120,16 @@ def about(scores: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def read_ranks(path: Path) -> pl.DataFrame:
-    """Read a ranks artifact: language, query_id, rank (1-based, null beyond the largest k).
+    """Read a ranks artifact: language, variant, query_id, rank (1-based, null beyond what was looked for).
 
     Raises:
         ArtifactError: it is missing or damaged.
         InputError: it has no queries, a query twice, or a rank below 1.
     """
-    table = read_table(path, "ranks", ["language", "query_id", "rank"])
+    table = read_table(path, "ranks", ["language", "variant", "query_id", "rank"])
     if table.is_empty():
         raise InputError("no queries were ranked", where=path, hint="the task's corpus has no held-out sentences to search")
-    twice = table.filter(table.select("language", "query_id").is_duplicated())
+    twice = table.filter(table.select("language", "variant", "query_id").is_duplicated())
     if not twice.is_empty():
         raise InputError(f"query {twice['query_id'][0]!r} of {twice['language'][0]} stands twice", where=path)
     lowest = table.select(pl.col("rank").min()).item()
@@ -120,8 +139,12 @@ def read_ranks(path: Path) -> pl.DataFrame:
 
 
 def read_hits(path: Path, k: int) -> pl.DataFrame:
-    """Read a ranks artifact as language, query_id, hit (bool: the right sentence is among the k nearest)."""
-    return read_ranks(path).select("language", "query_id", (pl.col("rank") <= k).fill_null(False).alias("hit"))
+    """Read a ranks artifact as language, query_id, hit (bool: the right sentence is among the k nearest).
+
+    Of several layers and directions those of the task count.
+    """
+    table = read_ranks(path).filter(pl.col("variant") == "")
+    return table.select("language", "query_id", (pl.col("rank") <= k).fill_null(False).alias("hit"))
 
 
 def confidence_interval(hits: pl.DataFrame, *, level: float = 0.95, draws: int = 1000, seed: int = 0) -> Interval:

@@ -23,6 +23,14 @@ class RetrievalTask(Settings):
     """Languages to score after continual pre-training, where they are others than before it."""
     layer: PositiveInt | Literal["two_thirds"] = "two_thirds"
     """Layer whose output is averaged: `two_thirds` is the 8th of 12, the 4th of 6."""
+    layers: list[PositiveInt] | Literal["all"] = []
+    """Further layers to score, in the same pass: their metrics are `top_10_layer_6`, …."""
+    directions: Literal["forward", "both"] = "forward"
+    """`both` also searches the queries' language with the others' sentences: `top_10_back`, …."""
+    mean_reciprocal_rank: bool = False
+    """Also the mean of 1 / rank (`mrr`), for which every sentence is ranked, not the nearest few."""
+    special_tokens: bool = True
+    """Average over special tokens as well, as published."""
     top_k: list[PositiveInt] = Field(default=[1, 5, 10], min_length=1)
     max_length: PositiveInt = 512
 

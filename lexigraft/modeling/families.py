@@ -25,6 +25,7 @@ from transformers.models.roberta.configuration_roberta import RobertaConfig
 from transformers.models.roberta.modeling_roberta import RobertaForMaskedLM, RobertaModel
 from transformers.models.xlm_roberta.configuration_xlm_roberta import XLMRobertaConfig
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaForMaskedLM, XLMRobertaModel
+from transformers.utils.output_capturing import _CAN_RECORD_REGISTRY
 
 from lexigraft.errors import InputError, nearest
 from lexigraft.modeling.configs import (
@@ -48,6 +49,8 @@ class Factorized:
         if not isinstance(encoder, Factorized):
             # transformers initialises the modules of an inner model by that model's class, so it must know F and P as well
             encoder.__class__ = factorize(encoder.__class__, self.config.__class__)
+            # what `output_hidden_states` and `output_attentions` record is known by class, and was noted of the plain one
+            _CAN_RECORD_REGISTRY[encoder] = encoder._can_record_outputs
         plain = self.get_input_embeddings()
         embedding = FactorizedEmbedding(
             plain.num_embeddings, self.config.embedding_rank, plain.embedding_dim, plain.padding_idx

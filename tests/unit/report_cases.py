@@ -61,7 +61,12 @@ def make_inputs(folder: Path) -> ReportInputs:
                 drawn = np.exp(hard + generator.normal(size=200) + np.log(1 / share - 1)) * 10
                 rank = [int(value) + 1 if value < 10 else None for value in drawn]
                 ids = [f"{place:08d}" for place in range(200)]
-                columns = {"language": [language] * 200, "query_id": ids, "rank": pl.Series(rank, dtype=pl.Int32)}
+                columns = {
+                    "language": [language] * 200,
+                    "variant": "",
+                    "query_id": ids,
+                    "rank": pl.Series(rank, dtype=pl.Int32),
+                }
                 parts.append(pl.DataFrame(columns))
             path = folder / f"{method}-{step}.parquet"
             write_table(path, pl.concat(parts), Provenance("ranks"))
@@ -193,6 +198,7 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
             pl.DataFrame(
                 {
                     "language": [language] * queries,
+                    "variant": "",
                     "query_id": [f"{query:08d}" for query in range(queries)],
                     "rank": pl.Series(
                         [1 if query < round(share * queries / 100) else None for query in range(queries)], dtype=pl.Int32

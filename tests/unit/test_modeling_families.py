@@ -21,6 +21,7 @@ from modeling_cases import (
 from transformers import AutoTokenizer
 
 from lexigraft.evaluation.retrieval import SentenceEncoder
+from lexigraft.modeling.export import materialise
 from lexigraft.pretraining.optimizer import adamw, set_rates
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.trainable import GROUPS
@@ -42,9 +43,25 @@ def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(tmp_path: Pat
     text = "w7 w8 w30 w31 w32 w33 w34 w35 w36 w37 w12"
     with torch.no_grad():
         states = plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False), output_hidden_states=True)
-    encoder = SentenceEncoder(plain, tokenizer, layer, 512, torch.device("cpu"))
-    vectors = encoder.encode([text, "w7"], "test")
-    np.testing.assert_allclose(vectors[0], states.hidden_states[layer][0].mean(dim=0).numpy(), atol=1e-5)
+    others = [other for other in (3, 1, 2) if other < layer]
+    encoder = SentenceEncoder(plain, tokenizer, [layer, *others], 512, torch.device("cpu"))
+    vectors = encoder.encode_layers([text, "w7"], "test")
+    for vector, which in zip(vectors[:, 0], [layer, *others], strict=True):
+        np.testing.assert_allclose(vector, states.hidden_states[which][0].mean(dim=0).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_hidden_states_and_attentions_of_all_layers_can_be_had(name: str) -> None:
+    model = random_factorized(name, num_hidden_layers=3)
+    plain = materialise(model)
+    for one in (model, plain):
+        one.eval().set_attn_implementation("eager")
+    with torch.no_grad():
+        ours, theirs = (one(LONG, output_hidden_states=True, output_attentions=True) for one in (model, plain))
+    assert len(ours.hidden_states) == 4
+    assert len(ours.attentions) == 3
+    for one, other in zip(ours.hidden_states + ours.attentions, theirs.hidden_states + theirs.attentions, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in FAMILY_NAMES), ("deberta-v2", {"embedding_size": 16})])

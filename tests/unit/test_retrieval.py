@@ -18,6 +18,7 @@ from lexigraft.evaluation.retrieval import (
     SentenceEncoder,
     check_languages,
     layer_to_read,
+    layers_to_read,
     rank_of,
 )
 from lexigraft.evaluation.sentences import budget_batches
@@ -67,8 +68,8 @@ def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(kind: str) ->
         with torch.no_grad():
             states = network(**inputs, output_hidden_states=True).hidden_states
         expected.append(states[4][0].mean(dim=0).numpy())
-    encoder = SentenceEncoder(network, texts, "two_thirds", 512, torch.device("cpu"))
-    assert encoder.layer == 4
+    encoder = SentenceEncoder(network, texts, layers_to_read(6, TASK), 512, torch.device("cpu"))
+    assert encoder.layers == (4,)
     np.testing.assert_allclose(encoder.encode(TEXTS, "test"), np.stack(expected), atol=1e-5)
 
 
@@ -76,7 +77,7 @@ def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(kind: str) ->
 def test_texts_longer_than_the_model_are_cut(kind: str, positions: int) -> None:
     network = model(kind)
     assert usable_positions(network.config) == positions
-    encoder = SentenceEncoder(network, tokenizer(), 2, 512, torch.device("cpu"))
+    encoder = SentenceEncoder(network, tokenizer(), [2], 512, torch.device("cpu"))
     long = encoder.encode(["a b " * 100], "test")
     np.testing.assert_allclose(long, encoder.encode(["a b " * 50], "test"), atol=1e-6)
 

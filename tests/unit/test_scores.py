@@ -49,8 +49,8 @@ def row(model: str, step: int, task: str = "sr-b") -> Row:
 def write_ranks(path: Path, ranks: Mapping[str, Sequence[int | None]]) -> Path:
     parts = [
         pl.DataFrame(
-            {"language": [language] * len(values), "query_id": [f"{i:04d}" for i in range(len(values))], "rank": values},
-            schema={"language": pl.String, "query_id": pl.String, "rank": pl.Int32},
+            {"language": language, "variant": "", "query_id": [f"{i:04d}" for i in range(len(values))], "rank": values},
+            schema={"language": pl.String, "variant": pl.String, "query_id": pl.String, "rank": pl.Int32},
         )
         for language, values in ranks.items()
     ]
