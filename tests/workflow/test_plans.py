@@ -26,6 +26,7 @@ PAPER = {
     "tagger": 2 * (18 + 6),
     "tag_scores": 2 * (18 + 6),
     "scores": 1,
+    "significance": 1,
     "report": 1,
 }
 """18 models (3 methods, 2 sources, 3 dimensions), six pre-trained; two retrieval and two tagging tasks before and after it."""
