@@ -76,6 +76,22 @@ def _picture(options: argparse.Namespace) -> None:
     write_picture(options.run_folder / "scores.parquet", ranks, rows, options.out, seed=seed)
 
 
+def _add_curves(subcommands: Any) -> None:
+    parser = subcommands.add_parser("curves", help="draw held-out losses and scores by step of pre-training as SVG or PNG")
+    parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/pretraining")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .svg or .png")
+    parser.add_argument("--task", help="whose scores; the first task by default")
+    parser.set_defaults(run=_curves)
+
+
+def _curves(options: argparse.Namespace) -> None:
+    from lexigraft.report.curves_picture import write_curves
+
+    found = sorted(options.run_folder.glob("models/*/pretraining_held_out.parquet"))
+    held_out = {path.parent.name: path for path in found}
+    write_curves(options.run_folder / "scores.parquet", held_out, options.out, task=options.task)
+
+
 def _add_generate(subcommands: Any) -> None:
     parser = subcommands.add_parser("generate", help="write the files of a checkout that are generated from others")
     parser.add_argument("root", type=Path, nargs="?", default=Path(), metavar="CHECKOUT", help="default: this folder")
@@ -88,7 +104,7 @@ def _generate(options: argparse.Namespace) -> None:
     write_generated(options.root)
 
 
-_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_picture, _add_generate)
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_picture, _add_curves, _add_generate)
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 
 if __name__ == "__main__":

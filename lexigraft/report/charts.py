@@ -21,7 +21,7 @@ BASELINE = "#8a8f98"
 PALETTE = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#33bbee", "#cc3311", "#aa4499", "#999933")
 """Vibrant and muted colours of Paul Tol, safe for the colour-blind, https://personal.sron.nl/~pault/."""
 ORIGIN_COLOURS = dict(zip(ORIGINS, ("#0077bb", "#009988", "#c9b458", "#ee7733"), strict=True))
-_DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])
 _RAMP = ("#f2f6fb", "#d3e3f2", "#a3c6e4", "#6aa2d2", "#3a7cb8", "#1d5796", "#0b2f5e")
 _POINTS_A_CURVE = 300
 _NUMBERED_MODELS, _NUMBERED_LANGUAGES = 10, 60
@@ -173,7 +173,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
     table = pl.concat(parts).with_columns(pl.col("model").replace_strict(short, return_dtype=pl.String))
     colours = method_colours([model.method for model in models.values()])
     kinds = list(dict.fromkeys(f"{model.source}-{model.dim}" for model in models.values()))
-    dashes = [_DASHES[kinds.index(f"{models[name].source}-{models[name].dim}") % len(_DASHES)] for name in present]
+    dashes = [DASHES[kinds.index(f"{models[name].source}-{models[name].dim}") % len(DASHES)] for name in present]
     domain = [short[name] for name in present]
     chart = (
         alt.Chart(DATA)
@@ -201,7 +201,7 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
     splits = history["split"].unique(maintain_order=True).to_list()
     parts = [thinned(part, "epoch") for part in history.partition_by("name", "split", maintain_order=True)]
     table = pl.concat(parts).select("name", "epoch", "split", pl.col(column).alias("value"))
-    dashes = [_DASHES[0] if split == "validation" else _DASHES[2] for split in splits]
+    dashes = [DASHES[0] if split == "validation" else DASHES[2] for split in splits]
     chart = (
         alt.Chart(DATA)
         .mark_line(strokeWidth=1.8, point=bool(max(map(len, parts)) <= 12))

@@ -11,6 +11,7 @@ import polars as pl
 import vl_convert
 
 from lexigraft.artifacts import atomic_file, read_table, write_text
+from lexigraft.errors import InputError
 from lexigraft.evaluation.scores import mean_intervals
 from lexigraft.report.charts import DATA, FONT, VEGA_LITE, Spec, rows_of
 from lexigraft.report.inputs import Model, labels, model_of
@@ -43,21 +44,31 @@ def write_picture(
         seed: of the bootstrap.
 
     Raises:
-        ValueError: the file is neither SVG nor PNG, or the run has no such task, or the task no top-k accuracy.
+        InputError: the file is neither SVG nor PNG, or the run has no such task, or the task no top-k accuracy.
     """
-    if out.suffix not in (".svg", ".png"):
-        raise ValueError(f"{out.name}: a picture is .svg or .png")
+    check_kind(out)
     table = read_table(scores, "scores")
     wanted = task or str(table["task"][0])
     columns = [column for column in columns_of(table) if column.task == wanted]
     if not columns or not columns[0].of_queries:
-        raise ValueError(f"no task {wanted!r} with top-k accuracy; there are {', '.join(sorted(set(table['task'])))}")
+        there = ", ".join(sorted(set(table["task"])))
+        raise InputError(f"no task {wanted!r} with top-k accuracy; there are {there}", where=scores)
     chosen = [(path, row) for path, row in zip(ranks, rows, strict=True) if row["task"] == wanted]
     means = mean_intervals(table, [path for path, _ in chosen], [row for _, row in chosen], seed=seed)
     models = {row["model"]: model_of(row) for _, row in chosen}
     languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
     usual = f"{wanted}: {columns[0].name} accuracy in percent, mean over {languages} languages, 95 % interval"
-    spec = picture(means, models, title or usual)
+    draw(picture(means, models, title or usual), out)
+
+
+def check_kind(out: Path) -> None:
+    """Raise InputError for a file that is neither SVG nor PNG."""
+    if out.suffix not in (".svg", ".png"):
+        raise InputError("a picture is .svg or .png", where=out)
+
+
+def draw(spec: Spec, out: Path) -> None:
+    """Write a specification with its data as SVG, or as PNG in twice the resolution."""
     if out.suffix == ".svg":
         write_text(out, vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE) + "\n")
     else:
@@ -101,19 +112,25 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
     )
     spec: Spec = chart.to_dict()
     spec["datasets"] = {"data": rows_of(table, 2)}
-    spec["background"] = "white"
-    spec["padding"] = 16
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    grey = "#9aa1ab"
-    axis = {"labelFontSize": 14, "labelColor": "#1d2430", "gridColor": "#e4e7eb", "domainColor": grey, "tickColor": grey}
-    spec["config"] = {
-        "font": FONT,
-        "view": {"stroke": None},
-        "axis": axis,
+    spec |= static_look()
+    spec["config"] |= {
         "axisY": {"grid": False, "labelFontWeight": 600},
         "axisX": {"labelFontSize": 12},
         "scale": {"bandWithNestedOffsetPaddingInner": 0.28, "offsetBandPaddingInner": 0.08},
+    }
+    return spec
+
+
+def static_look() -> Spec:
+    """What pictures outside of the report share: white ground, and large letters."""
+    grey = "#9aa1ab"
+    axis = {"labelFontSize": 14, "labelColor": "#1d2430", "gridColor": "#e4e7eb", "domainColor": grey, "tickColor": grey}
+    config = {
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis,
         "title": {"fontSize": 15, "fontWeight": 600, "color": "#1d2430", "frame": "bounds"},
         "legend": {"orient": "bottom", "labelFontSize": 13, "labelColor": "#1d2430", "labelLimit": 320, "offset": 10},
     }
-    return spec
+    return {"background": "white", "padding": 16, "config": config}

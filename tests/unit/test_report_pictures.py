@@ -12,9 +12,11 @@ import pytest
 from report_cases import SCORES, make_inputs
 from scipy.optimize import brentq
 
-from lexigraft.artifacts import Provenance, read_tensors, write_tensors
+from lexigraft.artifacts import Provenance, read_tensors, write_table, write_tensors
+from lexigraft.errors import InputError
 from lexigraft.evaluation.scores import confidence_interval, read_hits
 from lexigraft.report.charts import thinned
+from lexigraft.report.curves_picture import curves, over_seeds, write_curves
 from lexigraft.report.embedding_map import embedding_maps, script_of, source_sample, spaced, target_sample
 from lexigraft.report.inputs import ReportInputs
 from lexigraft.report.neighbour_map import joint_similarities, make_map, nearest_rows, principal_plane, tsne
@@ -65,10 +67,50 @@ def test_readme_picture_is_static_and_repeatable(inputs: ReportInputs, tmp_path:
         assert f">{confidence_interval(read_hits(path, 10)).mean:.1f}</text>" in svg
     for method in SCORES:
         assert f">{method}</text>" in svg
-    with pytest.raises(ValueError, match=r"\.svg or \.png"):
+    with pytest.raises(InputError, match=r"\.svg or \.png"):
         write_picture(inputs.scores, inputs.ranks, inputs.rows, tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="no task 'ner'"):
+    with pytest.raises(InputError, match="no task 'ner'"):
         write_picture(inputs.scores, inputs.ranks, inputs.rows, tmp_path / "a.svg", task="ner")
+
+
+@pytest.fixture
+def held_out(inputs: ReportInputs, tmp_path: Path) -> dict[str, Path]:
+    """Held-out losses of two models of the run, in two languages."""
+    paths = {}
+    for place, name in enumerate(list(inputs.models())[:2]):
+        codes = (("tur_Latn", 1), ("rus_Cyrl", 0))
+        rows = [(step, code, 8 - place - step / 400 + shift) for step in (0, 400) for code, shift in codes]
+        table = pl.DataFrame(rows, schema=["step", "language", "loss"], orient="row")
+        paths[name] = tmp_path / f"{name}.parquet"
+        write_table(paths[name], table, Provenance("pretraining"))
+    return paths
+
+
+def test_curves_are_static_and_repeatable(inputs: ReportInputs, held_out: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg", "a.png"):
+        write_curves(inputs.scores, held_out, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
+    svg = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    for name in inputs.models():
+        assert (f">{name}</text>" in svg) == (name in held_out)
+    with pytest.raises(InputError, match="no scores of a task 'sr-c'; did you mean 'sr-b'"):
+        write_curves(inputs.scores, held_out, tmp_path / "c.svg", task="sr-c")
+    with pytest.raises(InputError, match="no model of the run was pre-trained"):
+        write_curves(inputs.scores, {}, tmp_path / "c.svg")
+    assert not (tmp_path / "c.svg").exists()
+
+
+def test_curves_of_seeds_are_one_with_a_band(inputs: ReportInputs) -> None:
+    first = next(iter(inputs.models().values()))
+    seeds = [dataclasses.replace(first, name=f"{first.name}-seed{seed}", seed=seed) for seed in (1, 2)]
+    losses = pl.DataFrame({"family": [first.name] * 4, "step": [0, 9, 0, 9], "loss": [8.0, 6.0, 7.0, 6.5]})
+    table = over_seeds(losses)
+    assert table.rows() == [(first.name, 0, 7.5, 7.0, 8.0), (first.name, 9, 6.25, 6.0, 6.5)]
+    spec = curves({"loss": table}, {model.name: model for model in [first, *seeds]})
+    assert [row["mean"] for row in spec["datasets"]["data"]] == [7.5, 6.25]
+    scales = [layer["encoding"]["color"].get("scale", {}) for layer in spec["hconcat"][0]["layer"]]
+    assert [first.name] in [scale.get("domain") for scale in scales]
 
 
 def test_every_row_of_the_kernel_has_the_perplexity_asked_for() -> None:
