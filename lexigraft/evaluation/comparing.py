@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN_DIGITS
-from lexigraft.evaluation.statistics import MEAN, Doubles, SignSums, Statistic, holm, percentile_interval, verdict
+from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, MEAN_DIGITS
+from lexigraft.evaluation.statistics import Doubles, SignSums, Statistic, holm, percentile_interval, verdict
 
 COMPARISONS = pl.Schema(
     {

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lexigraft.evaluation.comparing import COMPARISONS, Pair, PairTests
 from lexigraft.evaluation.evidence import Evidence
-from lexigraft.evaluation.scores import MEAN_DIGITS
-from lexigraft.evaluation.statistics import DRAWS, MEAN, Doubles, percentile_interval, resampled_counts
+from lexigraft.evaluation.scores import MEAN, MEAN_DIGITS
+from lexigraft.evaluation.statistics import DRAWS, Doubles, percentile_interval, resampled_counts
 
 INTERVALS = pl.Schema(
     {

@@ -19,7 +19,6 @@ from lexigraft.evaluation.seeds import without_seed
 
 log = logging.getLogger(__name__)
 
-STAGE = "significance"
 Rows = Sequence[Mapping[str, Any]]
 
 

@@ -28,8 +28,6 @@ Doubles = NDArray[np.float64]
 
 LEVEL, ALPHA = 0.95, 0.05
 DRAWS = 1000
-MEAN = "mean"
-"""Stands for a language where a row is about the mean over languages."""
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 _FEW_SENTENCES = 10.0
 _BOUND = 3.1787  # 1 / (4 P(N ≥ √2))

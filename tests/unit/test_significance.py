@@ -19,9 +19,9 @@ from lexigraft.evaluation.comparing import COMPARISONS, Pair
 from lexigraft.evaluation.evidence import Evidence, Unit
 from lexigraft.evaluation.intervals import INTERVALS, System, blocks_of, task_tables
 from lexigraft.evaluation.language_modelling import SENTENCES as MODELLED
-from lexigraft.evaluation.scores import collect_scores, mean_scores
+from lexigraft.evaluation.scores import MEAN, collect_scores, mean_scores
 from lexigraft.evaluation.significance import write_statistics
-from lexigraft.evaluation.statistics import MEAN, NO_DIFFERENCE, Statistic, holm, resampled_counts
+from lexigraft.evaluation.statistics import NO_DIFFERENCE, Statistic, holm, resampled_counts
 from lexigraft.evaluation.tagging.scoring import SENTENCES as TAGGED
 
 SENTENCES, SEED = 120, 5
