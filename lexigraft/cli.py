@@ -69,11 +69,9 @@ def _add_picture(subcommands: Any) -> None:
 
 
 def _picture(options: argparse.Namespace) -> None:
-    from lexigraft.evaluation.summary import read_run
     from lexigraft.report.readme_picture import write_picture
 
-    _, ranks, rows, seed = read_run(options.run_folder)
-    write_picture(options.run_folder / "scores.parquet", ranks, rows, options.out, seed=seed)
+    write_picture(options.run_folder / "scores.parquet", options.run_folder / "intervals.parquet", options.out)
 
 
 def _add_curves(subcommands: Any) -> None:

@@ -346,5 +346,13 @@ def all_artifacts(wildcards):
     found += LANGUAGE_MODELLING
     found.append("<results>/initialisation.parquet")
     if CONFIG.tasks:
-        found += ["<results>/scores.parquet", "<results>/report.html"]
+        found += [
+            f"<results>/{name}"
+            for name in (
+                "scores.parquet",
+                "intervals.parquet",
+                "comparisons.parquet",
+                "report.html",
+            )
+        ]
     return list(dict.fromkeys(found))

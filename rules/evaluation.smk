@@ -75,3 +75,31 @@ rule scores:
         "scores of all models"
     script:
         "../workflow_scripts/scores.py"
+
+
+rule significance:
+    input:
+        scores="<results>/scores.parquet",
+        ranks=RANKS,
+        tag_scores=TAG_SCORES,
+        language_modelling=LANGUAGE_MODELLING,
+    output:
+        intervals="<results>/intervals.parquet",
+        comparisons="<results>/comparisons.parquet",
+    log:
+        "<logs>/significance.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    params:
+        rows=SCORED,
+        tagged=TAGGED,
+        seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
+        modelled=MODELLED,
+        seed=CONFIG.seed,
+        code=code_of("significance.py"),
+        lock=LOCK,
+    message:
+        "intervals and tests of all scores"
+    script:
+        "../workflow_scripts/significance.py"

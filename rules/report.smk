@@ -1,11 +1,22 @@
 REPORT_SOURCES = sorted({model.source for model in MODELS.values()})
 REPORT_TOKENIZERS = sorted({model.tokenizer for model in MODELS.values()})
+FERTILITY = [
+    f"{corpus}/{tokenizer}"
+    for corpus in sorted(
+        {task.corpus for task in tasks_of("language_modelling").values()}
+    )
+    for tokenizer in [
+        *(f"source-{name}" for name in REPORT_SOURCES),
+        *(f"target-{name}" for name in REPORT_TOKENIZERS),
+    ]
+]
 
 
 rule report:
     input:
         scores="<results>/scores.parquet",
-        ranks=RANKS,
+        intervals="<results>/intervals.parquet",
+        comparisons="<results>/comparisons.parquet",
         initialisation="<results>/initialisation.parquet",
         corpora=expand(
             "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
@@ -31,6 +42,11 @@ rule report:
             "<results>/models/{model}/pretraining_history.parquet",
             model=TRAINED,
         ),
+        held_out=expand(
+            "<results>/models/{model}/pretraining_held_out.parquet",
+            model=TRAINED,
+        ),
+        fertility=[f"<resources>/fertility/{name}.parquet" for name in FERTILITY],
         hypernetworks=network_histories,
         quality=[f"{folder}/quality.parquet" for folder in network_names().values()],
     output:
@@ -46,15 +62,15 @@ rule report:
     params:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),
-        rows=SCORED,
-        unranked=[*TAGGED, *MODELLED],
+        rows=[*SCORED, *TAGGED, *MODELLED],
         # what the files of an input are of
         names={
             "corpora": list(CONFIG.corpora),
             **dict.fromkeys(("tokens", "weights", "factors"), list(MODELS)),
             "source_vocabularies": REPORT_SOURCES,
             "target_vocabularies": REPORT_TOKENIZERS,
-            "pretraining": TRAINED,
+            **dict.fromkeys(("pretraining", "held_out"), TRAINED),
+            "fertility": FERTILITY,
             **dict.fromkeys(("hypernetworks", "quality"), list(network_names())),
         },
         seed=CONFIG.seed,
@@ -64,6 +80,8 @@ rule report:
                 "report/template.html",
                 "report/style.css",
                 "report/page.js",
+                "report/tables.js",
+                "data/languages.tsv",
                 "data/paper_scores.tsv",
                 "data/paper_languages.tsv",
                 "data/paper_cpt_languages.tsv",

@@ -10,11 +10,11 @@ with stage("report", snakemake) as job:
     inputs = ReportInputs(
         run=params.run,
         scores=job.input.scores,
-        ranks=job.input.ranks,
         rows=params.rows,
         configuration=params.configuration,
         seed=params.seed,
-        unranked=params.unranked,
+        intervals=job.input.intervals,
+        comparisons=job.input.comparisons,
         initialisation=job.input.initialisation,
         **job.named_files(params.names),
     )

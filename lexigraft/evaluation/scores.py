@@ -1,23 +1,17 @@
-"""Scores of all models of a run: one table of percentages, their means over languages, and how sure the means are.
+"""Scores of all models of a run: one table of percentages, their means over languages, and how they are read.
 
-A score is the share of queries whose right sentence is among the k nearest (docs/methods.md, section 10). Intervals are
-percentile bootstrap intervals over sentences (Efron and Tibshirani 1993, chapter 13): languages that share query ids share the
-resampled sentences, for a hard verse is hard in every language. Two models are compared on the same resampled queries (Koehn
-2004, "Statistical Significance Tests for Machine Translation Evaluation", https://aclanthology.org/W04-3250).
+A score of retrieval is the share of queries whose right sentence is among the k nearest (docs/methods.md, section 10). How sure
+scores are is told by `significance`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError
@@ -29,25 +23,13 @@ SCHEMA = pl.Schema(
     {key: pl.Int64 if key in ("seed", "step") else pl.String for key in ROW_KEYS}
     | {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64}
 )
+MEAN = "mean"
+"""Stands for a language where a row of a table is about the mean over languages."""
+_MEAN_KEYS = ["model", "task", "step", "metric"]
 MEAN_DIGITS = 9
 """Means are rounded to so many digits, so that one mean made in two orders of summing is printed as one number."""
 LOWER_IS_BETTER = frozenset({"bits_per_byte", "loss", "masked_perplexity", "pseudo_perplexity", "perplexity"})
 """Metrics of language modelling: no percentages, and the lowest score is the best one."""
-_DRAWS_A_BLOCK = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and its interval, in percent (or percentage points)."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether a difference is beyond its interval."""
-        return self.low > 0 or self.high < 0
 
 
 def collect_scores(
@@ -138,73 +120,6 @@ def read_ranks(path: Path) -> pl.DataFrame:
     return table
 
 
-def read_hits(path: Path, k: int) -> pl.DataFrame:
-    """Read a ranks artifact as language, query_id, hit (bool: the right sentence is among the k nearest).
-
-    Of several layers and directions those of the task count.
-    """
-    table = read_ranks(path).filter(pl.col("variant") == "")
-    return table.select("language", "query_id", (pl.col("rank") <= k).fill_null(False).alias("hit"))
-
-
-def confidence_interval(hits: pl.DataFrame, *, level: float = 0.95, draws: int = 1000, seed: int = 0) -> Interval:
-    """Mean over languages of the percentage of hits, with its bootstrap interval over sentences.
-
-    Every draw resamples the query ids of all languages together, so that a shared sentence has the same weight in each of
-    its languages; the mean of a language is the weighted one of its own queries.
-
-    Args:
-        hits: language, query_id, hit.
-        level: coverage of the interval.
-        draws: number of bootstrap draws.
-        seed: of the draws; the same seed and number of sentences give the same draws.
-    """
-    return _bootstrap(hits.select("language", "query_id", pl.col("hit").cast(pl.Float64).alias("value")), level, draws, seed)
-
-
-def paired_difference(
-    first: pl.DataFrame, second: pl.DataFrame, *, level: float = 0.95, draws: int = 1000, seed: int = 0
-) -> Interval:
-    """Mean over languages of the difference `first - second` in percentage points, on the queries that both answered.
-
-    The interval is that of `confidence_interval` applied to the difference of each query, so what the two models find hard
-    together does not widen it.
-
-    Raises:
-        ValueError: the two have no query in common.
-    """
-    both = first.join(second, on=["language", "query_id"], how="inner", suffix="_second", maintain_order="left")
-    if both.is_empty():
-        raise ValueError("the two models have no query in common")
-    value = pl.col("hit").cast(pl.Float64) - pl.col("hit_second").cast(pl.Float64)
-    return _bootstrap(both.select("language", "query_id", value.alias("value")), level, draws, seed)
-
-
-def mean_intervals(
-    scores: pl.DataFrame, ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, seed: int
-) -> pl.DataFrame:
-    """`confidence_interval` of the headline metric in every ranks file, in their order.
-
-    Args:
-        scores: the table that `collect_scores` wrote; it says which metric stands for a task.
-        ranks: ranks artifacts.
-        rows: what each of them is about.
-        seed: of the draws.
-
-    Returns:
-        model, task, step, mean, low, high (percent).
-    """
-    _check_rows(ranks, rows)
-    metrics = headlines(scores)
-    found = []
-    for path, row in zip(ranks, rows, strict=True):
-        k = int(metrics[row["task"]].removeprefix("top_"))
-        interval = confidence_interval(read_hits(path, k), seed=seed)
-        found.append((row["model"], row["task"], row["step"], interval.mean, interval.low, interval.high))
-    schema = {"model": pl.String, "task": pl.String, "step": pl.Int64} | dict.fromkeys(("mean", "low", "high"), pl.Float64)
-    return pl.DataFrame(found, schema=schema, orient="row")
-
-
 def headline_metric(metrics: Iterable[str]) -> str:
     """The metric that stands for a task: `top_10` where there is one, else the largest k, else the first name."""
     names = list(metrics)
@@ -243,7 +158,7 @@ def score_table(scores: pl.DataFrame, intervals: pl.DataFrame) -> str:
 
     Args:
         scores: the table that `collect_scores` wrote.
-        intervals: what `mean_intervals` returned.
+        intervals: `intervals.parquet`.
     """
     means = with_intervals(scores, intervals)
     tasks = {task: place for place, task in enumerate(means["task"].unique(maintain_order=True))}
@@ -271,8 +186,9 @@ def score_table(scores: pl.DataFrame, intervals: pl.DataFrame) -> str:
 
 
 def with_intervals(scores: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
-    """`mean_scores`, and low and high of `mean_intervals`, null for tasks without ranks."""
-    return mean_scores(scores).join(intervals.drop("mean"), on=["model", "task", "step"], how="left", maintain_order="left")
+    """`mean_scores`, and low and high of their intervals, null where there are none."""
+    means = intervals.filter(pl.col("language") == MEAN, pl.col("seeds") == 0).select(*_MEAN_KEYS, "low", "high")
+    return mean_scores(scores).join(means, on=_MEAN_KEYS, how="left", maintain_order="left")
 
 
 def _cell(cell: Mapping[str, Any] | None, best: Mapping[tuple[str, int], float]) -> str:
@@ -294,34 +210,3 @@ def _check_rows(ranks: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> Non
         if key in seen:
             raise ValueError(f"model {key[0]!r}, task {key[1]!r}, step {key[2]} is given twice")
         seen.add(key)
-
-
-def _bootstrap(values: pl.DataFrame, level: float, draws: int, seed: int) -> Interval:
-    """Mean over languages of the mean value of their queries, times 100, with its percentile interval."""
-    languages = values["language"].rank("dense").to_numpy().astype(np.int64) - 1
-    queries = values["query_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    shape = (int(queries.max()) + 1, int(languages.max()) + 1)
-    value, present = np.zeros(shape), np.zeros(shape)
-    value[queries, languages] = values["value"].to_numpy()
-    present[queries, languages] = 1.0
-    mean = float(np.mean(value.sum(0) / present.sum(0)))
-    weights = _resampled_counts(shape[0], draws, seed)
-    means = np.empty(draws)
-    for start in range(0, draws, _DRAWS_A_BLOCK):
-        block = weights[start : start + _DRAWS_A_BLOCK].astype(np.float64)
-        size = block @ present
-        # a language none of whose few queries was drawn has no mean in that draw, and does not count in it
-        share = np.divide(block @ value, size, out=np.zeros_like(size), where=size > 0)
-        means[start : start + len(block)] = share.sum(1) / np.maximum((size > 0).sum(1), 1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(round(100 * mean, MEAN_DIGITS), 100 * float(low), 100 * float(high))
-
-
-@lru_cache(maxsize=2)
-def _resampled_counts(sentences: int, draws: int, seed: int) -> NDArray[np.uint8]:
-    """How often each sentence stands in each draw with replacement: (draws, sentences), each row summing to `sentences`."""
-    generator = np.random.default_rng(seed)
-    counts = np.empty((draws, sentences), dtype=np.uint8)
-    for draw in counts:  # one row at a time: the counts of one draw are about 1 each, far below 255
-        draw[:] = np.bincount(generator.integers(sentences, size=sentences), minlength=sentences)
-    return counts

@@ -4,63 +4,94 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from lexigraft.artifacts import read_provenance, read_table
-from lexigraft.errors import ArtifactError
-from lexigraft.evaluation.scores import ROW_KEYS, mean_intervals, score_table, score_text, with_intervals
+from lexigraft.artifacts import read_table
+from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, score_table, score_text, with_intervals
 from lexigraft.evaluation.seeds import has_seeds, seed_summary
+from lexigraft.evaluation.statistics import BETTER, NO_DIFFERENCE
 
-Rows = list[dict[str, Any]]
+STAGE = "significance"
+_MOST_VERDICTS = 60
 
 
 def run_summary(folder: Path) -> str:
-    """Score table of the run in `folder`, with its intervals, and where its report is.
+    """Score table of the run in `folder`, with its intervals, what the tests show, and where its report is.
 
     Raises:
         ArtifactError: the run has no scores yet, or a file is damaged.
     """
-    scores, ranks, rows, seed = read_run(folder)
-    table = score_table(scores, mean_intervals(scores, ranks, rows, seed=seed))
-    return f"{table}\n\nreport: {folder / 'report.html'}"
+    scores, intervals, comparisons = read_run(folder)
+    parts = [score_table(scores, intervals), "\n".join(verdict_lines(comparisons)), f"report: {folder / 'report.html'}"]
+    return "\n\n".join(filter(None, parts))
 
 
-def read_run(folder: Path) -> tuple[pl.DataFrame, list[Path], Rows, int]:
-    """Scores of a run, its ranks files, what each of them is about, and the run's seed, of which the report draws as well.
+def read_run(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Scores of a run, their intervals and the comparisons of its models.
 
     Raises:
-        ArtifactError: the run has no scores yet, the table is damaged, or it does not say the seed.
+        ArtifactError: the run has no scores yet, or a table is damaged.
     """
-    path = folder / "scores.parquet"
-    scores = read_table(path, "scores")
-    seed = read_provenance(path)["seed"]
-    if seed is None:
-        raise ArtifactError("the scores do not say the run's seed", where=path, hint="run snakemake again: it makes them anew")
-    rows = list(
-        scores.filter(pl.col("metric").str.starts_with("top_"))
-        .select(ROW_KEYS)
-        .unique(maintain_order=True)
-        .iter_rows(named=True)
-    )
-    ranks = [folder / "ranks" / row["task"] / f"{row['model']}-step-{row['step']}.parquet" for row in rows]
-    return scores, ranks, rows, int(seed)
+    scores = read_table(folder / "scores.parquet", "scores")
+    return scores, *(read_table(folder / f"{name}.parquet", STAGE) for name in ("intervals", "comparisons"))  # type: ignore[return-value]
 
 
 def markdown_table(folder: Path) -> str:
-    """The run's scores as Markdown: a row a model; means over languages, by task and step, those of ranks with 95 % intervals.
+    """The run's scores as Markdown: a row a model; means over languages, by task and step, with 95 % intervals.
 
-    Where models differ in their seed only, a second table has a row for each family of them.
+    Where models differ in their seed only, a second table has a row for each family of them. What the tests
+    show ends it.
     """
-    scores, ranks, rows, seed = read_run(folder)
+    scores, intervals, comparisons = read_run(folder)
     cells = {}
-    for row in with_intervals(scores, mean_intervals(scores, ranks, rows, seed=seed)).iter_rows(named=True):
-        interval = "" if row["low"] is None else f" ({row['low']:.1f}–{row['high']:.1f})"
-        cells[row["model"], row["task"], row["step"]] = score_text(row["metric"], row["mean"]) + interval
-    table = _markdown(cells)
+    for row in with_intervals(scores, intervals).iter_rows(named=True):
+        ends = "" if row["low"] is None else f" ({'–'.join(score_text(row['metric'], row[end]) for end in ('low', 'high'))})"
+        cells[row["model"], row["task"], row["step"]] = score_text(row["metric"], row["mean"]) + ends
+    parts = [_markdown(cells)]
     summary = seed_summary(scores)
-    return f"{table}\n\n{_seed_table(summary)}" if has_seeds(summary) else table
+    if has_seeds(summary):
+        parts.append(_seed_table(summary))
+    if verdicts := verdict_lines(comparisons):
+        parts.append("\n".join(f"- {line}" for line in verdicts))
+    return "\n\n".join(parts)
+
+
+def verdict_lines(comparisons: pl.DataFrame) -> list[str]:
+    """What every test of means says, a line each: better, worse or no difference shown, by how much, in how many languages."""
+    by_language = comparisons.filter(pl.col("language") != MEAN)
+    keys = ["task", "kind", "first", "first_step", "second", "second_step"]
+    alike = by_language.group_by(keys).agg((pl.col("verdict") == BETTER).sum().alias("better_in"))
+    means = comparisons.filter(pl.col("language") == MEAN).join(alike, on=keys, how="left", maintain_order="left")
+    lines = [_verdict_line(row) for row in means.iter_rows(named=True)]
+    rest = len(lines) - _MOST_VERDICTS
+    return lines if rest <= 0 else [*lines[:_MOST_VERDICTS], f"… and {rest} more, in the report"]
+
+
+def _verdict_line(row: Mapping[str, object]) -> str:
+    metric, verdict = str(row["metric"]), row["verdict"]
+    if row["kind"] == "steps":
+        who, other = f"{row['first']} after {row['first_step']:,} steps", f"at step {row['second_step']:,}"
+        place = str(row["task"])
+    else:
+        who, other = str(row["first"]), str(row["second"])
+        place = f"{row['task']}, step {row['first_step']:,}"
+    said = f"{who} and {other}: {NO_DIFFERENCE}" if verdict == NO_DIFFERENCE else f"{who} {verdict} than {other}"
+    difference, low, high = (signed(metric, float(str(row[name]))) for name in ("difference", "low", "high"))
+    languages = f"better in {row['better_in']} of {row['languages']} languages"
+    lower = " (lower is better)" if metric in LOWER_IS_BETTER else ""
+    return f"{place}: {said}, {difference} [{low}, {high}]{lower}, {p_text(float(str(row['p_adjusted'])))}; {languages}"
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference as it is read, with its sign."""
+    text = score_text(metric, value)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as it is read."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def _seed_table(summary: pl.DataFrame) -> str:

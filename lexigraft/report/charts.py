@@ -130,7 +130,22 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, 
     )
     height = (11 if low else 22) * len(languages)
     chart = alt.layer(cells, *([numbers] if spacious else [])).properties(width="container", height=height)
-    return finish(chart, {"data": rows_of(table, 3 if column.lower_is_better else 2)})
+    if spacious:
+        return finish(chart, {"data": rows_of(table, 3 if column.lower_is_better else 2)})
+    # tens of thousands of cells: the page makes rows of the matrix, and draws it when it comes into sight
+    spec = finish(chart, {"data": []})
+    digits = 3 if column.lower_is_better else 1
+    cells = table.select("language", "model", "score").iter_rows()
+    value = {(language, name): round(score, digits) for language, name, score in cells}
+    size = dict(table.select("language", "n").iter_rows())
+    spec["usermeta"]["matrix"] = {
+        "languages": languages,
+        "models": names,
+        "n": [size[language] for language in languages],
+        "score": [[value.get((language, name)) for name in names] for language in languages],
+        "digits": digits,
+    }
+    return spec
 
 
 def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
@@ -165,8 +180,11 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
     return finish(chart, {"data": rows_of(table)}, ORIGINS)
 
 
-def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
-    """Loss of continual pre-training: model, step, tokens, loss; a line a model, means of bins where there are many steps."""
+def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spec:
+    """Loss of continual pre-training: model, step, tokens, loss; a line a model, means of bins where there are many steps.
+
+    The page can put tokens in the place of steps, as `usermeta` says.
+    """
     short = labels(models)
     present = [name for name in models if name in set(history["model"])]
     parts = [thinned(history.filter(pl.col("model") == name), "step") for name in present]
@@ -180,7 +198,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
         .mark_line(strokeWidth=1.8, point=bool(max(map(len, parts)) <= 12))
         .encode(
             x=alt.X("step:Q", title="optimizer step").axis(grid=False, tickCount=8),
-            y=alt.Y("loss:Q", title="masked-token loss (nats)").scale(zero=False),
+            y=alt.Y("loss:Q", title=title).scale(zero=False),
             color=alt.Color("model:N").scale(domain=domain, range=[colours[models[name].method] for name in present]),
             strokeDash=alt.StrokeDash("model:N").scale(domain=domain, range=dashes),
             tooltip=[
@@ -192,7 +210,9 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model]) -> Sp
         )
         .properties(width="container", height=320)
     )
-    return finish(chart, {"data": rows_of(table)}, domain)
+    spec = finish(chart, {"data": rows_of(table)}, domain)
+    spec["usermeta"]["x"] = {"step": "optimizer step", "tokens": "tokens seen"}
+    return spec
 
 
 def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:

@@ -18,11 +18,11 @@ class ReportInputs:
     Attributes:
         run: name of the run.
         scores: `scores.parquet`.
-        ranks: ranks artifacts, for the intervals.
-        rows: what each of `ranks` is about, as `collect_scores` takes it.
+        rows: what the scores are about, `ROW_KEYS` of each task, model and step; models come in their order.
         configuration: the resolved configuration, plain JSON values.
         seed: of the run.
-        unranked: what the scores of tasks without ranks are about; the order of models is that of `rows`, then theirs.
+        intervals: `intervals.parquet`.
+        comparisons: `comparisons.parquet`.
         initialisation: `initialisation.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
         tokens: name of a model -> `tokens.parquet` of step 0.
@@ -31,17 +31,19 @@ class ReportInputs:
         source_vocabularies: name of a source -> `vocabulary.parquet`.
         target_vocabularies: name of a tokenizer -> `vocabulary.parquet`.
         pretraining: name of a model -> `pretraining_history.parquet`.
+        held_out: name of a model -> `pretraining_held_out.parquet`.
+        fertility: `<corpus>/source-<source>` or `<corpus>/target-<tokenizer>` -> the fertility table.
         hypernetworks: name of a hypernetwork -> `history.parquet`.
         quality: name of a hypernetwork -> `quality.parquet`.
     """
 
     run: str
     scores: Path
-    ranks: Sequence[Path]
     rows: Sequence[Mapping[str, Any]]
     configuration: Mapping[str, Any]
     seed: int
-    unranked: Sequence[Mapping[str, Any]] = ()
+    intervals: Path | None = None
+    comparisons: Path | None = None
     initialisation: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
     tokens: Mapping[str, Path] = field(default_factory=dict)
@@ -50,24 +52,24 @@ class ReportInputs:
     source_vocabularies: Mapping[str, Path] = field(default_factory=dict)
     target_vocabularies: Mapping[str, Path] = field(default_factory=dict)
     pretraining: Mapping[str, Path] = field(default_factory=dict)
+    held_out: Mapping[str, Path] = field(default_factory=dict)
+    fertility: Mapping[str, Path] = field(default_factory=dict)
     hypernetworks: Mapping[str, Path] = field(default_factory=dict)
     quality: Mapping[str, Path] = field(default_factory=dict)
 
     def models(self) -> dict[str, Model]:
-        """The models by name, in the order of `rows` and `unranked`.
+        """The models by name, in the order of `rows`.
 
         Raises:
-            ValueError: `ranks` and `rows` do not fit each other, a table is of a model that `rows` does not know, or a
-                model to be pictured lacks its factors or a vocabulary.
+            ValueError: a row lacks a key, a table is of a model that `rows` does not know, or a model to be pictured lacks its
+                factors or a vocabulary.
         """
-        if len(self.ranks) != len(self.rows):
-            raise ValueError(f"{len(self.ranks)} ranks files but {len(self.rows)} rows that say what they are about")
-        rows = [*self.rows, *self.unranked]
+        rows = self.rows
         for row in rows:
             if missing := [key for key in ROW_KEYS if key not in row]:
                 raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
         models = {row["model"]: model_of(row) for row in rows}
-        for kind in ("tokens", "weights", "factors", "pretraining"):
+        for kind in ("tokens", "weights", "factors", "pretraining", "held_out"):
             if unknown := sorted(set(getattr(self, kind)) - set(models)):
                 raise ValueError(f"{kind} of {', '.join(unknown)}: no such model in rows; known: {', '.join(models)}")
         for name in self.weights:
@@ -101,6 +103,11 @@ class Model:
     def family(self) -> str:
         """Its name without the seed: models that differ in their seed only are one family."""
         return without_seed(self.name, self.seed)
+
+    @property
+    def setting(self) -> tuple[str, str]:
+        """What it shares with models that differ from it in method only: the rest of its name, and its vocabulary."""
+        return self.family.removeprefix(f"{self.method}-"), self.target
 
 
 def model_of(row: Mapping[str, Any]) -> Model:

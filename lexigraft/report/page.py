@@ -18,30 +18,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lexigraft.artifacts import read_table, write_text
-from lexigraft.report.charts import (
-    ORIGIN_COLOURS,
-    VEGA_LITE,
-    Spec,
-    heat_map,
-    method_colours,
-    origin_bars,
-    pretraining_curves,
-)
+from lexigraft.report.charts import ORIGIN_COLOURS, VEGA_LITE, Spec, heat_map, method_colours, origin_bars
 from lexigraft.report.comparison import comparisons
 from lexigraft.report.embedding_map import embedding_maps
-from lexigraft.report.families import by_family, seed_table
+from lexigraft.report.families import by_family
 from lexigraft.report.inputs import Model, ReportInputs, labels
+from lexigraft.report.language_tables import empty_intervals, group_table, language_table
+from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
 from lexigraft.report.tables import (
     columns_of,
     configuration_sections,
     corpus_table,
-    language_table,
     of_column,
     other_metrics,
-    score_table,
 )
+from lexigraft.report.training import fertility_tables, held_out, loss_figure
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +68,6 @@ def write_report(inputs: ReportInputs, out: Path) -> None:
     Raises:
         ValueError: the inputs do not fit each other (see `ReportInputs.models`).
         ArtifactError: an artifact is missing, damaged, or does not belong with the others.
-        InputError: see `scores.read_ranks`.
     """
     models = inputs.models()
     page = _page(inputs, models)
@@ -94,16 +86,24 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     made = read_origins(inputs.initialisation, models)
     counts = {name: corpus_table(name, read_table(path, "corpus")) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)
-    table = score_table(scores, inputs, models)
-    leading = {comparison.column: comparison for comparison in reversed(table.comparisons)}
-    summary = seed_table(scores, models)
+    intervals, tests = empty_intervals()
+    if inputs.intervals is not None and inputs.comparisons is not None:
+        intervals, tests = (read_table(path, "significance") for path in (inputs.intervals, inputs.comparisons))
+    averaged, families = by_family(scores, models)
+    table = main_table(scores, intervals, tests, models)
+    settings = table.settings.values()
     history = read_histories(inputs.hypernetworks) if inputs.hypernetworks else None
     networks = curves(history) if history is not None else {}
+    losses = held_out(inputs.held_out, models)
+    trained = None
+    if inputs.pretraining:
+        trained = charts.add("pretraining", loss_figure(inputs.pretraining, models), "Loss of continual pre-training")
     return {
         "run": inputs.run,
         "seed": inputs.seed,
         "models": models,
         "labels": labels(models),
+        "short": labels(families),
         "colours": method_colours([model.method for model in models.values()]),
         "origin_colours": ORIGIN_COLOURS,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -111,13 +111,12 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "configuration_text": _as_yaml(inputs.configuration),
         "corpora": counts,
         "table": table,
-        "leading": [leading[column] for column in columns if column in leading and not summary],
-        "seeds": summary,
         "paper": comparisons(scores),
-        "language_tables": [language_table(scores, column, models) for column in columns],
+        "language_tables": [language_table(averaged, intervals, tests, column, models, settings) for column in columns],
+        "group_tables": [group_table(averaged, column, families, _seen(inputs.configuration)) for column in columns],
         "metric_columns": used,
         "metric_scores": known,
-        "heat_maps": _heat_maps(*by_family(scores, models), charts),
+        "heat_maps": _heat_maps(averaged, families, charts),
         "origins": made,
         "origin_figure": charts.add("origins", origin_bars(long(made), models), "Tokens by origin") if made else None,
         "embedding_figures": _embedding_figures(inputs, models, charts),
@@ -127,9 +126,12 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         ],
         "hypernetworks": kept_epochs(history) if history is not None else [],
         "quality": read_quality(inputs.quality),
-        "pretraining_figure": _pretraining_figure(inputs, models, charts),
+        "pretraining_figure": trained,
+        "held_out": losses,
+        "held_out_figure": charts.add("held-out", losses.spec, "Held-out loss by language") if losses else None,
+        "fertility": fertility_tables(inputs.fertility),
         "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
-        "script": _inline((_HERE / "page.js").read_text(encoding="utf-8")),
+        "script": _inline("\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("tables.js", "page.js"))),
         "bundle": _inline(_drawing_code()),
         "charts": as_json(charts.specs),
     }
@@ -154,15 +156,10 @@ def _embedding_figures(inputs: ReportInputs, models: dict[str, Model], charts: _
     ]
 
 
-def _pretraining_figure(inputs: ReportInputs, models: dict[str, Model], charts: _Charts) -> Figure | None:
-    if not inputs.pretraining:
-        return None
-    wanted = [pl.col("step").cast(pl.Int64), pl.col("tokens").cast(pl.Int64), pl.col("loss").cast(pl.Float64)]
-    parts = [
-        read_table(path, "pretraining", ["step", "tokens", "loss"]).select(pl.lit(name).alias("model"), *wanted)
-        for name, path in inputs.pretraining.items()
-    ]
-    return charts.add("pretraining", pretraining_curves(pl.concat(parts), models), "Loss of continual pre-training by step")
+def _seen(configuration: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Languages that each source was trained on, as the configuration says."""
+    sources = configuration.get("sources") or {}
+    return {name: source["languages"] for name, source in sources.items() if source.get("languages")}
 
 
 def as_json(value: object) -> Markup:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import altair as alt
 import polars as pl
@@ -12,7 +11,7 @@ import vl_convert
 
 from lexigraft.artifacts import atomic_file, read_table, write_text
 from lexigraft.errors import InputError
-from lexigraft.evaluation.scores import mean_intervals
+from lexigraft.evaluation.scores import with_intervals
 from lexigraft.report.charts import DATA, FONT, VEGA_LITE, Spec, rows_of
 from lexigraft.report.inputs import Model, labels, model_of
 from lexigraft.report.tables import columns_of
@@ -22,29 +21,19 @@ _COLOURS = ("#b5d1ea", "#5b9bd1", "#2f6ea8", "#8fb8dc")
 _SCALE_OF_PNG = 2
 
 
-def write_picture(
-    scores: Path,
-    ranks: Sequence[Path],
-    rows: Sequence[Mapping[str, Any]],
-    out: Path,
-    *,
-    task: str | None = None,
-    title: str | None = None,
-    seed: int = 0,
-) -> None:
+def write_picture(scores: Path, intervals: Path, out: Path, *, task: str | None = None, title: str | None = None) -> None:
     """Draw the mean score of every model of a task at every step with its 95 % interval, on white, 800 pixels wide.
 
     Args:
         scores: `scores.parquet`.
-        ranks: ranks artifacts, for the intervals.
-        rows: what each of `ranks` is about, as `collect_scores` takes it.
+        intervals: `intervals.parquet`.
         out: an `.svg` or `.png` file (PNG in twice the resolution).
         task: which task; the first by default.
         title: of the picture; by default it names task, metric and number of languages.
-        seed: of the bootstrap.
 
     Raises:
         InputError: the file is neither SVG nor PNG, or the run has no such task, or the task no top-k accuracy.
+        ArtifactError: a table is missing or damaged.
     """
     check_kind(out)
     table = read_table(scores, "scores")
@@ -53,10 +42,10 @@ def write_picture(
     if not columns or not columns[0].of_queries:
         there = ", ".join(sorted(set(table["task"])))
         raise InputError(f"no task {wanted!r} with top-k accuracy; there are {there}", where=scores)
-    chosen = [(path, row) for path, row in zip(ranks, rows, strict=True) if row["task"] == wanted]
-    means = mean_intervals(table, [path for path, _ in chosen], [row for _, row in chosen], seed=seed)
-    models = {row["model"]: model_of(row) for _, row in chosen}
-    languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
+    chosen = table.filter(pl.col("task") == wanted)
+    means = with_intervals(chosen, read_table(intervals, "significance"))
+    models = {row["model"]: model_of(row) for row in chosen.unique("model", maintain_order=True).iter_rows(named=True)}
+    languages = chosen["language"].n_unique()
     usual = f"{wanted}: {columns[0].name} accuracy in percent, mean over {languages} languages, 95 % interval"
     draw(picture(means, models, title or usual), out)
 

@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, write_table, write_tensors
+from lexigraft.evaluation.comparing import COMPARISONS
+from lexigraft.evaluation.fertility import FERTILITY
+from lexigraft.evaluation.intervals import INTERVALS
 from lexigraft.evaluation.scores import collect_scores
+from lexigraft.evaluation.significance import write_statistics
 from lexigraft.hypernetwork.quality import SCHEMA as QUALITY
 from lexigraft.initialization_counts import write_initialisation_counts
 from lexigraft.report.inputs import ReportInputs
@@ -74,6 +79,7 @@ def make_inputs(folder: Path) -> ReportInputs:
             named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
             rows.append({**named, "dim": str(DIM), "seed": 1, "step": step, "task": "sr-b"})
     collect_scores(ranks, rows, {key: [1, 5, 10] for key in TASKS}, folder / "scores.parquet", Provenance("scores", seed=1))
+    significance(folder, ranks, rows, seed=1)
 
     english = made_up_words(generator, "abdeilmnorstu", SOURCE_SIZE)
     surfaces = ["<s>", "</s>", "<unk>", *HOSTILE, *(f" {word}" for word in english)]
@@ -93,7 +99,7 @@ def make_inputs(folder: Path) -> ReportInputs:
     table = vocabulary_table(target, [f" {token}" for token in target], roles, counts)
     write_table(folder / "target.parquet", table, Provenance("tokenizer"))
     source_id = {surface.strip(): place for place, surface in enumerate(surfaces)}
-    tokens, weights, pretraining = {}, {}, {}
+    tokens, weights, pretraining, held_out = {}, {}, {}, {}
     for method, (share, _) in SCORES.items():
         model = f"{method}-tiny-6"
         copied = [source_id.get(token) for token in target]
@@ -116,6 +122,14 @@ def make_inputs(folder: Path) -> ReportInputs:
         pretraining[model] = folder / f"{method}-history.parquet"
         more = {"learning_rate": 5e-5 * (1 - steps / 400), "gradient_norm": np.ones(400)}
         write_table(pretraining[model], pl.DataFrame({**history, **more}), Provenance("pretraining"))
+        losses = [
+            (step, step * 512, language, 5 + place + share - step / 400)
+            for step in (0, 200, 400)
+            for place, language in enumerate(LANGUAGES[:3])
+        ]
+        held_out[model] = folder / f"{method}-held-out.parquet"
+        columns = {"step": pl.Int64, "tokens": pl.Int64, "language": pl.String, "loss": pl.Float64}
+        write_table(held_out[model], pl.DataFrame(losses, schema=columns, orient="row"), Provenance("pretraining"))
     epochs = np.arange(1, 21)
     parts = [
         pl.DataFrame({"network": network, "epoch": epochs, "split": split}).with_columns(
@@ -163,7 +177,8 @@ def make_inputs(folder: Path) -> ReportInputs:
     return ReportInputs(
         run="try",
         scores=folder / "scores.parquet",
-        ranks=ranks,
+        intervals=folder / "intervals.parquet",
+        comparisons=folder / "comparisons.parquet",
         rows=rows,
         configuration={
             "seed": 1,
@@ -180,6 +195,11 @@ def make_inputs(folder: Path) -> ReportInputs:
         source_vocabularies={"tiny": folder / "source.parquet"},
         target_vocabularies={"bible-1k": folder / "target.parquet"},
         pretraining=pretraining,
+        held_out=held_out,
+        fertility={
+            f"bible/{name}": fertility_file(folder / f"fertility-{place}.parquet", place + 1)
+            for place, name in enumerate(("source-tiny", "target-bible-1k"))
+        },
         hypernetworks={"small": folder / "hypernetwork.parquet"},
         quality={"small": folder / "quality.parquet"},
     )
@@ -213,7 +233,43 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
         rows.append({**about, "seed": int(seed or 42), "step": step, "task": task})
     table = folder / "scores.parquet"
     collect_scores(ranks, rows, {task: [1, 10] for _, _, task in scores}, table, Provenance("scores", seed=42))
-    return ReportInputs("try", folder / "scores.parquet", ranks, rows, {"seed": 42}, 42)
+    significance(folder, ranks, rows, seed=42)
+    return ReportInputs("try", table, rows, {"seed": 42}, 42, folder / "intervals.parquet", folder / "comparisons.parquet")
+
+
+def significance(folder: Path, ranks: list[Path], rows: list[dict[str, Any]], seed: int) -> None:
+    """Intervals and comparisons of a run of retrieval."""
+    write_statistics(
+        folder / "scores.parquet",
+        {"retrieval": (rows, [[path] for path in ranks])},
+        intervals_path=folder / "intervals.parquet",
+        comparisons_path=folder / "comparisons.parquet",
+        seed=seed,
+        provenance=Provenance("significance", seed=seed),
+    )
+
+
+def no_significance(folder: Path) -> None:
+    """Intervals and comparisons of a run of which no sentences are known."""
+    write_table(folder / "intervals.parquet", INTERVALS.to_frame(), Provenance("significance"))
+    write_table(folder / "comparisons.parquet", COMPARISONS.to_frame(), Provenance("significance"))
+
+
+def fertility_file(path: Path, words: int) -> Path:
+    """Fertility of a made-up tokenizer: twice `words` tokens a word, none counted in Korean."""
+    rows = [
+        {
+            **dict.fromkeys(FERTILITY, 200 * words),
+            "language": language,
+            "sentences": 200,
+            "words": None if language == "kor_Hang" else 100,
+            "tokens_per_word": None if language == "kor_Hang" else 2.0 * words,
+            "characters_per_token": 4.5 / words,
+        }
+        for language in LANGUAGES
+    ]
+    write_table(path, pl.DataFrame(rows, schema=FERTILITY), Provenance("fertility"))
+    return path
 
 
 def written(inputs: ReportInputs, folder: Path) -> Path:
@@ -227,9 +283,9 @@ def page_of(report: Path) -> Page:
     return Page(report.read_text(encoding="utf-8"))
 
 
-def console(report: Path, folder: Path) -> tuple[list[str], str]:
+def console(report: Path, folder: Path, width: int = 1200) -> tuple[list[str], str]:
     """What a browser writes to its console about a page, and the page as it stands then."""
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1200,4000"]
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
     result = subprocess.run([*command, "--dump-dom", report.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     shutil.rmtree(folder / "profile", ignore_errors=True)
     return [line for line in result.stderr.splitlines() if "CONSOLE" in line], result.stdout
@@ -286,6 +342,14 @@ class Page(HTMLParser):
         if self.scripts and self.elements[-1][0] == "script":
             attributes, text = self.scripts[-1]
             self.scripts[-1] = (attributes, text + data)
+
+
+def ranks_of(folder: Path, method: str, step: int) -> dict[str, NDArray[np.bool_]]:
+    """Hits among the first ten of the run that `make_inputs` made, by language."""
+    table = pl.read_parquet(folder / f"{method}-{step}.parquet")
+    return {
+        str(code): part["rank"].is_not_null().to_numpy() for (code,), part in table.group_by("language", maintain_order=True)
+    }
 
 
 def inline_values(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -24,13 +24,15 @@ from report_cases import (
     inline_values,
     make_inputs,
     page_of,
+    ranks_of,
     written,
 )
 
 from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.errors import ArtifactError
-from lexigraft.evaluation.scores import confidence_interval, paired_difference, read_hits
+from lexigraft.evaluation.statistics import NO_DIFFERENCE
 from lexigraft.initializers.base import ORIGINS
+from lexigraft.languages import languages
 from lexigraft.report.inputs import ReportInputs
 from lexigraft.report.page import as_json, write_report
 from lexigraft.report.tables import configuration_sections, corpus_table, phrase
@@ -57,55 +59,104 @@ def charts(page: Page) -> dict[str, Any]:
     return found
 
 
-def test_score_table_shows_means_and_intervals_of_the_ranks(inputs: ReportInputs, page: Page) -> None:
+def test_main_table_shows_means_intervals_and_what_the_tests_say(inputs: ReportInputs, page: Page) -> None:
+    assert inputs.intervals is not None
+    assert inputs.comparisons is not None
     table = page.tables["scores"][0]
     assert table[:2] == [["model", "sr-b top-10"], ["step 0", "step 400"]]
     assert [line[0] for line in table[2:]] == [f"{method}-tiny-6" for method in SCORES]
-    for line, paths in zip(table[2:], zip(inputs.ranks[::2], inputs.ranks[1::2], strict=True), strict=True):
-        for cell, path in zip(line[1:], paths, strict=True):
-            hits = read_hits(path, 10)
-            mean = np.mean([100 * part["hit"].mean() for part in hits.partition_by("language")])  # type: ignore[operator]
-            interval = confidence_interval(hits, seed=inputs.seed)
+    intervals = pl.read_parquet(inputs.intervals).filter(language="mean", metric="top_10")
+    changes = pl.read_parquet(inputs.comparisons).filter(language="mean", kind="steps")
+    for line, method in zip(table[2:], SCORES, strict=True):
+        for cell, step in zip(line[1:], (0, 400), strict=True):
+            hits = ranks_of(inputs.scores.parent, method, step)
+            mean = np.mean([100 * found.mean() for found in hits.values()])
+            (row,) = intervals.filter(model=f"{method}-tiny-6", step=step).iter_rows(named=True)
             numbers = [float(number) for number in re.findall(r"\d+\.\d", cell)]
-            np.testing.assert_allclose(numbers, [mean, interval.low, interval.high], atol=0.0501)
+            np.testing.assert_allclose(numbers, [mean, row["low"], row["high"]], atol=0.0501)
+        (change,) = changes.filter(first=f"{method}-tiny-6")["verdict"]
+        assert line[2].endswith(f" {change}")
     assert page.bold["scores"][:2] == table[5][1:]
 
 
-def test_scores_that_cannot_be_told_from_the_best_are_marked(inputs: ReportInputs, tmp_path: Path) -> None:
-    kept = [place for place, row in enumerate(inputs.rows) if row["method"] in ("ofa", "hyperofa")]
-    two = dataclasses.replace(
-        inputs,
-        ranks=[inputs.ranks[place] for place in kept],
-        rows=[inputs.rows[place] for place in kept],
-        **{kind: {} for kind in ("tokens", "weights", "factors", "pretraining", "hypernetworks")},
-    )
+def test_scores_of_which_no_difference_from_the_best_is_shown_are_marked(inputs: ReportInputs, tmp_path: Path) -> None:
+    rows = [row for row in inputs.rows if row["method"] in ("ofa", "hyperofa")]
+    kinds = ("tokens", "weights", "factors", "pretraining", "held_out", "hypernetworks")
+    two = dataclasses.replace(inputs, rows=rows, **{kind: {} for kind in kinds})
     table = page_of(written(two, tmp_path)).tables["scores"][0]
-    at_step = [[read_hits(two.ranks[model * 2 + step], 10) for model in (0, 1)] for step in (0, 1)]
-    separate = [paired_difference(*pair, seed=1).excludes_zero for pair in at_step]
-    assert separate == [False, True]
+    tests = pl.read_parquet(inputs.comparisons).filter(language="mean", kind="methods")  # type: ignore[arg-type]
+    pair = {"ofa-tiny-6", "hyperofa-tiny-6"}
+    verdicts = [row["verdict"] for row in tests.iter_rows(named=True) if {row["first"], row["second"]} == pair]
+    assert verdicts == [NO_DIFFERENCE, "better"]
     marked = [["†" in cell for cell in line[1:]] for line in table[2:]]
     assert [sum(column) for column in zip(*marked, strict=True)] == [1, 0]
 
 
-def test_comparisons_are_paired_differences_with_the_next_model(inputs: ReportInputs, page: Page) -> None:
-    table = page.tables["scores"][1]
-    difference = paired_difference(read_hits(inputs.ranks[6], 10), read_hits(inputs.ranks[2], 10), seed=inputs.seed)
-    line = next(line for line in table[1:] if line[:3] == ["sr-b", "0", "graft − ofa"])
-    assert line[3] == f"{difference.mean:+.1f}"
-    assert line[4] == f"{difference.low:+.1f} to {difference.high:+.1f}".replace("-", "−")
-    assert line[5] == "ahead"
-    assert len(table) == 1 + 2 * 3
+def test_comparisons_are_those_of_the_artifact(inputs: ReportInputs, page: Page) -> None:
+    assert inputs.comparisons is not None
+    comparisons = pl.read_parquet(inputs.comparisons)
+    methods, steps = page.tables["scores"][1:3]
+    assert len(methods) == 1 + 2 * 6
+    assert len(steps) == 1 + 4
+    key = {"kind": "methods", "first": "graft-tiny-6", "second": "ofa-tiny-6", "first_step": 0}
+    (row,) = comparisons.filter(**key, language="mean").iter_rows(named=True)
+    line = next(line for line in methods if line[:3] == ["sr-b", "0", "graft-tiny-6 − ofa-tiny-6"])
+    assert line[3] == f"{row['difference']:+.1f} {row['low']:+.1f} to {row['high']:+.1f}"
+    assert line[4:6] == ["< 0.001", "better"]
+    better = comparisons.filter(pl.col("language") != "mean", **key).filter(verdict="better")
+    assert line[6:] == [str(len(better)), "0", str(len(LANGUAGES) - len(better))]
 
 
 def test_language_tables_hold_every_score_and_mark_the_best(inputs: ReportInputs, page: Page) -> None:
     scores = pl.read_parquet(inputs.scores).filter(pl.col("metric") == "top_10")
-    for table, step in zip(page.tables["scores"][3:], (0, 400), strict=True):
+    intervals = pl.read_parquet(inputs.intervals).filter(metric="top_10")  # type: ignore[arg-type]
+    for table, step in zip(page.tables["languages"], (0, 400), strict=False):
         assert [line[0] for line in table] == ["language", *LANGUAGES, "mean"]
         for line in table[1:-1]:
-            chosen = scores.filter(pl.col("language") == line[0], pl.col("step") == step)
-            assert line[1] == "200"
-            assert line[2:] == [f"{score:.1f}" for score in chosen["score"]]
-            assert f"{chosen['score'].max():.1f}" in page.bold["scores"]
+            chosen = scores.filter(language=line[0], step=step)
+            ends = intervals.filter(language=line[0], step=step)
+            assert line[1:5] == [*language_facts(line[0]), "200"]
+            assert [re.split(r"[ †]+", cell) for cell in line[5:]] == [
+                [f"{score:.1f}", f"{low:.1f}–{high:.1f}"]
+                for score, low, high in zip(chosen["score"], ends["low"], ends["high"], strict=True)
+            ]
+            assert line[5:][int(chosen["score"].arg_max() or 0)] in page.bold["languages"]
+
+
+def language_facts(code: str) -> list[str]:
+    known = languages()[code]
+    return [known.name, known.family, known.resource or ""]
+
+
+def test_means_over_groups_of_languages(inputs: ReportInputs, page: Page) -> None:
+    table = page.tables["languages"][3]
+    scores = pl.read_parquet(inputs.scores).filter(metric="top_10", step=400)
+    mean = scores.filter(pl.col("language").is_in(["tur_Latn", "fra_Latn"])).group_by("method", maintain_order=True)
+    assert ["script", "Latn", "2", *(f"{score:.1f}" for score in mean.agg(pl.col("score").mean())["score"])] in table
+    assert [line[:3] for line in table if line[0] == "source model"] == [["source model", "unseen", "5"]]
+    assert {line[1] for line in table if line[0] == "resource class"} <= {"high", "mid", "low", "unknown"}
+
+
+def test_fertility_of_source_and_target_side_by_side(page: Page) -> None:
+    table = page.tables["languages"][4]
+    assert table[0] == ["language", "sentences", "source tiny", "target bible-1k"]
+    assert table[2] == ["tur_Latn", "200", "2.00", "4.50", "4.00", "2.25"]
+    assert table[4][0] == "kor_Hang"
+    assert table[4][2::2] == ["–", "–"]
+
+
+def test_held_out_losses_by_language(page: Page, charts: dict[str, Any]) -> None:
+    table = page.tables["pretraining"][0]
+    assert table[0] == ["language", *SCORES]
+    assert table[2] == ["tur_Latn", *[f"{5 + shares[0] - gain:.3f}" for shares in SCORES.values() for gain in (0, 1)]]
+    choice = charts["held-out"]["usermeta"]["choice"]
+    assert choice["names"] == ["mean over languages", *LANGUAGES[:3]]
+    graft = next(series for series in choice["series"] if series["model"] == "graft")
+    assert graft["tokens"] == [0, 200 * 512, 400 * 512]
+    assert graft["loss"]["fra_Latn"] == pytest.approx([6.6, 6.1, 5.6])
+    assert graft["loss"]["mean over languages"] == pytest.approx([6.6, 6.1, 5.6])
+    drawn = [row for row in inline_values(charts["held-out"]) if row["model"] == "graft"]
+    assert [row["loss"] for row in drawn] == graft["loss"]["mean over languages"]
 
 
 def test_corpus_table_counts_what_was_dropped(page: Page) -> None:
@@ -129,7 +180,7 @@ def test_token_table_adds_up_to_the_vocabulary(inputs: ReportInputs, page: Page,
 
 def test_charts_hold_the_numbers_of_the_artifacts(inputs: ReportInputs, charts: dict[str, Any]) -> None:
     assert set(charts) == {
-        *("languages-0", "languages-1", "origins", "pretraining"),
+        *("languages-0", "languages-1", "origins", "pretraining", "held-out"),
         *("hypernetwork-loss", "hypernetwork-cosine", "hypernetwork-l1"),
         *(f"embeddings-{place}" for place in range(4)),
     }
@@ -224,10 +275,9 @@ def test_paths_and_settings_may_be_strings_of_a_workflow_engine(inputs: ReportIn
 
 
 def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
-    absent = ("corpora", "tokens", "weights", "factors", "pretraining", "hypernetworks", "quality")
-    bare = dataclasses.replace(
-        inputs, ranks=inputs.ranks[::2], rows=inputs.rows[::2], initialisation=None, **{kind: {} for kind in absent}
-    )
+    absent = ("corpora", "tokens", "weights", "factors", "pretraining", "held_out", "fertility", "hypernetworks", "quality")
+    none = {"initialisation": None, "intervals": None, "comparisons": None}
+    bare = dataclasses.replace(inputs, rows=inputs.rows[::2], **none, **{kind: {} for kind in absent})
     page = page_of(written(bare, tmp_path))
     assert "no continual pre-training" in page.texts["pretraining"]
     assert "No method of this run uses a hypernetwork" in page.texts["hypernetwork"]
@@ -238,8 +288,8 @@ def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path)
 
 def test_inputs_that_do_not_fit_are_errors(inputs: ReportInputs, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    with pytest.raises(ValueError, match="8 ranks files but 7 rows"):
-        write_report(dataclasses.replace(inputs, rows=inputs.rows[1:]), out)
+    with pytest.raises(ValueError, match="lacks task"):
+        write_report(dataclasses.replace(inputs, rows=[{k: v for k, v in inputs.rows[0].items() if k != "task"}]), out)
     with pytest.raises(ValueError, match="pretraining of wechsel-tiny-6: no such model"):
         write_report(dataclasses.replace(inputs, pretraining={"wechsel-tiny-6": inputs.scores}), out)
     with pytest.raises(ValueError, match="'random-tiny-6' cannot be pictured without factors, source vocabulary"):
@@ -266,7 +316,7 @@ def test_browser_draws_every_chart_without_a_word_in_its_console(report: Path, p
         for _, attributes in drawn.elements
         if "data-chart" in attributes and "drawn" in str(attributes.get("class")).split()
     ] == wanted
-    assert len(wanted) == 11
+    assert len(wanted) == 12
     assert sum(tag == "svg" for tag, attributes in drawn.elements if "marks" in str(attributes.get("class"))) == len(wanted)
     assert sum(tag == "path" for tag, _ in drawn.elements) > 4 * SOURCE_SIZE
 

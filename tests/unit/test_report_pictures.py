@@ -14,7 +14,6 @@ from scipy.optimize import brentq
 
 from lexigraft.artifacts import Provenance, read_tensors, write_table, write_tensors
 from lexigraft.errors import InputError
-from lexigraft.evaluation.scores import confidence_interval, read_hits
 from lexigraft.report.charts import thinned
 from lexigraft.report.curves_picture import curves, over_seeds, write_curves
 from lexigraft.report.embedding_map import embedding_maps, script_of, source_sample, spaced, target_sample
@@ -55,22 +54,24 @@ def test_of_models_that_differ_in_their_seed_the_first_is_pictured(inputs: Repor
 
 
 def test_readme_picture_is_static_and_repeatable(inputs: ReportInputs, tmp_path: Path) -> None:
+    assert inputs.intervals is not None
     for name in ("a.svg", "b.svg", "a.png", "b.png"):
-        write_picture(inputs.scores, inputs.ranks, inputs.rows, tmp_path / name)
+        write_picture(inputs.scores, inputs.intervals, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
     svg = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     assert 'width="800"' in svg
-    for path in inputs.ranks:
-        assert f">{confidence_interval(read_hits(path, 10)).mean:.1f}</text>" in svg
+    means = pl.read_parquet(inputs.scores).filter(metric="top_10").group_by("model", "step").agg(pl.col("score").mean())
+    for mean in means["score"]:
+        assert f">{mean:.1f}</text>" in svg
     for method in SCORES:
         assert f">{method}</text>" in svg
     with pytest.raises(InputError, match=r"\.svg or \.png"):
-        write_picture(inputs.scores, inputs.ranks, inputs.rows, tmp_path / "a.jpg")
+        write_picture(inputs.scores, inputs.intervals, tmp_path / "a.jpg")
     with pytest.raises(InputError, match="no task 'ner'"):
-        write_picture(inputs.scores, inputs.ranks, inputs.rows, tmp_path / "a.svg", task="ner")
+        write_picture(inputs.scores, inputs.intervals, tmp_path / "a.svg", task="ner")
 
 
 @pytest.fixture

@@ -10,21 +10,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from report_cases import significance
 
 from lexigraft.artifacts import Provenance, read_provenance, read_table, write_table
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.evaluation.scores import (
     SCHEMA,
     collect_scores,
-    confidence_interval,
     headline_metric,
-    mean_intervals,
     mean_scores,
-    paired_difference,
-    read_hits,
     score_table,
+    with_intervals,
 )
 
 LANGUAGES = ("tur_Latn", "kor_Hang", "arb_Arab")
@@ -153,83 +149,6 @@ def test_ranks_that_make_no_sense_are_errors(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_interval_of_one_language_is_the_binomial_one() -> None:
-    count, share = 2000, 0.3
-    hits = np.arange(count) < share * count
-    interval = confidence_interval(hits_of({"tur_Latn": hits.tolist()}), draws=4000)
-    half = 1.96 * 100 * np.sqrt(share * (1 - share) / count)
-    assert interval.mean == pytest.approx(30.0)
-    assert interval.low == pytest.approx(30 - half, abs=0.15)
-    assert interval.high == pytest.approx(30 + half, abs=0.15)
-
-
-def test_shared_sentences_widen_the_interval_of_a_mean_over_languages() -> None:
-    hits = (np.random.default_rng(1).random(400) < 0.4).tolist()
-    values = dict.fromkeys(("aaa_Latn", "bbb_Latn", "ccc_Latn", "ddd_Latn"), hits)
-    one = confidence_interval(hits_of({"aaa_Latn": hits}))
-    same = confidence_interval(hits_of(values))
-    apart = confidence_interval(hits_of(values, shared=False), draws=4000)
-    assert (same.low, same.high) == pytest.approx((one.low, one.high))
-    # four independent sets of sentences: half the standard error
-    assert (apart.high - apart.low) / (one.high - one.low) == pytest.approx(0.5, abs=0.05)
-
-
-def test_interval_agrees_with_a_bootstrap_written_as_a_loop() -> None:
-    generator = np.random.default_rng(2)
-    values = {"aaa_Latn": generator.random(80) < 0.2, "bbb_Latn": generator.random(50) < 0.7}
-    interval = confidence_interval(hits_of({key: hits.tolist() for key, hits in values.items()}), draws=4000)
-    means = []
-    for _ in range(4000):
-        drawn = generator.integers(80, size=80)
-        means.append(100 * (values["aaa_Latn"][drawn].mean() + values["bbb_Latn"][drawn[drawn < 50]].mean()) / 2)
-    assert interval.mean == pytest.approx(50 * (values["aaa_Latn"].mean() + values["bbb_Latn"].mean()))
-    assert interval.low == pytest.approx(np.quantile(means, 0.025), abs=0.6)
-    assert interval.high == pytest.approx(np.quantile(means, 0.975), abs=0.6)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=4), st.booleans())
-def test_interval_surrounds_the_mean_and_stays_in_range(values: list[list[bool]], shared: bool) -> None:
-    hits = hits_of({f"{place}_Latn": hit for place, hit in enumerate(values)}, shared=shared)
-    interval = confidence_interval(hits, draws=200)
-    assert interval.mean == pytest.approx(100 * np.mean([np.mean(hit) for hit in values]))
-    assert 0 <= interval.low <= interval.high <= 100
-    assert interval == confidence_interval(hits.sample(fraction=1.0, shuffle=True, seed=1), draws=200)
-
-
-def test_level_and_seed_change_the_interval_and_nothing_else_does() -> None:
-    hits = hits_of({"aaa_Latn": (np.random.default_rng(3).random(300) < 0.5).tolist()})
-    usual = confidence_interval(hits)
-    assert usual == confidence_interval(hits)
-    narrow = confidence_interval(hits, level=0.5)
-    assert usual.low < narrow.low < narrow.high < usual.high
-    assert confidence_interval(hits, seed=1) != usual
-
-
-def test_paired_difference_ignores_what_both_find_hard() -> None:
-    generator = np.random.default_rng(4)
-    easy = generator.random(500) < 0.5
-    better = easy | (generator.random(500) < 0.06)
-    first, second = hits_of({"aaa_Latn": better.tolist()}), hits_of({"aaa_Latn": easy.tolist()})
-    difference = paired_difference(first, second)
-    apart = confidence_interval(first).low - confidence_interval(second).high
-    assert difference.mean == pytest.approx(100 * (better.mean() - easy.mean()))
-    assert apart < 0 < difference.low
-    assert difference.excludes_zero
-    mirrored = paired_difference(second, first)
-    assert (mirrored.mean, mirrored.low, mirrored.high) == pytest.approx((-difference.mean, -difference.high, -difference.low))
-    itself = paired_difference(first, first)
-    assert (itself.low, itself.high, itself.excludes_zero) == (0, 0, False)
-
-
-def test_paired_difference_is_over_common_queries() -> None:
-    first = hits_of({"aaa_Latn": [True, True, False, False], "bbb_Latn": [True]})
-    second = hits_of({"aaa_Latn": [False, True]})
-    assert paired_difference(first, second).mean == pytest.approx(50)
-    with pytest.raises(ValueError, match="no query in common"):
-        paired_difference(first, hits_of({"ccc_Latn": [True]}))
-
-
 @pytest.mark.parametrize(
     ("metrics", "expected"),
     [(["top_1", "top_5", "top_10", "top_50"], "top_10"), (["top_5", "top_1"], "top_5"), (["f1", "precision"], "f1")],
@@ -241,17 +160,16 @@ def test_headline_metric(metrics: list[str], expected: str) -> None:
 def test_table_shows_means_and_intervals(run: Any, tmp_path: Path) -> None:
     paths, rows, ranks = run
     scores = collect_scores(paths, rows, {key: [1, 5, 10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores"))
-    intervals = mean_intervals(scores, paths, rows, seed=5)
+    significance(tmp_path, paths, rows, seed=5)
+    intervals = read_table(tmp_path / "intervals.parquet", "significance")
     means = [np.mean([100 * np.mean([r is not None for r in values]) for values in drawn.values()]) for drawn in ranks]
-    np.testing.assert_allclose(intervals["mean"].to_numpy(), means)
     np.testing.assert_allclose(mean_scores(scores)["mean"].to_numpy(), means)
-    direct = confidence_interval(read_hits(paths[1], 10), seed=5)
-    assert intervals.row(1)[3:] == (direct.mean, direct.low, direct.high)
+    chosen = with_intervals(scores, intervals)
 
     text = score_table(scores, intervals)
     lines = {line.split()[0]: line for line in text.splitlines() if line and not line.startswith("-")}
     numbers = [float(number) for number in re.findall(r"\d+\.\d", lines["random-tiny-8"])]
-    expected = [intervals[name][index] for index in (0, 1) for name in ("mean", "low", "high")]
+    expected = [chosen[name][index] for index in (0, 1) for name in ("mean", "low", "high")]
     np.testing.assert_allclose(numbers, expected, atol=0.0501)
     assert "*" not in lines["random-tiny-8"]
     assert lines["ofa-tiny-8"].count("*") == 2
@@ -264,6 +182,7 @@ def test_table_leaves_cells_of_unscored_steps_empty(run: Any, tmp_path: Path) ->
     scores = collect_scores(
         paths[:3], rows[:3], {key: [10] for key in TASKS}, tmp_path / "scores.parquet", Provenance("scores")
     )
-    text = score_table(scores, mean_intervals(scores, paths[:3], rows[:3], seed=5))
+    significance(tmp_path, paths[:3], rows[:3], seed=5)
+    text = score_table(scores, read_table(tmp_path / "intervals.parquet", "significance"))
     line = next(line for line in text.splitlines() if line.startswith("ofa"))
     assert line.split()[-1] == "-"

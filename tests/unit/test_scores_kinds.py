@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from report_cases import page_of, scored_inputs, written
+from report_cases import no_significance, page_of, scored_inputs, significance, written
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import ArtifactError
@@ -16,11 +16,9 @@ from lexigraft.evaluation.scores import (
     LOWER_IS_BETTER,
     about,
     collect_scores,
-    confidence_interval,
-    mean_intervals,
     mean_scores,
-    read_hits,
     score_table,
+    with_intervals,
 )
 from lexigraft.evaluation.summary import markdown_table, run_summary
 from lexigraft.report.charts import heat_map
@@ -52,7 +50,8 @@ def predicted_and_tagged(folder: Path) -> ReportInputs:
             tables.append(about(pl.DataFrame(scored, ["language", "metric", "score", "n"], orient="row"), rows[-1]))
     scores = folder / "scores.parquet"
     collect_scores([], [], {}, scores, Provenance("scores", seed=SEED), tables)
-    return ReportInputs("try", scores, [], [], {"seed": SEED}, SEED, unranked=rows)
+    no_significance(folder)
+    return ReportInputs("try", scores, rows, {"seed": SEED}, SEED)
 
 
 @pytest.fixture(scope="module")
@@ -83,17 +82,18 @@ def test_markdown_has_all_kinds_of_tasks(run: ReportInputs) -> None:
 def test_page_marks_the_lowest_where_lower_is_better(run: ReportInputs, tmp_path: Path) -> None:
     report = written(run, tmp_path)
     page, text = page_of(report), report.read_text(encoding="utf-8")
-    models, families, metrics, *languages = page.tables["scores"]
-    assert models[0] == ["model", "text bits-per-byte", "tags f1"]
+    families, metrics = page.tables["scores"]
+    assert families[0] == ["model", "seeds", "text bits-per-byte", "tags f1"]
     assert families[2:] == [
         ["ofa-mono-100", "1", "1.625", "35.0"],
         ["graft-mono-100", "2", "0.750 0.625–0.875", "28.0 25.0–31.0"],
     ]
-    assert page.bold["scores"][:4] == ["35.0", "0.625", "35.0", "0.750 0.625–0.875"]
-    assert page.bold["scores"][4:] == ["0.500", "0.750", "30.0", "40.0"]
+    assert page.bold["scores"] == ["35.0", "0.750 0.625–0.875"]
     assert metrics[1][1:] == ["1.625", "125.000", "35.0", "91.0"]
-    assert languages[0][0][:2] == ["language", "n"]
-    assert "text at step 0: <b>graft-mono-100</b> is best with 0.750 bits-per-byte" in text
+    assert page.tables["languages"][0][0][:5] == ["language", "name", "family", "resources", "n"]
+    assert page.tables["languages"][0][1][5:] == ["1.500", "0.625"]
+    assert page.bold["languages"][:4] == ["0.625", "0.875", "30.0", "40.0"]
+    assert "text at step 0: <b>graft</b> is best with 0.750 bits-per-byte, mean of 2 seeds between 0.625 and 0.875." in text
     assert "text: no percentage, and lower is better." in page.texts["scores"]
 
 
@@ -109,23 +109,25 @@ def test_colours_are_the_darker_the_better(run: ReportInputs) -> None:
 
 def test_intervals_are_of_the_metric_that_stands_for_the_task(tmp_path: Path) -> None:
     inputs = scored_inputs(tmp_path, {("ofa-mono-100", 0, "sr_b"): {"tur_Latn": 20.0}})
-    table = pl.read_parquet(inputs.ranks[0]).with_columns(pl.int_range(1, 201, dtype=pl.Int32).alias("rank"))
-    write_table(inputs.ranks[0], table, Provenance("ranks"))
-    scores = collect_scores(inputs.ranks, inputs.rows, {"sr_b": [1, 50]}, inputs.scores, Provenance("scores", seed=SEED))
-    intervals = mean_intervals(scores, inputs.ranks, inputs.rows, seed=SEED)
-    assert intervals["mean"].to_list() == mean_scores(scores)["mean"].to_list() == [25.0]
+    ranks = tmp_path / "0.parquet"
+    table = pl.read_parquet(ranks).with_columns(pl.int_range(1, 201, dtype=pl.Int32).alias("rank"))
+    write_table(ranks, table, Provenance("ranks"))
+    scores = collect_scores([ranks], inputs.rows, {"sr_b": [1, 50]}, inputs.scores, Provenance("scores", seed=SEED))
+    significance(tmp_path, [ranks], list(inputs.rows), seed=SEED)  # type: ignore[arg-type]
+    intervals = pl.read_parquet(tmp_path / "intervals.parquet")
+    chosen = with_intervals(scores, intervals)
+    assert chosen["mean"].to_list() == mean_scores(scores)["mean"].to_list() == [25.0]
+    assert chosen["low"][0] < 25.0 < chosen["high"][0]
     assert "25.0* [" in score_table(scores, intervals)
 
 
-def test_intervals_are_drawn_with_the_seed_of_the_run(tmp_path: Path) -> None:
+def test_intervals_are_those_of_the_artifact(tmp_path: Path) -> None:
     inputs = scored_inputs(tmp_path, {("ofa-mono-100-seed3", 0, "sr_b"): {"tur_Latn": 20.0, "kor_Hang": 35.0}})
-    place = tmp_path / "ranks" / "sr_b" / "ofa-mono-100-seed3-step-0.parquet"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(inputs.ranks[0].read_bytes())
-    wanted = confidence_interval(read_hits(place, 10), seed=SEED)
+    (wanted,) = pl.read_parquet(tmp_path / "intervals.parquet").filter(language="mean", metric="top_10").iter_rows(named=True)
+    ends = f"{wanted['low']:.1f}–{wanted['high']:.1f}"
     page = page_of(written(inputs, tmp_path))
-    assert page.tables["scores"][0][2][1] == f"{wanted.mean:.1f} {wanted.low:.1f}–{wanted.high:.1f}"
-    assert f"| {wanted.mean:.1f} ({wanted.low:.1f}–{wanted.high:.1f}) |" in markdown_table(tmp_path)
-    write_table(inputs.scores, pl.read_parquet(inputs.scores), Provenance("scores"))
-    with pytest.raises(ArtifactError, match="do not say the run's seed"):
+    assert page.tables["scores"][0][2][1] == f"27.5 {ends}"
+    assert f"| 27.5 ({ends}) |" in markdown_table(tmp_path)
+    (tmp_path / "intervals.parquet").unlink()
+    with pytest.raises(ArtifactError, match="does not exist"):
         markdown_table(tmp_path)

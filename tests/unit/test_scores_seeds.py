@@ -27,13 +27,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         for step in STEPS
     }
     scores |= {("random-tiny-100", step, "sr_b"): {"tur_Latn": 5.0, "kor_Hang": 6.0} for step in STEPS}
-    folder = tmp_path_factory.mktemp("run")
-    made = scored_inputs(folder, scores)
-    for path, row in zip(made.ranks, made.rows, strict=True):
-        place = folder / "ranks" / row["task"] / f"{row['model']}-step-{row['step']}.parquet"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
-    return made
+    return scored_inputs(tmp_path_factory.mktemp("run"), scores)
 
 
 def mean(share: float, step: int) -> float:
@@ -64,7 +58,7 @@ def test_summary_is_mean_lowest_and_highest(inputs: ReportInputs) -> None:
 
 
 def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportInputs, tmp_path: Path) -> None:
-    first, note, second = markdown_table(inputs.scores.parent).split("\n\n")
+    first, note, second, verdicts = markdown_table(inputs.scores.parent).split("\n\n")
     assert len(first.splitlines()) == 2 + 7
     assert note == "Mean over seeds (1 or 3 a model); in brackets the lowest and the highest:"
     assert second.splitlines() == [
@@ -74,35 +68,38 @@ def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportIn
         "| `ofa-tiny-full` | 29.0 (25.0–35.0) | 31.5 (27.5–37.5) |",
         "| `random-tiny-100` | 5.5 | 5.5 |",
     ]
-    alone = scored_inputs(tmp_path, {("random-tiny-100", 0, "sr_b"): {"tur_Latn": 5.0}})
-    place = tmp_path / "ranks" / "sr_b" / "random-tiny-100-step-0.parquet"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(alone.ranks[0].read_bytes())
+    assert verdicts.splitlines()[0].startswith("- sr_b, step 0: graft-tiny-100 better than random-tiny-100, +51.5 [")
+    assert verdicts.splitlines()[0].endswith("], p < 0.001; better in 2 of 2 languages")
+    assert "- sr_b: random-tiny-100 after 50 steps and at step 0: no difference shown, +0.0 [+0.0, +0.0], p = 1.000" in verdicts
+    scored_inputs(tmp_path, {("random-tiny-100", 0, "sr_b"): {"tur_Latn": 5.0}})
     assert len(markdown_table(tmp_path).splitlines()) == 3
 
 
 def test_page_has_one_row_a_family(inputs: ReportInputs, tmp_path: Path) -> None:
     text = written(inputs, tmp_path).read_text(encoding="utf-8")
     page = Page(text)
-    models, families = page.tables["scores"][:2]
-    assert len(models) == 2 + 7
+    families = page.tables["scores"][0]
     assert families[:2] == [["model", "seeds", "sr_b top-10"], ["step 0", "step 50"]]
-    assert families[2:] == [
-        ["graft-tiny-100", "3", "57.0 55.0–60.0", "59.5 57.5–62.5"],
-        ["ofa-tiny-full", "3", "29.0 25.0–35.0", "31.5 27.5–37.5"],
-        ["random-tiny-100", "1", "5.5", "5.5"],
-    ]
-    assert "graft-tiny-100</b> is best with 57.0 %, mean of 3 seeds between 55.0 and 60.0." in text
+    cells = {line[0]: [line[1], *(cell.split() for cell in line[2:])] for line in families[2:]}
+    # mean, interval, lowest and highest seed, and what the test says of the later step
+    assert cells["graft-tiny-100"][0] == "3"
+    assert [cells["graft-tiny-100"][1][place] for place in (0, 2)] == ["57.0", "55.0–60.0"]
+    assert [cells["graft-tiny-100"][2][place] for place in (0, 2, 3)] == ["59.5", "57.5–62.5", "better"]
+    assert [cells["ofa-tiny-full"][1][place] for place in (0, 2)] == ["29.0", "25.0–35.0"]
+    assert cells["random-tiny-100"][0] == "1"
+    assert cells["random-tiny-100"][2][2:] == ["no", "difference", "shown"]
+    assert "graft</b> is best with 57.0 %, mean of 3 seeds between 55.0 and 60.0: better than random (difference +51.5" in text
     assert "D′ full" in page.texts["run"]
+    assert "All metrics of every seed" in text
 
 
 def test_page_of_single_seeds_says_nothing_of_seeds(tmp_path: Path) -> None:
     scores = {(model, 0, "sr_b"): {"tur_Latn": 5.0} for model in ("random-tiny-100", "ofa-tiny-100")}
-    assert "Over seeds" not in written(scored_inputs(tmp_path, scores), tmp_path).read_text(encoding="utf-8")
+    assert "seeds</th>" not in written(scored_inputs(tmp_path, scores), tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
 def test_browser_has_nothing_to_say_about_it(inputs: ReportInputs, tmp_path: Path) -> None:
     messages, shown = console(written(inputs, tmp_path), tmp_path)
     assert messages == []
-    assert "Over seeds" in shown
+    assert "one row: their mean" in shown

@@ -26,6 +26,7 @@ PAPER = {
     "tagger": 2 * (18 + 6),
     "tag_scores": 2 * (18 + 6),
     "scores": 1,
+    "significance": 1,
     "report": 1,
 }
 """18 models (3 methods, 2 sources, 3 dimensions), six pre-trained; two retrieval and two tagging tasks before and after it."""
@@ -49,6 +50,24 @@ def test_the_paper_resolves_without_network_and_inputs(checkout: Checkout, monke
         assert missing in done.stderr
     # the promise is 10 s on a quiet machine; this only tells a plan from one that hangs or waits for a hub
     assert took < 120
+
+
+def test_the_evaluation_of_the_demo_resolves_without_its_inputs(checkout: Checkout) -> None:
+    planned = checkout.planned("all", config="config/evaluation.yaml")
+    jobs = ("initialization", "pretraining", "ranks", "tagger", "tag_scores", "language_modelling", "significance", "report")
+    assert {rule: planned[rule] for rule in jobs} == {
+        "initialization": 4,
+        "pretraining": 4,
+        "ranks": 2 * 8,
+        "tagger": 2 * 8,
+        "tag_scores": 2 * 8,
+        "language_modelling": 8,
+        "significance": 1,
+        "report": 1,
+    }
+    done = checkout.snakemake("-n", "all", config="config/evaluation.yaml")
+    for missing in ("inputs/tatoeba", "inputs/ud/eng_ewt-train.conllu.gz", "inputs/uner/eng_uner_ewt-dev.tsv.gz"):
+        assert missing in done.stderr
 
 
 def test_a_run_without_its_inputs_stops_before_the_first_job(checkout: Checkout) -> None:

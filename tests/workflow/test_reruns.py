@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Checkout
 
-AFTER_SCORES = {"scores": 1, "report": 1}
+AFTER_SCORES = {"scores": 1, "significance": 1, "report": 1}
 AFTER_INITIALIZATION = {"initialisation_counts": 1, **AFTER_SCORES}
 
 
@@ -88,7 +88,7 @@ def test_an_edited_module_reruns_the_stages_that_import_it(
 
 def test_a_changed_pin_reruns_everything(scratch: Checkout) -> None:
     edit(scratch.folder / "requirements.lock", "numpy==", "numpy==0.")
-    assert sum(scratch.planned("all").values()) == 30
+    assert sum(scratch.planned("all").values()) == 31
 
 
 def test_a_deleted_artifact_is_remade_and_nothing_else_changes(scratch: Checkout) -> None:

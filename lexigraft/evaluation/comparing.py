@@ -1,0 +1,184 @@
+"""Tests of pairs of models, sentence by sentence; `statistics` says how and after whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, MEAN_DIGITS
+from lexigraft.evaluation.statistics import Doubles, SignSums, Statistic, holm, percentile_interval, verdict
+
+COMPARISONS = pl.Schema(
+    {
+        "task": pl.String,
+        "metric": pl.String,
+        "kind": pl.String,
+        "first": pl.String,
+        "first_step": pl.Int64,
+        "second": pl.String,
+        "second_step": pl.Int64,
+        "language": pl.String,
+        "languages": pl.Int64,
+        "first_score": pl.Float64,
+        "second_score": pl.Float64,
+        "difference": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "p": pl.Float64,
+        "p_adjusted": pl.Float64,
+        "verdict": pl.String,
+    }
+)
+"""`kind` is `methods` or `steps`, `difference` first - second with its interval, `verdict` what the first is beside the second.
+
+p-values of a pair's languages are adjusted for the number of languages, those of means for the number of pairs of a kind at a
+step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two systems, as places in a list of them: two methods at one step, or one model at two steps."""
+
+    kind: Literal["methods", "steps"]
+    first: int
+    second: int
+
+
+class Named(Protocol):
+    """A system's name and step."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def step(self) -> int: ...
+
+
+class PairTests:
+    """Gathers what sentences add to the differences of pairs, language by language and for their means."""
+
+    def __init__(self, statistic: Statistic, pairs: Sequence[Pair], present: NDArray[np.bool_]) -> None:
+        """
+        Args:
+            statistic: the score.
+            pairs: to compare.
+            present: (systems, languages) which scores there are.
+        """
+        self.statistic, self.pairs = statistic, list(pairs)
+        self.first = np.array([pair.first for pair in pairs], dtype=np.int64)
+        self.second = np.array([pair.second for pair in pairs], dtype=np.int64)
+        self.both = present[self.first] & present[self.second]
+        self.languages = self.both.sum(axis=1)
+        self.p_values = np.full(self.both.shape, np.nan)
+        self.sums = SignSums.of(np.zeros((0, len(self.pairs))))
+        self.means = np.zeros((0, len(self.pairs)))
+
+    def begin(self, sentences: int) -> None:
+        """Begin a block of sentences that languages share."""
+        self.means = np.zeros((sentences, len(self.pairs)))
+
+    def add(self, at: int, rows: NDArray[np.int64], there: NDArray[np.int64], values: Doubles) -> None:
+        """Take a language's sentences.
+
+        Args:
+            at: place of the language.
+            rows: places of its sentences in the block.
+            there: systems that have the language.
+            values: (systems that have it, sentences, columns of the statistic), averaged over units.
+        """
+        (compared,) = np.nonzero(self.both[:, at])
+        if not len(compared):
+            return
+        first = values[np.searchsorted(there, self.first[compared])]
+        second = values[np.searchsorted(there, self.second[compared])]
+        slopes = self.statistic.gradient((first.sum(axis=1) + second.sum(axis=1)) / 2)
+        added = np.einsum("psc,pc->sp", first - second, slopes)
+        self.p_values[compared, at] = SignSums.of(added).p_values()
+        self.means[rows[:, None], compared[None, :]] += added / self.languages[compared]
+
+    def end(self) -> None:
+        """End a block."""
+        self.sums = self.sums + SignSums.of(self.means)
+
+    def rows(
+        self,
+        task: str,
+        metric: str,
+        systems: Sequence[Named],
+        languages: Sequence[str],
+        scores: Doubles,
+        drawn: NDArray[np.float32],
+    ) -> pl.DataFrame:
+        """`COMPARISONS`: of each pair the means over the languages that both have, then these languages.
+
+        Args:
+            task, metric: names.
+            systems: that pairs are made of.
+            languages: their codes.
+            scores: (systems, languages).
+            drawn: (systems, languages, draws) the scores in each draw.
+        """
+        parts = [COMPARISONS.to_frame()]
+        lower = metric in LOWER_IS_BETTER
+        for place, (pair, p_mean, adjusted) in enumerate(
+            zip(self.pairs, self.sums.p_values(), self._adjusted(systems), strict=True)
+        ):
+            (there,) = np.nonzero(self.both[place])
+            if not len(there):
+                continue
+            turned = pair.kind == "methods" and _ahead(scores[pair.second, there], scores[pair.first, there], lower)
+            one, other = (pair.second, pair.first) if turned else (pair.first, pair.second)
+            first, second = (np.append(scores[it, there].mean(), scores[it, there]) for it in (one, other))
+            apart = drawn[one, there] - drawn[other, there]
+            known = ~np.isnan(apart)
+            mean = np.nan_to_num(apart).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+            low, high = percentile_interval(np.vstack([mean, apart]))
+            p_values = self.p_values[place, there]
+            all_adjusted = [float(adjusted), *holm(p_values).tolist()]
+            difference = np.round(first - second, MEAN_DIGITS)
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "task": task,
+                        "metric": metric,
+                        "kind": pair.kind,
+                        "first": systems[one].name,
+                        "first_step": systems[one].step,
+                        "second": systems[other].name,
+                        "second_step": systems[other].step,
+                        "language": [MEAN, *(languages[at] for at in there.tolist())],
+                        "languages": [len(there), *[1] * len(there)],
+                        "first_score": first,
+                        "second_score": second,
+                        "difference": difference,
+                        "low": np.where(np.isnan(low), difference, low),
+                        "high": np.where(np.isnan(high), difference, high),
+                        "p": np.append(p_mean, p_values),
+                        "p_adjusted": all_adjusted,
+                        "verdict": [
+                            verdict(found, p, lower_is_better=lower) for found, p in zip(difference, all_adjusted, strict=True)
+                        ],
+                    },
+                    schema=COMPARISONS,
+                )
+            )
+        return pl.concat(parts)
+
+    def _adjusted(self, systems: Sequence[Named]) -> Doubles:
+        """p-values of the means, adjusted for the number of pairs of the same kind at the same step."""
+        p_values = self.sums.p_values()
+        found = np.ones(len(p_values))
+        kinds = [(pair.kind, systems[pair.first].step) for pair in self.pairs]
+        for kind in dict.fromkeys(kinds):
+            chosen = np.array([other == kind for other in kinds]) & (self.languages > 0)
+            found[chosen] = holm(p_values[chosen])
+        return found
+
+
+def _ahead(one: Doubles, other: Doubles, lower: bool) -> bool:
+    return bool(one.mean() < other.mean() if lower else one.mean() > other.mean())

@@ -1,0 +1,189 @@
+"""Intervals of every score, language by language and for the mean over languages, and what comparisons of pairs need.
+
+What is resampled and tested are sentences. Languages that share sentence ids share the resampled sentences and the signs of the
+test, for a hard verse is hard in every language; other sentences are drawn apart. Models that differ in their seed only are one
+in the tests: what a sentence gives is averaged over the seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lexigraft.evaluation.comparing import COMPARISONS, Pair, PairTests
+from lexigraft.evaluation.evidence import Evidence
+from lexigraft.evaluation.scores import MEAN, MEAN_DIGITS
+from lexigraft.evaluation.statistics import DRAWS, Doubles, percentile_interval, resampled_counts
+
+INTERVALS = pl.Schema(
+    {
+        "task": pl.String,
+        "model": pl.String,
+        "step": pl.Int64,
+        "seeds": pl.Int64,
+        "language": pl.String,
+        "metric": pl.String,
+        "score": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+    }
+)
+"""`model` is a model, `seeds` 0; or the common name of models that differ in their seed only, `seeds` their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a score belongs to: a model at a step, or models that differ in their seed only.
+
+    Attributes:
+        name: of the model, or its name without the seed.
+        step: of pre-training.
+        seeds: 0 for a model by itself, else the number of models.
+        units: places in the evidence; scores are means over them.
+    """
+
+    name: str
+    step: int
+    seeds: int
+    units: tuple[int, ...]
+
+
+def task_tables(
+    evidence: Evidence, systems: Sequence[System], pairs: Sequence[Pair], *, seed: int, draws: int = DRAWS
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`INTERVALS` of all metrics, and `COMPARISONS` of pairs of systems by the headline metric, the first of the evidence.
+
+    Args:
+        evidence: of one task.
+        systems: whose scores are asked for.
+        pairs: to compare, over the languages and sentences that both have.
+        seed: of the draws.
+        draws: bootstrap draws.
+    """
+    if not evidence.statistics:
+        return INTERVALS.to_frame(), COMPARISONS.to_frame()
+    names = evidence.languages
+    present = np.array([[all(name in evidence.units[unit].values for unit in it.units) for name in names] for it in systems])
+    found = {metric: _Scores(present.shape, draws) for metric in evidence.statistics}
+    headline = next(iter(found))
+    drawn = np.full((*present.shape, draws), np.nan, dtype=np.float32)
+    tests = PairTests(evidence.statistics[headline], pairs, present)
+    for place, block in enumerate(blocks_of(evidence)):
+        weights = resampled_counts(block.sentences, draws, seed, place).astype(np.float32)
+        tests.begin(block.sentences)
+        for language, rows in block.rows.items():
+            at = names.index(language)
+            there = np.flatnonzero(present[:, at])
+            units, members = _units(systems, there)
+            values = np.stack([evidence.units[unit].values[language] for unit in units], axis=1)
+            resampled = (weights[:, rows] @ values.reshape(len(rows), -1)).reshape(draws, *values.shape[1:])
+            sums = values.sum(axis=0, dtype=np.float64)
+            for metric, statistic in evidence.statistics.items():
+                columns = evidence.places(metric)
+                by_draw = _means(statistic.of(resampled[..., columns]).T, members)
+                found[metric].add(there, at, _means(np.nan_to_num(statistic.of(sums[..., columns])), members), by_draw)
+                if metric == headline:
+                    drawn[there, at] = by_draw
+                    tests.add(at, rows, there, _means(values[..., columns].astype(np.float64).swapaxes(0, 1), members))
+        tests.end()
+    intervals = [scores.rows(evidence.task, metric, systems, names) for metric, scores in found.items()]
+    compared = tests.rows(evidence.task, headline, systems, names, found[headline].scores, drawn)
+    return pl.concat(intervals), compared
+
+
+class _Scores:
+    """Scores of one metric and the ends of their intervals, by system and language, and draws of their means."""
+
+    def __init__(self, shape: tuple[int, int], draws: int) -> None:
+        self.scores = np.full(shape, np.nan)
+        self.ends = np.full((2, *shape), np.nan)
+        self.sums, self.counts = np.zeros((shape[0], draws)), np.zeros((shape[0], draws))
+
+    def add(self, there: NDArray[np.int64], at: int, scores: Doubles, by_draw: Doubles) -> None:
+        self.scores[there, at] = scores
+        self.ends[:, there, at] = percentile_interval(by_draw)
+        # a language none of whose few sentences was drawn has no score in that draw, and does not count in it
+        self.sums[there] += np.nan_to_num(by_draw)
+        self.counts[there] += ~np.isnan(by_draw)
+
+    def rows(self, task: str, metric: str, systems: Sequence[System], languages: Sequence[str]) -> pl.DataFrame:
+        """Rows of `INTERVALS`: of each system the mean, then its languages."""
+        with np.errstate(invalid="ignore"):
+            low, high = percentile_interval(self.sums / self.counts)
+        parts = []
+        for place, system in enumerate(systems):
+            (there,) = np.nonzero(~np.isnan(self.scores[place]))
+            scores = self.scores[place, there]
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "task": task,
+                        "model": system.name,
+                        "step": system.step,
+                        "seeds": system.seeds,
+                        "language": [MEAN, *(languages[at] for at in there.tolist())],
+                        "metric": metric,
+                        "score": [round(float(scores.mean()), MEAN_DIGITS), *scores.tolist()],
+                        # a score that no draw changes, as of a language without entities, is its own interval
+                        "low": np.fmin(np.append(low[place], self.ends[0, place, there]), np.append(scores.mean(), scores)),
+                        "high": np.fmax(np.append(high[place], self.ends[1, place, there]), np.append(scores.mean(), scores)),
+                    },
+                    schema=INTERVALS,
+                )
+            )
+        return pl.concat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Languages whose sentences are resampled together.
+
+    Attributes:
+        sentences: number of distinct ones.
+        rows: language -> which of them it has, in the order of its own.
+    """
+
+    sentences: int
+    rows: Mapping[str, NDArray[np.int64]]
+
+
+def blocks_of(evidence: Evidence) -> list[Block]:
+    """Languages that share ids of sentences, directly or through others, in one block each."""
+    sentences = {language: ids for unit in evidence.units for language, ids in unit.sentences.items()}
+    if not evidence.shared:
+        return [Block(len(ids), {language: np.arange(len(ids))}) for language, ids in sentences.items()]
+    owner: dict[str, str] = {}
+    leader = {language: language for language in sentences}
+
+    def find(language: str) -> str:
+        while leader[language] != language:
+            language = leader[language]
+        return language
+
+    for language, ids in sentences.items():
+        for other in {owner.setdefault(name, language) for name in ids}:
+            leader[find(language)] = find(other)
+    groups: dict[str, list[str]] = {}
+    for language in sentences:
+        groups.setdefault(find(language), []).append(language)
+    blocks = []
+    for languages in groups.values():
+        ids = pl.concat([sentences[language] for language in languages]).unique().sort()
+        blocks.append(Block(len(ids), {language: ids.search_sorted(sentences[language]).to_numpy() for language in languages}))
+    return blocks
+
+
+def _units(systems: Sequence[System], there: NDArray[np.int64]) -> tuple[list[int], list[list[int]]]:
+    """Units of some systems, and of each system the places of its units among these."""
+    units = list(dict.fromkeys(unit for index in there for unit in systems[index].units))
+    place = {unit: at for at, unit in enumerate(units)}
+    return units, [[place[unit] for unit in systems[index].units] for index in there]
+
+
+def _means(of_units: Doubles, members: Sequence[Sequence[int]]) -> Doubles:
+    """Means over the units of each system, (systems, …), of values by unit, (units, …)."""
+    return np.stack([of_units[places].mean(axis=0) if len(places) > 1 else of_units[places[0]] for places in members])

@@ -1,0 +1,235 @@
+"""The main table: methods x source and D' x tasks, before and after pre-training, with intervals and what the tests show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+
+from lexigraft.evaluation.scores import MEAN
+from lexigraft.evaluation.seeds import seed_summary
+from lexigraft.evaluation.statistics import BETTER, NO_DIFFERENCE, WORSE
+from lexigraft.report.inputs import Model
+from lexigraft.report.tables import Column, columns_of
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A score, mean over languages and seeds.
+
+    Attributes:
+        score: the mean.
+        interval: ends of its interval, where sentences are known.
+        spread: lowest and highest of several seeds.
+        best: best of the methods of its setting.
+        tied: not the best, but no difference from it is shown.
+        change: verdict beside the first step.
+    """
+
+    score: float
+    interval: tuple[float, float] | None
+    spread: tuple[float, float] | None
+    best: bool
+    tied: bool
+    change: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """A test of the means of two: methods at a step, or a model at two steps.
+
+    Attributes:
+        column: task, metric and the first one's step.
+        first, second: families.
+        before: the second one's step.
+        difference, low, high: first - second, and its interval.
+        p_value: adjusted for the number of pairs.
+        verdict: of the first beside the second.
+        languages: that both were scored in.
+        verdicts: number of these by their own verdict.
+    """
+
+    column: Column
+    first: str
+    second: str
+    before: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    verdict: str
+    languages: int
+    verdicts: Mapping[str, int]
+
+    @property
+    def better(self) -> int:
+        """Languages in which the first is better."""
+        return self.verdicts.get(BETTER, 0)
+
+    @property
+    def worse(self) -> int:
+        """Languages in which the first is worse."""
+        return self.verdicts.get(WORSE, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MainTable:
+    """Families of models that differ in their seed only x columns.
+
+    Attributes:
+        columns: by task, then step.
+        settings: families that differ in method only, by what they share (source, D', label).
+        seeds: family -> number of models.
+        first: family -> its first model.
+        cells: (family, column) -> cell.
+        methods, steps: all tests.
+        languages: task -> number of languages.
+        queries: task -> number of queries of a language, lowest and highest; tasks without queries are left out.
+    """
+
+    columns: list[Column]
+    settings: dict[str, list[str]]
+    seeds: dict[str, int]
+    first: dict[str, str]
+    cells: dict[tuple[str, Column], Cell]
+    methods: list[Versus]
+    steps: list[Versus]
+    languages: dict[str, int]
+    queries: dict[str, tuple[int, int]]
+
+    @property
+    def groups(self) -> list[tuple[str, list[Column]]]:
+        """Columns by task."""
+        return [(task, list(group)) for task, group in groupby(self.columns, key=lambda column: column.task)]
+
+    @property
+    def tags(self) -> list[str]:
+        """Tasks of tagging."""
+        return [task for task, (column, *_) in self.groups if not (column.of_queries or column.lower_is_better)]
+
+    @property
+    def predicted(self) -> list[str]:
+        """Tasks of language modelling."""
+        return [task for task, (column, *_) in self.groups if column.lower_is_better]
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any family has more than one model."""
+        return max(self.seeds.values(), default=1) > 1
+
+    def leaders(self, column: Column) -> list[tuple[str, Versus | None]]:
+        """The best family of each setting with others in it, and its test beside the next best one."""
+        found = []
+        for families in self.settings.values():
+            scored = [name for name in families if (name, column) in self.cells]
+            ranked = sorted(scored, key=lambda name: self.cells[name, column].score * (1 if column.lower_is_better else -1))
+            if len(ranked) > 1:
+                tests = [test for test in self.methods if test.column == column and {test.first, test.second} == {*ranked[:2]}]
+                found.append((ranked[0], tests[0] if tests else None))
+        return found
+
+    def winners(self, column: Column, models: Mapping[str, Model]) -> list[tuple[str, int, int]]:
+        """Methods that are best in some settings: method, in how many, and in how many of these better than the next one."""
+        leaders = self.leaders(column)
+        best = Counter(models[self.first[name]].method for name, _ in leaders)
+        shown = Counter(models[self.first[name]].method for name, test in leaders if test and test.verdict == BETTER)
+        return [(method, count, shown[method]) for method, count in best.most_common()]
+
+
+def main_table(
+    scores: pl.DataFrame, intervals: pl.DataFrame, comparisons: pl.DataFrame, models: Mapping[str, Model]
+) -> MainTable:
+    """The table from the three artifacts; intervals and comparisons may be empty."""
+    families = {name: model.family for name, model in models.items()}
+    settings: dict[tuple[str, str], list[str]] = {}
+    for model in models.values():
+        names = settings.setdefault(model.setting, [])
+        if model.family not in names:
+            names.append(model.family)
+    setting_of = {name: place for place, names in enumerate(settings.values()) for name in names}
+    tests = _tests(comparisons, families)
+    methods = {(test.column, frozenset((test.first, test.second))): test for test in tests["methods"]}
+    changes: dict[tuple[str, Column], list[str]] = {}
+    for test in tests["steps"]:
+        changes.setdefault((test.first, test.column), []).append(test.verdict)
+    ends = interval_ends(intervals.filter(pl.col("language") == MEAN), families)
+    summary = seed_summary(scores).iter_rows(named=True)
+    best: dict[tuple[int, Column], str] = {}
+    places = {(row["family"], Column(row["task"], row["metric"], row["step"])): row for row in summary}
+    for (family, column), row in places.items():
+        key = (setting_of[family], column)
+        ahead = places[best[key], column]["mean"] if key in best else None
+        if ahead is None or (row["mean"] != ahead and column.best((row["mean"], ahead)) == row["mean"]):
+            best[key] = family
+    cells = {}
+    for (family, column), row in places.items():
+        leader = best[setting_of[family], column]
+        beside = methods.get((column, frozenset((family, leader))))
+        change = changes.get((family, column), [])
+        cells[family, column] = Cell(
+            score=row["mean"],
+            interval=ends.get((family, column.task, column.step, column.metric)),
+            spread=(row["low"], row["high"]) if row["seeds"] > 1 else None,
+            best=row["mean"] == places[leader, column]["mean"],
+            tied=beside is not None and beside.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
+            change=change[0] if len(change) == 1 else None,
+        )
+    names_of = Counter(name for name, _ in settings)
+    return MainTable(
+        columns=columns_of(scores),
+        settings={name if names_of[name] == 1 else f"{name}, {target}": names for (name, target), names in settings.items()},
+        seeds=dict(Counter(families.values())),
+        first={model.family: name for name, model in reversed(list(models.items()))},
+        cells=cells,
+        methods=tests["methods"],
+        steps=tests["steps"],
+        languages=dict(scores.group_by("task", maintain_order=True).agg(pl.col("language").n_unique()).iter_rows()),
+        queries={
+            task: (low, high)
+            for task, low, high in scores.filter(pl.col("metric").str.starts_with("top_"))
+            .group_by("task", maintain_order=True)
+            .agg(pl.col("n").min().alias("low"), pl.col("n").max().alias("high"))
+            .iter_rows()
+        },
+    )
+
+
+def interval_ends(intervals: pl.DataFrame, families: Mapping[str, str]) -> dict[tuple[str, str, int, str], tuple[float, float]]:
+    """(family, task, step, metric) -> ends of the interval of its mean over seeds, from rows of one language."""
+    alone = intervals.sort("seeds", maintain_order=True)  # a family of several models comes last and stays
+    return {
+        (families.get(row["model"], row["model"]), row["task"], row["step"], row["metric"]): (row["low"], row["high"])
+        for row in alone.iter_rows(named=True)
+    }
+
+
+def _tests(comparisons: pl.DataFrame, families: Mapping[str, str]) -> dict[str, list[Versus]]:
+    keys = ["task", "kind", "first", "first_step", "second", "second_step"]
+    known = set(families) | set(families.values())
+    own = comparisons.filter(pl.col("first").is_in(known), pl.col("second").is_in(known))
+    counts: dict[tuple[Any, ...], dict[str, int]] = {}
+    by_language = own.filter(pl.col("language") != MEAN).group_by(*keys, "verdict", maintain_order=True).len()
+    for *key, verdict, count in by_language.iter_rows():
+        counts.setdefault(tuple(key), {})[verdict] = count
+    found: dict[str, list[Versus]] = {"methods": [], "steps": []}
+    for row in own.filter(pl.col("language") == MEAN).iter_rows(named=True):
+        found[row["kind"]].append(
+            Versus(
+                column=Column(row["task"], row["metric"], row["first_step"]),
+                first=families.get(row["first"], row["first"]),
+                second=families.get(row["second"], row["second"]),
+                before=row["second_step"],
+                difference=row["difference"],
+                low=row["low"],
+                high=row["high"],
+                p_value=row["p_adjusted"],
+                verdict=row["verdict"],
+                languages=row["languages"],
+                verdicts=counts.get(tuple(row[key] for key in keys), {}),
+            )
+        )
+    return found
