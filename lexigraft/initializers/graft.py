@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from lexigraft.initializers.parts.gathered import Evidence
 
 
+DEFAULT_SHARE = 0.25
+"""Best of what was tried on the development languages; docs/methods.md, section 12, has the comparison."""
+
+
 class Graft(SimilarTokens):
     """OFA with seven options switched on, and a share of a hypernetwork's prediction."""
 
@@ -27,13 +31,13 @@ class Graft(SimilarTokens):
     contained_words: bool = True
     fallback: Literal["random", "mean"] = "mean"
     hypernetwork: NameTemplate | None = None
-    hypernetwork_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Weight of the hypernetwork's prediction in the row of every token with word vectors, copies included."""
+    hypernetwork_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Weight of the hypernetwork's prediction in the row of every token with word vectors, copies included: 0.25 by default."""
 
     @model_validator(mode="after")
     def _share_needs_network(self) -> Self:
-        if (self.hypernetwork_share > 0) != (self.hypernetwork is not None):
-            raise ValueError("`hypernetwork` and a `hypernetwork_share` above 0 go together")
+        if self.hypernetwork_share is not None and self.hypernetwork is None:
+            raise ValueError("`hypernetwork_share` needs a `hypernetwork`")
         return self
 
     def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
@@ -44,6 +48,6 @@ class Graft(SimilarTokens):
         assert view.hypernetwork is not None
         known = np.flatnonzero(evidence.target_matched)
         predicted = view.hypernetwork(evidence.target_weights[known])
-        own = result.coordinates[known] * (1 - self.hypernetwork_share)
+        share = DEFAULT_SHARE if self.hypernetwork_share is None else self.hypernetwork_share
         # blended copies are copies no longer
-        result.put(known, own + self.hypernetwork_share * predicted)
+        result.put(known, result.coordinates[known] * (1 - share) + share * predicted)

@@ -121,15 +121,17 @@ def test_a_hypernetworks_share(view: View) -> None:
         return np.full((weights.shape[0], RANK), 2.0, dtype=np.float32)
 
     with_network = replace(view, hypernetwork=constant)
-    blended = Graft(hypernetwork="h", hypernetwork_share=0.25).initialize(with_network)
+    blended = Graft(hypernetwork="h").initialize(with_network)
     plain = Graft().initialize(view)
     words = known(view.target_matches)
     np.testing.assert_allclose(blended.coordinates[words], 0.75 * plain.coordinates[words] + 0.5, atol=1e-6)
     np.testing.assert_array_equal(blended.coordinates[~words], plain.coordinates[~words])
+    half = Graft(hypernetwork="h", hypernetwork_share=0.5).initialize(with_network)
+    np.testing.assert_allclose(half.coordinates[words], 0.5 * plain.coordinates[words] + 1, atol=1e-6)
     predicted = HyperOFA(hypernetwork="h").initialize(with_network)
     assert (predicted.coordinates[predicted.origin == WISE] == 2.0).all()
     assert (predicted.origin == OFA().initialize(view).origin).all()
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="needs a `hypernetwork`"):
         Graft(hypernetwork_share=0.5)
 
 
