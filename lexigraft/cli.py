@@ -52,12 +52,19 @@ def _add_scores(subcommands: Any) -> None:
     parser = subcommands.add_parser("scores", help="print the score table of a run")
     parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
     parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    parser.add_argument(
+        "--languages", nargs="+", default=[], metavar="CODE", help="means over these languages only, as Markdown"
+    )
+    parser.add_argument("--metrics", nargs="+", default=[], help="such as top_1 or top_10_layer_6, as Markdown")
     parser.set_defaults(run=_scores)
 
 
 def _scores(options: argparse.Namespace) -> None:
-    from lexigraft.evaluation.summary import markdown_table, run_summary
+    from lexigraft.evaluation.summary import chosen_table, markdown_table, run_summary
 
+    if options.languages or options.metrics:
+        print(chosen_table(options.run_folder, options.languages, options.metrics))
+        return
     print(markdown_table(options.run_folder) if options.markdown else run_summary(options.run_folder))
 
 

@@ -25,9 +25,14 @@ def seed_summary(scores: pl.DataFrame) -> pl.DataFrame:
         family str (`without_seed`), task str, step int64, metric str, seeds int64, mean, low, high float64 (percent: the mean,
         lowest and highest of the seeds; all the same where there is one), in the order of the scores.
     """
+    return over_seeds(scores, mean_scores(scores))
+
+
+def over_seeds(scores: pl.DataFrame, means: pl.DataFrame) -> pl.DataFrame:
+    """Means of models (model, task, step, metric, mean) as means of their families; see `seed_summary`."""
     families = scores.select("model", "seed").unique(maintain_order=True)
     named = {model: without_seed(model, seed) for model, seed in families.iter_rows()}
-    means = mean_scores(scores).with_columns(pl.col("model").replace_strict(named, return_dtype=pl.String).alias("family"))
+    means = means.with_columns(pl.col("model").replace_strict(named, return_dtype=pl.String).alias("family"))
     return means.group_by("family", "task", "step", "metric", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("seeds"),
         pl.col("mean").mean().round(MEAN_DIGITS),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from lexigraft.artifacts import read_table
-from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, score_table, score_text, with_intervals
-from lexigraft.evaluation.seeds import has_seeds, seed_summary
+from lexigraft.errors import InputError, nearest
+from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, MEAN_DIGITS, headlines, score_table, score_text, with_intervals
+from lexigraft.evaluation.seeds import has_seeds, over_seeds, seed_summary
 from lexigraft.evaluation.statistics import BETTER, NO_DIFFERENCE
 
 STAGE = "significance"
@@ -55,6 +58,46 @@ def markdown_table(folder: Path) -> str:
     if verdicts := verdict_lines(comparisons):
         parts.append("\n".join(f"- {line}" for line in verdicts))
     return "\n\n".join(parts)
+
+
+def chosen_table(folder: Path, languages: Sequence[str], metrics: Sequence[str]) -> str:
+    """Means over some languages by some metrics as Markdown: a row a family of models, with the range over its seeds.
+
+    Args:
+        folder: of the run.
+        languages: to average (those of each task by default).
+        metrics: as `scores.parquet` names them (each task's headline by default).
+
+    Raises:
+        InputError: no score is of such a language or metric.
+        ArtifactError: the run has no scores yet, or the table is damaged.
+    """
+    path = folder / "scores.parquet"
+    scores = read_table(path, "scores")
+    for name, given in (("language", languages), ("metric", metrics)):
+        there = scores[name].unique(maintain_order=True).to_list()
+        for value in given:
+            if value not in there:
+                raise InputError(f"no score of the {name} {value!r}; {nearest(value, there)}", where=path)
+    wanted = set(metrics) or set(headlines(scores).values())
+    chosen = scores.filter(pl.col("metric").is_in(wanted), pl.lit(not languages) | pl.col("language").is_in(list(languages)))
+    keys = ["model", "task", "step", "metric"]
+    means = chosen.group_by(keys, maintain_order=True).agg(pl.col("score").mean().round(MEAN_DIGITS).alias("mean"))
+    rows = list(over_seeds(chosen, means).iter_rows(named=True))
+    places = dict.fromkeys((row["task"], row["step"], row["metric"]) for row in sorted(rows, key=itemgetter("step")))
+    lines = [["model", *(f"{task}, {metric}, step {step}" for task, step, metric in places)], ["---"] * (len(places) + 1)]
+    cells = {(row["family"], row["task"], row["step"], row["metric"]): _over_seeds(row) for row in rows}
+    for family in dict.fromkeys(row["family"] for row in rows):
+        lines.append([f"`{family}`", *(cells.get((family, *place), "") for place in places)])
+    over = chosen.group_by("task", maintain_order=True).agg(pl.col("language").n_unique())
+    counts = ", ".join(f"{task} {count}" for task, count in over.iter_rows())
+    note = f"Means over languages ({counts}) and seeds; in brackets the lowest and the highest of the seeds."
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{note}"
+
+
+def _over_seeds(row: Mapping[str, Any]) -> str:
+    mean, low, high = (score_text(row["metric"], row[key]) for key in ("mean", "low", "high"))
+    return f"{mean} ({low}–{high})" if row["seeds"] > 1 and low != high else mean
 
 
 def verdict_lines(comparisons: pl.DataFrame) -> list[str]:

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from report_cases import CHROMIUM, Page, console, scored_inputs, written
 
+from lexigraft.errors import InputError
 from lexigraft.evaluation.seeds import has_seeds, seed_summary, without_seed
-from lexigraft.evaluation.summary import markdown_table
+from lexigraft.evaluation.summary import chosen_table, markdown_table
 from lexigraft.report.inputs import ReportInputs
 
 STEPS = (0, 50)
@@ -73,6 +74,24 @@ def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportIn
     assert "- sr_b: random-tiny-100 after 50 steps and at step 0: no difference shown, +0.0 [+0.0, +0.0], p = 1.000" in verdicts
     scored_inputs(tmp_path, {("random-tiny-100", 0, "sr_b"): {"tur_Latn": 5.0}})
     assert len(markdown_table(tmp_path).splitlines()) == 3
+
+
+def test_some_languages_and_metrics(inputs: ReportInputs) -> None:
+    table, note = chosen_table(inputs.scores.parent, ["tur_Latn"], []).split("\n\n")
+    assert table.splitlines() == [
+        "| model | sr_b, top_10, step 0 | sr_b, top_10, step 50 |",
+        "| --- | --- | --- |",
+        "| `graft-tiny-100` | 62.0 (60.0–65.0) | 67.0 (65.0–70.0) |",
+        "| `ofa-tiny-full` | 34.0 (30.0–40.0) | 39.0 (35.0–45.0) |",
+        "| `random-tiny-100` | 5.0 | 5.0 |",
+    ]
+    assert note == "Means over languages (sr_b 1) and seeds; in brackets the lowest and the highest of the seeds."
+    two = chosen_table(inputs.scores.parent, [], ["top_1", "top_10"]).splitlines()
+    assert two[0] == "| model | sr_b, top_1, step 0 | sr_b, top_10, step 0 | sr_b, top_1, step 50 | sr_b, top_10, step 50 |"
+    with pytest.raises(InputError, match=r"no score of the language 'tur_Latm'; did you mean 'tur_Latn'"):
+        chosen_table(inputs.scores.parent, ["tur_Latm"], [])
+    with pytest.raises(InputError, match=r"no score of the metric 'top_9'"):
+        chosen_table(inputs.scores.parent, [], ["top_9"])
 
 
 def test_page_has_one_row_a_family(inputs: ReportInputs, tmp_path: Path) -> None:
