@@ -1,4 +1,4 @@
-"""Sentence pairs as test sets, one a language: LASER's Tatoeba layout, or tab-separated lines.
+"""Sentence pairs as test sets, one a language: LASER's Tatoeba layout, tab-separated lines, or Parquet.
 
 LASER: https://github.com/facebookresearch/LASER/tree/main/data/tatoeba/v1. The English sides differ from language to language,
 so a pair's id is its language and its line, and the query language holds the English sides of all files.
@@ -17,6 +17,8 @@ from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import PairsCorpus
 from lexigraft.corpora.sources import pair_files
 from lexigraft.errors import ConfigError, InputError
+
+_SIDES = {"query": pl.String, "sentence": pl.String}
 
 
 class Pairs:
@@ -54,11 +56,20 @@ class Pairs:
 
 
 def read_pairs(files: list[Path]) -> pl.DataFrame:
-    """Columns query, sentence: from one tab-separated file, or from two files with the sentences and with the queries.
+    """Columns query, sentence; both are null where one of them is empty, so that no side is left without the other.
+
+    Args:
+        files: one tab-separated file, one Parquet file with these columns, or two files with the sentences and the queries.
 
     Raises:
-        InputError: the file is empty, a line does not hold two sentences, or two files differ in length.
+        InputError: the file is empty, a line does not hold two sentences, two files differ in length, or a column is missing.
     """
+    table = _parquet_pairs(files[0]) if files[0].suffix == ".parquet" else _text_pairs(files)
+    whole = pl.all_horizontal(pl.all().str.strip_chars().str.len_chars() > 0)
+    return table.select(pl.when(whole).then(pl.col(name)).alias(name) for name in _SIDES)
+
+
+def _text_pairs(files: list[Path]) -> pl.DataFrame:
     lines = [[line for _, block in line_blocks(file) for line in block] for file in files]
     if not all(lines):
         raise InputError("the file of sentence pairs is empty", where=files[0], hint="get the file again")
@@ -70,7 +81,7 @@ def read_pairs(files: list[Path]) -> pl.DataFrame:
                 where=files[0],
                 hint="both files must hold the same pairs, line by line",
             )
-        return pl.DataFrame({"query": queries, "sentence": sentences}, schema={"query": pl.String, "sentence": pl.String})
+        return pl.DataFrame({"query": queries, "sentence": sentences}, schema=_SIDES)
     for number, line in enumerate(lines[0], start=1):
         if line.count("\t") != 1:
             raise InputError(
@@ -79,7 +90,21 @@ def read_pairs(files: list[Path]) -> pl.DataFrame:
                 hint="separate the two sentences by one tab, and leave no tab inside of them",
             )
     query, sentence = zip(*(line.split("\t") for line in lines[0]), strict=True)
-    return pl.DataFrame({"query": query, "sentence": sentence}, schema={"query": pl.String, "sentence": pl.String})
+    return pl.DataFrame({"query": query, "sentence": sentence}, schema=_SIDES)
+
+
+def _parquet_pairs(file: Path) -> pl.DataFrame:
+    try:
+        table = pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"cannot be read as Parquet: {error}", where=file, hint="write the file again") from None
+    if lacking := [name for name in _SIDES if table.schema.get(name) != pl.String]:
+        there = ", ".join(f"{name} ({kind})" for name, kind in table.schema.items())
+        problem = f"no strings in a column {' or '.join(map(repr, lacking))}: the file has {there}"
+        raise InputError(problem, where=file, hint="name the columns of the two sides `query` and `sentence`")
+    if table.is_empty():
+        raise InputError("the file of sentence pairs is empty", where=file, hint="get the file again")
+    return table.select(list(_SIDES))
 
 
 def limit_of(limits: int | dict[str, int] | None, language: str) -> int | None:

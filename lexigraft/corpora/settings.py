@@ -25,7 +25,7 @@ class SonofmanCorpus(_Corpus):
 
 
 class TextFolderCorpus(_Corpus):
-    """A folder of `<language>.txt`, `.txt.gz`, `.jsonl` or `.parquet`, one sentence a line or row."""
+    """A folder of `<language>.txt`, `.txt.gz`, `.jsonl` or `.parquet`, one sentence each, or `.tsv` of ids and text."""
 
     adapter: Literal["text_folder"]
     path: str
@@ -44,7 +44,8 @@ class AlignedTsvCorpus(_Corpus):
 class PairsCorpus(_Corpus):
     """Sentence pairs for retrieval, a test set a language: English and that language, line by line.
 
-    LASER's Tatoeba layout (`tatoeba.tur-eng.tur` and `tatoeba.tur-eng.eng`) or `tur.tsv` with lines `English TAB Turkish`.
+    LASER's Tatoeba layout (`tatoeba.tur-eng.tur` and `tatoeba.tur-eng.eng`), `tur.tsv` with lines `English TAB Turkish`,
+    or `tur.parquet`.
     """
 
     adapter: Literal["pairs"]

@@ -21,8 +21,8 @@ SR_B = "sr_b"
 ALL = "all"
 """Value of `held_out`: every sentence is for testing."""
 SR_B_IDS = Path(__file__).parent.parent / "data" / "sr_b_verse_ids.txt"
-TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet")
 TSV_SUFFIXES = (".tsv", ".tsv.gz")
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet", *TSV_SUFFIXES)
 
 
 def corpus_sources(settings: CorpusSettings) -> list[str]:
@@ -97,7 +97,7 @@ def held_out_file(held_out: str) -> Path:
 
 
 def pair_files(settings: PairsCorpus) -> dict[str, list[Path]]:
-    """Files of each language's pairs: one `<name>.tsv`, or `tatoeba.<name>-eng.<name>` and `tatoeba.<name>-eng.eng`.
+    """Files of each language's pairs: `<name>.tsv`, `<name>.parquet`, or `tatoeba.<name>-eng.<name>` and `….eng`.
 
     Raises:
         InputError: the folder is missing, or languages have no file; the message names all of them.
@@ -108,7 +108,7 @@ def pair_files(settings: PairsCorpus) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     query = settings.query_language.split("_")[0]
     for language, name in settings.languages.items():
-        one = [folder / f"{name}{suffix}" for suffix in TSV_SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+        one = [folder / f"{name}{suffix}" for suffix in (*TSV_SUFFIXES, ".parquet") if (folder / f"{name}{suffix}").is_file()]
         two = [folder / f"tatoeba.{name}-{query}.{side}" for side in (name, query)]
         found[language] = one[:1] or [file for file in two if file.is_file()]
     lost = [f"{settings.languages[language]} ({language})" for language, files in found.items() if not files]
@@ -118,7 +118,7 @@ def pair_files(settings: PairsCorpus) -> dict[str, list[Path]]:
         if len(files) == 1 and files[0].name.startswith("tatoeba.")
     ]
     if lost:
-        forms = f"<name>.tsv, or tatoeba.<name>-{query}.<name> and .{query}"
+        forms = f"<name>.tsv, <name>.parquet, or tatoeba.<name>-{query}.<name> and .{query}"
         raise InputError(f"no sentence pairs of {', '.join(lost)}", where=folder, hint=f"files are named {forms}")
     return found
 

@@ -1,4 +1,4 @@
-"""A folder of monolingual text, one file a language: one sentence a line or row, not aligned."""
+"""A folder of text, one file a language: one sentence a line or row, or tables of ids and sentences, such as verses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from lexigraft.corpora.sources import TEXT_SUFFIXES, language_files
 from lexigraft.errors import InputError
 
 _KEY = "text"
+_TABLE = {"sentence_id": pl.String, "text": pl.String}
 
 
 class TextFolder:
-    """`<language>.txt`, `.txt.gz`, `.jsonl` (key `text`) or `.parquet` (column `text`); ids are line or row numbers from 0."""
+    """`<language>.txt`, `.txt.gz`, `.jsonl` (key `text`), `.parquet` (column `text`); or `.tsv`, `.tsv.gz` of `id TAB text`.
+
+    Ids of the others are line or row numbers from 0.
+    """
 
     def __init__(self, settings: TextFolderCorpus) -> None:
         """Find the files.
@@ -42,7 +46,35 @@ class TextFolder:
         file = self.files[language]
         if file.suffix == ".parquet":
             return _parquet_blocks(file)
+        if file.name.removesuffix(".gz").endswith(".tsv"):
+            return _table_blocks(file)
         return _json_blocks(file) if file.suffix == ".jsonl" else (sentence_block(*block) for block in line_blocks(file))
+
+
+def _table_blocks(file: Path) -> Iterator[Block]:
+    """Blocks of `id TAB text`; of lines with one id the first is kept."""
+    seen: set[str] = set()
+    for first, lines in line_blocks(file):
+        rows: dict[str, str] = {}
+        repeated = blank = 0
+        for number, line in enumerate(lines, start=first + 1):
+            if not line.strip():
+                blank += 1
+                continue
+            key, tab, text = line.partition("\t")
+            if not tab or not key.strip() or "\t" in text:
+                raise InputError(
+                    f"expected id TAB text, got {line[:60]!r}",
+                    where=f"{file}, line {number}",
+                    hint="give every line an id, one tab and a sentence; files of bare sentences end in .txt",
+                )
+            if key in seen:
+                repeated += 1
+                continue
+            seen.add(key)
+            rows[key] = text
+        table = pl.DataFrame({"sentence_id": list(rows), "text": list(rows.values())}, schema=_TABLE)
+        yield Block(table, {"duplicate_ids": repeated, "empty": blank})
 
 
 def _json_blocks(file: Path) -> Iterator[Block]:

@@ -36,6 +36,21 @@ def test_every_kind_of_text_file(tmp_path: Path) -> None:
     assert corpus.count("eng_Latn")["empty"] == 1
 
 
+def test_tables_of_verses_keep_their_ids(tmp_path: Path) -> None:
+    folder = tmp_path / "verses"
+    settings = text_folder(folder, {"eng_Latn.tsv": "40001001\tThe book\n40001002\tAbraham\n\n40001001\tagain\n40001003\t\n"})
+    (folder / "kor_Hang.tsv.gz").write_bytes(gzip.compress("40001001\t\ucc45\n".encode()))
+    corpus = Corpus(tmp_path / "out", settings)
+    assert list(zip(corpus.ids("eng_Latn"), corpus.texts("eng_Latn"), strict=True)) == [
+        ("40001001", "The book"),
+        ("40001002", "Abraham"),
+    ]
+    assert corpus.ids("kor_Hang") == ["40001001"]
+    assert (corpus.count("eng_Latn")["duplicate_ids"], corpus.count("eng_Latn")["empty"]) == (1, 2)
+    (folder / "eng_Latn.tsv").write_text("40001001\tThe book\nno id here\n")
+    assert "line 2" in error_of(tmp_path, settings)
+
+
 def test_languages_are_read_in_the_order_of_the_settings(tmp_path: Path) -> None:
     settings = text_folder(tmp_path / "text", {"eng_Latn.txt": "one", "tur_Latn.txt": "bir", "notes.txt": "x"})
     corpus = Corpus(tmp_path / "out", settings | {"languages": ["tur_Latn", "eng_Latn"]})

@@ -9,6 +9,7 @@ import pytest
 
 from lexigraft.artifacts import Provenance, read_table
 from lexigraft.corpora.build import write_corpus
+from lexigraft.corpora.pairs import read_pairs
 from lexigraft.corpora.settings import CorpusSettings, PairsCorpus
 from lexigraft.corpora.sources import corpus_languages, corpus_sources
 from lexigraft.errors import ConfigError, InputError
@@ -46,7 +47,35 @@ def laser(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("layout", ["tsv", "laser"])
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    pl.DataFrame(PAIRS, schema=["query", "sentence"], orient="row").write_parquet(tmp_path / "tur.parquet")
+    return tmp_path
+
+
+def test_a_pair_with_an_empty_side_is_no_pair(tmp_path: Path) -> None:
+    (tmp_path / "tur.tsv").write_text("Hello\tMerhaba\n\tBos\nYes\t \nGo\tGit\n")
+    _, held_out, counts = made(settings(tmp_path), tmp_path)
+    ids = {language: held_out.filter(language=language)["sentence_id"].to_list() for language in ("eng_Latn", "tur_Latn")}
+    assert ids["eng_Latn"] == ids["tur_Latn"] == ["tur_Latn/0", "tur_Latn/3"]
+    assert counts["empty"].to_list() == [2, 2]
+
+
+def test_bad_parquet_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "tur.parquet"
+    for table, message in (
+        (pl.DataFrame({"query": ["a"], "text": ["b"]}), "no strings in a column 'sentence': the file has query .String., text"),
+        (pl.DataFrame({"query": [], "sentence": []}, schema=dict.fromkeys(("query", "sentence"), pl.String)), "is empty"),
+    ):
+        table.write_parquet(path)
+        with pytest.raises(InputError, match=message):
+            read_pairs([path])
+    path.write_bytes(b"PAR1 no more")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read_pairs([path])
+
+
+@pytest.mark.parametrize("layout", ["tsv", "laser", "parquet"])
 def test_both_layouts_give_the_same_pairs(layout: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(layout)
     sentences, held_out, counts = made(settings(folder), folder)
@@ -74,9 +103,9 @@ def test_each_distinct_query_is_encoded_once(tsv: Path) -> None:
     class Lengths:
         """An encoder whose vectors are the lengths of the texts; it keeps what it was given."""
 
-        def encode(self, texts: list[str], what: str) -> np.ndarray:  # noqa: ARG002
+        def encode_layers(self, texts: list[str], what: str) -> np.ndarray:  # noqa: ARG002
             self.texts = texts
-            return np.array([[len(text)] for text in texts], dtype=np.float32)
+            return np.array([[[len(text)] for text in texts]], dtype=np.float32)
 
     _, held_out, _ = made(settings(tsv), tsv)
     extra = pl.DataFrame({"language": ["eng_Latn"], "sentence_id": ["kor_Hang/0"], "text": ["Nobody asks."]})
@@ -85,7 +114,7 @@ def test_each_distinct_query_is_encoded_once(tsv: Path) -> None:
     assert encoder.texts == ["A cat.", "A dog."]
     assert queries["sentence_id"].to_list() == ["tur_Latn/0", "tur_Latn/1", "tur_Latn/3"]
     assert queries["vector"].to_list() == [0, 1, 0]
-    assert vectors.shape == (2, 1)
+    assert vectors.shape == (1, 2, 1)
 
 
 def test_every_sentence_of_any_corpus_can_be_for_testing(tmp_path: Path) -> None:
