@@ -10,8 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from report_cases import CHROMIUM, FLAGS, LANGUAGES, SCORES, Page, console, make_inputs, written
+
+from benchmarks.bench_report import made_up_run
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
 
@@ -156,3 +159,21 @@ def test_a_picture_of_the_page(report: Path, tmp_path: Path, width: int) -> None
     _, shown = console(wide, tmp_path, width)
     needed, there = map(int, re.search(r"<title>(\d+) (\d+)</title>", shown).groups())  # type: ignore[union-attr]
     assert needed <= there
+
+
+def test_a_large_run_draws_what_comes_into_sight(tmp_path: Path) -> None:
+    """18 models of 4 tasks: heat maps are matrices, and the page says what is best by setting."""
+    inputs = made_up_run(tmp_path, 40)
+    report = written(inputs, tmp_path)
+    text = report.read_text(encoding="utf-8")
+    specs = json.loads(next(part for found, part in Page(text).scripts if found.get("id") == "charts"))
+    matrix = specs["languages-0"]["usermeta"]["matrix"]
+    scores = pl.read_parquet(inputs.scores).filter(task="sr_b", step=0, model="ofa-mono-200")
+    place = matrix["models"].index("ofa-mono-200")
+    assert [row[place] for row in matrix["score"]] == pytest.approx(scores["score"].round(1).to_list())
+    assert matrix["languages"] == scores["language"].to_list()
+    assert specs["languages-0"]["datasets"] == {"data": []}
+    assert re.search(r"<b>\w+</b> is best in \d of 6 settings, in \d of them shown to be better than the next", text)
+    messages, shown = console(report, tmp_path)
+    assert messages == []
+    assert "drawn" in shown
