@@ -122,7 +122,7 @@ def configuration_sections(configuration: Mapping[str, Any]) -> list[tuple[str, 
 
 
 def phrase(value: Any) -> str:
-    """A configuration value in words: `ofa, top k 10, temperature 0.1`. Options that are off (None) are left out."""
+    """A configuration value in words: `ofa, top k 10, temperature 0.1`. Options that are off (None, or an empty list) are left out."""
     if isinstance(value, Mapping):
         parts: list[str] = []
         for key, item in value.items():
@@ -130,7 +130,7 @@ def phrase(value: Any) -> str:
             option = str(key).replace("_", " ") if str(key).islower() else str(key)  # language codes keep theirs
             if key in _KINDS:
                 parts.insert(0, text)
-            elif item is not None:
+            elif item not in (None, []):
                 parts.append(f"{option} {f'({text})' if isinstance(item, Mapping) else text}")
         return ", ".join(parts)
     if isinstance(value, str):
