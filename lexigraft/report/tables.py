@@ -122,7 +122,7 @@ def configuration_sections(configuration: Mapping[str, Any]) -> list[tuple[str, 
 
 
 def phrase(value: Any) -> str:
-    """A configuration value in words: `ofa, top k 10, temperature 0.1`. Options that are off (None, or an empty list) are left out."""
+    """A configuration value in words: `ofa, top k 10, temperature 0.1`. Options that are off (None) or empty are left out."""
     if isinstance(value, Mapping):
         parts: list[str] = []
         for key, item in value.items():
