@@ -104,9 +104,9 @@ def test_a_deleted_artifact_is_remade_and_nothing_else_changes(scratch: Checkout
 @pytest.mark.parametrize(
     ("path", "rule", "jobs"),
     [
-        ("resources/factors/minilm-32.safetensors", "factors", 21),
-        ("resources/matches/bible-50/target-bible-4k.parquet", "target_matches", 20),
-        ("results/mini/models/ofa-minilm-32/step-0/model.safetensors", "initialization", 7),
+        ("resources/factors/minilm-32.safetensors", "factors", 22),
+        ("resources/matches/bible-50/target-bible-4k.parquet", "target_matches", 21),
+        ("results/mini/models/ofa-minilm-32/step-0/model.safetensors", "initialization", 8),
     ],
 )
 def test_whatever_is_deleted_is_remade_with_what_depends_on_it(scratch: Checkout, path: str, rule: str, jobs: int) -> None:
