@@ -11,22 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from report_cases import (
-    CHROMIUM,
-    DIM,
-    HOSTILE,
-    LANGUAGES,
-    SCORES,
-    SOURCE_SIZE,
-    WIDTH,
-    Page,
-    console,
-    inline_values,
-    make_inputs,
-    page_of,
-    ranks_of,
-    written,
-)
+from page_cases import CHROMIUM, Page, console, inline_values, page_of
+from report_cases import DIM, HOSTILE, LANGUAGES, SCORES, SOURCE_SIZE, WIDTH, make_inputs, ranks_of, written
 
 from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.errors import ArtifactError

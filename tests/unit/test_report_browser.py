@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from report_cases import CHROMIUM, FLAGS, LANGUAGES, SCORES, Page, console, make_inputs, written
+from page_cases import CHROMIUM, FLAGS, Page, console
+from report_cases import LANGUAGES, SCORES, make_inputs, written
 
 from benchmarks.bench_report import made_up_run
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from report_cases import CHROMIUM, Page, console, page_of, scored_inputs, written
+from page_cases import CHROMIUM, Page, console, page_of
+from report_cases import scored_inputs, written
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import ArtifactError

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from ranks_cases import write_ranks
 from report_cases import significance
 
 from lexigraft.artifacts import Provenance, read_provenance, read_table, write_table
@@ -40,18 +41,6 @@ def row(model: str, step: int, task: str = "sr-b") -> Row:
         "step": step,
         "task": task,
     }
-
-
-def write_ranks(path: Path, ranks: Mapping[str, Sequence[int | None]]) -> Path:
-    parts = [
-        pl.DataFrame(
-            {"language": language, "variant": "", "query_id": [f"{i:04d}" for i in range(len(values))], "rank": values},
-            schema={"language": pl.String, "variant": pl.String, "query_id": pl.String, "rank": pl.Int32},
-        )
-        for language, values in ranks.items()
-    ]
-    write_table(path, pl.concat(parts), Provenance("ranks"))
-    return path
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from report_cases import no_significance, page_of, scored_inputs, significance, written
+from page_cases import page_of
+from report_cases import no_significance, scored_inputs, significance, written
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import ArtifactError

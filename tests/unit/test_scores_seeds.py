@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from report_cases import CHROMIUM, Page, console, scored_inputs, written
+from page_cases import CHROMIUM, Page, console
+from report_cases import scored_inputs, written
 
 from lexigraft.errors import InputError
 from lexigraft.evaluation.seeds import has_seeds, seed_summary, without_seed

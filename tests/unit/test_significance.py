@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.stats
+from ranks_cases import write_ranks
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError
@@ -36,18 +37,6 @@ def row(model: str, step: int, task: str, seed: int = 42) -> dict[str, Any]:
         "step": step,
         "task": task,
     }
-
-
-def ranks_file(path: Path, ranks: Mapping[str, Sequence[int | None]]) -> Path:
-    parts = [
-        pl.DataFrame(
-            {"language": language, "variant": "", "query_id": [f"{at:04d}" for at in range(len(values))], "rank": values},
-            schema={"language": pl.String, "variant": pl.String, "query_id": pl.String, "rank": pl.Int32},
-        )
-        for language, values in ranks.items()
-    ]
-    write_table(path, pl.concat(parts), Provenance("ranks"))
-    return path
 
 
 def found(rows: list[dict[str, Any]], ranks: list[Path], folder: Path, **more: Any) -> Tables:
@@ -87,7 +76,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     ):
         for step, ease in zip((0, 9), eases, strict=True):
             rows.append(row(model, step, "sr_b", seed))
-            paths.append(ranks_file(folder / f"{len(paths)}.parquet", drawn_ranks(generator, ease, hard)))
+            paths.append(write_ranks(folder / f"{len(paths)}.parquet", drawn_ranks(generator, ease, hard)))
     return found(rows, paths, folder)
 
 
@@ -109,7 +98,7 @@ def test_every_score_has_an_interval_around_it(run: Tables) -> None:
 def test_interval_of_the_mean_is_that_of_a_loop(tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
     ranks = drawn_ranks(generator, 0.0, generator.normal(size=SENTENCES))
-    _, intervals, _ = found([row("ofa-m-8", 0, "sr_b")], [ranks_file(tmp_path / "a.parquet", ranks)], tmp_path)
+    _, intervals, _ = found([row("ofa-m-8", 0, "sr_b")], [write_ranks(tmp_path / "a.parquet", ranks)], tmp_path)
     hits = {language: np.array([rank is not None and rank <= 10 for rank in of]) for language, of in ranks.items()}
     draws = []
     for _ in range(4000):
@@ -168,7 +157,7 @@ def test_difference_of_seeds_is_that_of_their_mean(run: Tables) -> None:
 def test_p_value_of_a_language_is_mcnemars(tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     ranks = [drawn_ranks(generator, ease, np.zeros(SENTENCES)) for ease in (0.0, 0.12)]
-    paths = [ranks_file(tmp_path / f"{at}.parquet", of) for at, of in enumerate(ranks)]
+    paths = [write_ranks(tmp_path / f"{at}.parquet", of) for at, of in enumerate(ranks)]
     _, _, comparisons = found([row("ofa-m-8", 0, "sr_b"), row("graft-m-8", 0, "sr_b")], paths, tmp_path)
     for language in LANGUAGES:
         one, other = (np.array([rank is not None for rank in of[language]]) for of in ranks)
@@ -181,7 +170,7 @@ def test_a_model_scored_in_fewer_languages_is_compared_in_those(tmp_path: Path) 
     generator = np.random.default_rng(4)
     ranks = drawn_ranks(generator, 0.0, np.zeros(SENTENCES))
     fewer = {language: of for language, of in drawn_ranks(generator, 0.1, np.zeros(SENTENCES)).items() if "rus" not in language}
-    paths = [ranks_file(tmp_path / "0.parquet", ranks), ranks_file(tmp_path / "1.parquet", fewer)]
+    paths = [write_ranks(tmp_path / "0.parquet", ranks), write_ranks(tmp_path / "1.parquet", fewer)]
     scores, intervals, comparisons = found([row("ofa-m-8", 0, "sr_b"), row("ofa-m-8", 9, "sr_b")], paths, tmp_path)
     (mean,) = comparisons.filter(language=MEAN).iter_rows(named=True)
     both = scores.filter(pl.col("language").is_in(list(fewer)), metric="top_10", step=0)
@@ -291,7 +280,7 @@ def test_sentences_of_different_sets_are_drawn_apart() -> None:
 
 
 def test_other_sentences_cannot_be_compared(tmp_path: Path) -> None:
-    paths = [ranks_file(tmp_path / "0", {"tur_Latn": [1, 2]}), ranks_file(tmp_path / "1", {"tur_Latn": [1, 2, 3]})]
+    paths = [write_ranks(tmp_path / "0", {"tur_Latn": [1, 2]}), write_ranks(tmp_path / "1", {"tur_Latn": [1, 2, 3]})]
     with pytest.raises(ArtifactError, match="other test sentences in tur_Latn"):
         found([row("ofa-m-8", 0, "sr_b"), row("graft-m-8", 0, "sr_b")], paths, tmp_path)
 
@@ -301,6 +290,6 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         rows = [row("ofa-m-8", 0, "sr_b"), row("ofa-m-8", 1, "sr_b")]
-        found(rows, [ranks_file(tmp_path / name / f"{at}.parquet", ranks) for at in (0, 1)], tmp_path / name)
+        found(rows, [write_ranks(tmp_path / name / f"{at}.parquet", ranks) for at in (0, 1)], tmp_path / name)
     for table in ("intervals.parquet", "comparisons.parquet"):
         assert (tmp_path / "a" / table).read_bytes() == (tmp_path / "b" / table).read_bytes()
