@@ -4,72 +4,38 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.errors import InputError
 from lexigraft.progress import progress
 from lexigraft.word_vectors.formats import Floats, VectorFile, open_vectors
 from lexigraft.word_vectors.settings import VectorFiles
-from lexigraft.word_vectors.stream import vector_stream
-from lexigraft.word_vectors.table import SCHEMA, WordVectors, check_vectors
+from lexigraft.word_vectors.stream import VectorStream, vector_stream
+from lexigraft.word_vectors.table import SCHEMA, check_vectors
 
 log = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
-    """Takes vectors block by block."""
-
-    def append(self, block: Floats) -> None:
-        """Take the next rows, (n, dim) float32."""
-
-    def keep(self, rows: NDArray[np.intp]) -> None:
-        """Drop all rows but these, which rise."""
-
-
 def write_vector_files(settings: VectorFiles, words_path: Path, vectors_path: Path, provenance: Provenance) -> None:
-    """Read word vectors from files and write them as `table.write_word_vectors` does, block by block.
-
-    Needs memory for the words and some blocks, however many vectors there are. Raises what `read_vector_files` raises.
-    """
-    files = _opened(settings)
-    with vector_stream(vectors_path, _dim(files), provenance) as stream:
-        words = _pass(files, settings, stream)
-    write_table(words_path, words.with_columns(sentences=pl.lit(0, dtype=pl.Int64)).cast(SCHEMA), provenance)
-
-
-def read_vector_files(settings: VectorFiles) -> WordVectors:
-    """Read the word vectors that the settings name, in the order of the files.
+    """Read the word vectors that the settings name and write them as `table.write_word_vectors` does, block by block.
 
     A file for all languages has keys `iso3:word`, English words bare, and `$` for a space (the rule of ColexNet+), or a
     column `language`; in a file per language the keys are words. `languages` filters by ISO 639-3 code, `max_words` keeps
-    the first so many words of each file after that. Of a key that occurs more than once the last one wins.
+    the first so many words of each file after that. Of a key that occurs more than once the last one wins. Needs memory for
+    the words and some blocks, however many vectors there are.
 
     Raises:
         InputError: a file is missing, empty, truncated, of an unknown format, not UTF-8, holds NaN or vectors of two widths,
             or no word is left.
     """
     files = _opened(settings)
-    vectors = _InMemory([np.empty((0, _dim(files)), dtype=np.float32)])
-    words = _pass(files, settings, vectors)
-    return WordVectors(words["language"], words["word"], np.zeros(len(words), dtype=np.int64), np.concatenate(vectors.blocks))
-
-
-@dataclass(slots=True)
-class _InMemory:
-    blocks: list[Floats]
-
-    def append(self, block: Floats) -> None:
-        self.blocks.append(block)
-
-    def keep(self, rows: NDArray[np.intp]) -> None:
-        self.blocks = [np.concatenate(self.blocks)[rows]]
+    with vector_stream(vectors_path, _dim(files), provenance) as stream:
+        words = _pass(files, settings, stream)
+    write_table(words_path, words.with_columns(sentences=pl.lit(0, dtype=pl.Int64)).cast(SCHEMA), provenance)
 
 
 def _opened(settings: VectorFiles) -> dict[str | None, VectorFile]:
@@ -94,8 +60,8 @@ def _dim(files: dict[str | None, VectorFile]) -> int:
     return next(iter(files.values())).dim
 
 
-def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, sink: Sink) -> pl.DataFrame:
-    """Pass the vectors of all files on to `sink`; returns language and word of each that stayed."""
+def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, stream: VectorStream) -> pl.DataFrame:
+    """Pass the vectors of all files on to `stream`; returns language and word of each that stayed."""
     words, end = [pl.DataFrame(schema={"language": pl.String, "word": pl.String})], 0
     for language, file in files.items():
         start = end
@@ -103,7 +69,7 @@ def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, sink: Sink
         blocks = _kept(file, language, _wanted(settings), most)
         for table, block in progress(blocks, file.expected_blocks, f"reading {file.path.name}", "blocks"):
             check_vectors(block, table["word"], f"{file.path} (rows counted from word {end - start})")
-            sink.append(block)
+            stream.append(block)
             words.append(table)
             end += len(block)
         log.info("%s: %d words of width %d", file.path.name, end - start, file.dim)
@@ -114,7 +80,7 @@ def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, sink: Sink
     if last.all():
         return table
     log.info("%d keys occur again later in the files: the last one wins", len(table) - int(last.sum()))
-    sink.keep(np.flatnonzero(last.to_numpy()))
+    stream.keep(np.flatnonzero(last.to_numpy()))
     return table.filter(last)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lexigraft.artifacts import Provenance
 from lexigraft.errors import InputError
 from lexigraft.settings import parse
-from lexigraft.word_vectors.read import read_vector_files, write_vector_files
+from lexigraft.word_vectors.read import write_vector_files
 from lexigraft.word_vectors.settings import VectorFiles
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 
@@ -39,10 +39,6 @@ def settings(paths: Any, **more: Any) -> VectorFiles:
 
 
 def read(paths: Any, **more: Any) -> WordVectors:
-    return read_vector_files(settings(paths, **more))
-
-
-def written(paths: Any, **more: Any) -> WordVectors:
     """What is read back from the artifact that is written of files."""
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "words.parquet", Path(folder) / "vectors.safetensors"
