@@ -40,8 +40,20 @@ def _tell(kind: Any, detail: Any) -> str:
         return f"unknown key {place!r}: {nearest(str(key), known)}"
     if detail["type"] == "missing":
         return f"missing key {place!r}"
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return _tell_kind(place, detail)
     message = detail["msg"].removeprefix("Value error, ")
     return f"{place}: {message} (got {detail['input']!r})" if place else message
+
+
+def _tell_kind(place: str, detail: Any) -> str:
+    """Settings that do not say of which kind they are, or of one that there is not."""
+    context = detail["ctx"]
+    key = ".".join(filter(None, [place, context["discriminator"].strip("'")]))
+    if detail["type"] == "union_tag_not_found":
+        return f"missing key {key!r} (given: {', '.join(map(repr, detail['input'])) or 'nothing'})"
+    known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+    return f"{key}: there is no {context['tag']!r}; {nearest(context['tag'], known)}"
 
 
 def _walk(kind: Any, path: list[int | str]) -> tuple[list[str], set[str]]:

@@ -69,6 +69,9 @@ def test_the_demo_is_valid_and_names_its_models() -> None:
         ({"methods__random__predict_copied": True}, "`predict_copied` does nothing here: this method computes no rows"),
         ({"methods__random__word_weights": True}, "`word_weights` does nothing here without `verify_copies`"),
         ({"methods__ofa__fallback": "noise"}, "methods.ofa.fallback: Input should be 'random' or 'mean'"),
+        ({"methods__ofa": {"initializr": "ofa"}}, "missing key 'methods.ofa.initializer' (given: 'initializr')"),
+        ({"methods__ofa__initializer": "offa"}, "methods.ofa.initializer: there is no 'offa'; did you mean 'ofa'?"),
+        ({"tasks__sr_b__kind": "x"}, "tasks.sr_b.kind: there is no 'x'; known: language_modelling, retrieval, tagging"),
         ({"pretraining__checkpoints": [30]}, "the last of checkpoints [30] must be `steps`, 60"),
     ],
 )
