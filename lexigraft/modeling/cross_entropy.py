@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LOGITS_ON_CPU, _LOGITS_ON_GPU = 1 << 19, 1 << 26
+_LOGITS_ON_CPU, LOGITS_ON_GPU = 1 << 19, 1 << 26
 _FEWEST_TOKENS = 256
 
 
@@ -32,7 +32,7 @@ def blocked_cross_entropy(
         a scalar, float32 or float64; 0 for n = 0.
     """
     if block is None:
-        budget = _LOGITS_ON_CPU if hidden.device.type == "cpu" else _LOGITS_ON_GPU
+        budget = _LOGITS_ON_CPU if hidden.device.type == "cpu" else LOGITS_ON_GPU
         block = max(budget // max(len(hidden), 1), _FEWEST_TOKENS)
     kind = hidden.device.type
     if torch.is_autocast_enabled(kind):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 
-from lexigraft.errors import ConfigError, InputError, MissingPackageError
+from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.factorized import FactorizedDecoder
 from lexigraft.modeling.families import family_of
+from lexigraft.modeling.kernels import SummedLoss, summed_loss
 
-SummedLoss = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
-"""(hidden (n, d), weight (V, d), bias (V,) or None, labels (n,)) -> sum of the cross-entropies."""
-_TOLERANCE = 1e-3
+_TOLERANCE, _TOLERANCE_IN_16_BITS = 1e-3, 0.05
+_TRIED = 16
 
 
 def masked_logits(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
@@ -59,11 +58,9 @@ class OutputHead:
         """Sum of the cross-entropies of (n, D) hidden states against (n,) labels."""
         for module in self.transform:
             hidden = module(hidden)
-        decoder: Any = self.decoder
-        if isinstance(decoder, FactorizedDecoder):
-            hidden = functional.linear(hidden, decoder.primitives)
-            return self.summed_loss(hidden, decoder.coordinates, decoder.bias, labels)
-        return self.summed_loss(hidden, decoder.weight, decoder.bias, labels)
+        if isinstance(self.decoder, FactorizedDecoder):
+            hidden = functional.linear(hidden, self.decoder.primitives)
+        return self.summed_loss(hidden, *_table(self.decoder), labels)
 
 
 def output_head(model: PreTrainedModel, kernel: str = "blocks") -> OutputHead:
@@ -71,10 +68,11 @@ def output_head(model: PreTrainedModel, kernel: str = "blocks") -> OutputHead:
 
     Args:
         model: on the CPU or a GPU; its mode and gradients are left as they are.
-        kernel: `blocks`, `liger` or `cut_cross_entropy`, see `summed_loss`.
+        kernel: `blocks`, `liger` or `cut_cross_entropy`, see `summed_loss`; the latter two are tried out as well.
 
     Raises:
         InputError: the model has no output layer, or computes more than transform and output layer (scaled or capped logits).
+        ConfigError: the kernel does not work here, or gives another loss or other gradients.
         ConfigError, MissingPackageError: see `summed_loss`.
     """
     decoder: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
@@ -90,54 +88,52 @@ def output_head(model: PreTrainedModel, kernel: str = "blocks") -> OutputHead:
     ]
     head = OutputHead(tuple(transform), decoder, summed_loss(kernel, model.device))
     _try_out(model, head)
+    if kernel != "blocks":
+        check_kernel(head.summed_loss, kernel, head.decoder)
     return head
 
 
-def summed_loss(kernel: str, device: torch.device) -> SummedLoss:
-    """The function that computes cross-entropies.
-
-    `blocks` is lexigraft's own and runs everywhere. `liger` (package liger-kernel, Hsu et al. 2024,
-    https://arxiv.org/abs/2410.10989) and `cut_cross_entropy` (package cut-cross-entropy, Wijmans et al. 2025,
-    https://arxiv.org/abs/2411.09009) are fused kernels for GPUs.
+def check_kernel(found: SummedLoss, name: str, decoder: nn.Module) -> None:
+    """Compare a kernel with the plain computation, loss and gradients, on a few positions.
 
     Raises:
-        ConfigError: a GPU kernel is asked for without a GPU.
-        MissingPackageError: its package is not installed.
+        ConfigError: it does not work here, or they differ by more than rounding to 16 bits.
     """
-    if kernel == "blocks":
-        return blocked_cross_entropy
-    if device.type != "cuda":
-        raise ConfigError(
-            f"output_kernel {kernel!r} runs on GPUs only, this is {device.type!r}",
-            where="output_kernel",
-            hint="set `output_kernel: blocks`, or `gpus`",
-        )
-    name = {"liger": "liger-kernel", "cut_cross_entropy": "cut-cross-entropy"}[kernel]
-    try:
-        if kernel == "liger":
-            from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+    weight, bias = _table(decoder)
+    table = [tensor.detach().clone().requires_grad_() for tensor in (weight, bias) if tensor is not None]
+    hidden = weight.detach()[: 4 * _TRIED : 4].clone()
+    hidden = (hidden / hidden.std() / hidden.shape[1] ** 0.5).requires_grad_()
+    labels = torch.arange(len(hidden), device=hidden.device) * (len(weight) // len(hidden))
+    results = []
+    for function in (found, _in_plain_torch):
+        try:
+            loss = function(hidden, table[0], table[1] if bias is not None else None, labels)
+            results.append([loss.detach(), *torch.autograd.grad(loss, [hidden, *table])])
+        except Exception as error:  # a compiler's, a driver's, or the package's own
+            raise ConfigError(
+                f"output_kernel {name!r} does not work here: {' '.join(str(error).split())[:300]}",
+                where="output_kernel",
+                hint="set `output_kernel: blocks`",
+            ) from error
+    for what, one, other in zip(
+        ("loss", "gradient of hidden states", "gradient of F", "gradient of the bias"), *results, strict=False
+    ):
+        difference = float((one.float() - other.float()).norm() / other.float().norm())
+        if not difference < _TOLERANCE_IN_16_BITS:
+            raise ConfigError(
+                f"output_kernel {name!r} differs from the plain computation by {difference:.1%} ({what})",
+                where="output_kernel",
+                hint="set `output_kernel: blocks`",
+            )
 
-            def fused(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-                loss: Tensor = liger_fused_linear_cross_entropy(hidden, weight, labels, bias=bias, reduction="sum")
-                return loss
 
-        else:
-            from cut_cross_entropy import linear_cross_entropy
+def _table(decoder: Any) -> tuple[Tensor, Tensor | None]:
+    """Weight of one row a token, and bias, of an output layer."""
+    return (decoder.coordinates if isinstance(decoder, FactorizedDecoder) else decoder.weight), decoder.bias
 
-            def fused(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-                kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.bfloat16
-                loss: Tensor = linear_cross_entropy(
-                    hidden.to(kind), weight.to(kind), labels, bias=None if bias is None else bias.to(kind), reduction="sum"
-                )
-                return loss
 
-    except ImportError as error:
-        raise MissingPackageError(
-            f"output_kernel {kernel!r} needs the package {name!r} ({error})",
-            where="output_kernel",
-            hint=f"pip install {name}, or set `output_kernel: blocks`",
-        ) from error
-    return fused
+def _in_plain_torch(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(functional.linear(hidden, weight, bias), labels, reduction="sum")
 
 
 def _without(module: nn.Module, path: str) -> nn.Module:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import os
+import sys
 
 import pytest
 import torch
@@ -15,7 +16,10 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 from lexigraft.errors import ConfigError, InputError, MissingPackageError
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.families import FAMILIES as CLASSES
-from lexigraft.modeling.heads import head_loss_in_plain_torch, masked_logits, output_head, summed_loss
+from lexigraft.modeling.heads import check_kernel, head_loss_in_plain_torch, masked_logits, output_head
+from lexigraft.modeling.kernels import SummedLoss, _with_bias, summed_loss
+
+PACKAGES = {"liger": "liger_kernel", "cut_cross_entropy": "cut_cross_entropy"}
 
 
 def plain(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
@@ -184,9 +188,78 @@ def test_gpu_kernels_need_a_gpu(kernel: str) -> None:
         summed_loss(kernel, torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("kernel", "package"), [("liger", "liger_kernel"), ("cut_cross_entropy", "cut_cross_entropy")])
-def test_gpu_kernels_need_their_package(kernel: str, package: str) -> None:
-    if find_spec(package) is not None:
-        pytest.skip(f"{package} is installed")
+@pytest.mark.parametrize(("kernel", "package"), PACKAGES.items())
+def test_gpu_kernels_need_their_package(kernel: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (package, f"{package}.transformers", f"{package}.transformers.functional"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match=f"'{kernel}' needs the package"):
         summed_loss(kernel, torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("kernel", "package"), PACKAGES.items())
+@pytest.mark.parametrize("bias", [True, False])
+def test_gpu_kernels_compute_the_loss(kernel: str, package: str, bias: bool) -> None:
+    """On a GPU; Liger's also on a CPU, where TRITON_INTERPRET=1 is set."""
+    pytest.importorskip(package)
+    if not torch.cuda.is_available() and not (kernel == "liger" and os.environ.get("TRITON_INTERPRET")):
+        pytest.skip("needs a GPU")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    hidden, weight, added, labels = (
+        tensor if tensor is None else tensor.detach().to(device).requires_grad_(tensor.is_floating_point())
+        for tensor in inputs(70, 20, 300, bias, torch.float32)
+    )
+    assert hidden is not None
+    assert weight is not None
+    assert labels is not None
+    given = summed_loss(kernel, torch.device("cuda"))
+    found, wanted = given(hidden, weight, added, labels), plain(hidden, weight, added, labels)
+    assert torch.allclose(found, wanted, rtol=0.02)
+    pairs = zip(gradients(found, hidden, weight, added), gradients(wanted, hidden, weight, added), strict=True)
+    assert all((one - other).norm() < 0.03 * other.norm() for one, other in pairs)
+    assert given(hidden[:0], weight, added, labels[:0]) == 0
+    if bias:  # alone to be trained
+        (alone,) = gradients(given(hidden.detach(), weight.detach(), added, labels), added)
+        (other,) = gradients(plain(hidden.detach(), weight.detach(), added, labels), added)
+        assert (alone - other).norm() < 0.03 * other.norm()
+
+
+def test_a_bias_becomes_two_columns() -> None:
+    hidden, weight, bias, labels = inputs(6, 8, 50, True, torch.float32)
+    assert bias is not None
+    wanted = plain(hidden.bfloat16().float(), weight.bfloat16().float(), 10 * bias, labels)
+    found = plain(*(part.float() for part in _with_bias(hidden.bfloat16(), weight.bfloat16(), 10 * bias)), None, labels)
+    assert torch.allclose(found, wanted, rtol=1e-4)
+    for one, other in zip(gradients(found, hidden, weight, bias), gradients(wanted, hidden, weight, bias), strict=True):
+        assert (one - other).norm() < 0.01 * other.norm()
+
+
+class TestTriedOut:
+    """A kernel is compared with the plain computation before anything is trained with it."""
+
+    @pytest.mark.parametrize("name", ["roberta", "plain roberta", "llama"])
+    def test_one_that_is_right(self, name: str) -> None:
+        decoder = models()[name].get_output_embeddings()  # type: ignore[attr-defined]
+        check_kernel(blocked_cross_entropy, "new", decoder)
+        assert all(parameter.grad is None for parameter in decoder.parameters())
+
+    @pytest.mark.parametrize(
+        ("kernel", "told"),
+        [
+            (lambda h, w, b, y: plain(h, w, b, y) / len(y), "(loss)"),
+            (lambda h, w, b, y: plain(h.detach(), w, b, y) + 0 * h.sum(), "(gradient of hidden states)"),
+            (lambda h, w, b, y: plain(h, 2 * w - w.detach(), b, y), "(gradient of F)"),
+            (lambda h, w, b, y: plain(h, w, 0 * b, y), "(gradient of the bias)"),
+            (lambda h, w, b, y: plain(h, w, b, y) * torch.nan, "by nan"),
+        ],
+    )
+    def test_one_that_is_wrong(self, kernel: SummedLoss, told: str) -> None:
+        with pytest.raises(ConfigError, match="output_kernel 'new' differs from the plain computation") as caught:
+            check_kernel(kernel, "new", models()["roberta"].get_output_embeddings())  # type: ignore[attr-defined]
+        assert told in str(caught.value)
+
+    def test_one_that_does_not_run(self) -> None:
+        def broken(*_: Tensor | None) -> Tensor:
+            raise TypeError("unexpected keyword argument 'bias'")
+
+        with pytest.raises(ConfigError, match="'new' does not work here: unexpected keyword argument 'bias'"):
+            check_kernel(broken, "new", models()["roberta"].get_output_embeddings())  # type: ignore[attr-defined]
