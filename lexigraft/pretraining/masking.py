@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,11 @@ from lexigraft.tokenizers.vocabulary import Vocabulary
 
 Integers = NDArray[np.int64]
 _MASKED, _REPLACED = 0.8, 0.1
+_UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Tibetan, Burmese, Khmer
+    "\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"  # kana and Han
+)
+"""Characters of scripts that put no spaces between words, as in `languages.UNSPACED_SCRIPTS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,9 @@ class MaskedBatch:
 def masking_rule(vocabulary: Vocabulary, where: object = None, *, whole_words: bool = False) -> MaskingRule:
     """Read from a vocabulary's roles what may be masked, and for whole words from its surfaces where words begin.
 
+    A word begins at a token with a space before it, and at every token in a script without spaces, where a sentence would
+    else be one word.
+
     Raises:
         InputError: no token has the role `mask`, none stands for text, or no surface begins a word.
     """
@@ -63,7 +72,9 @@ def masking_rule(vocabulary: Vocabulary, where: object = None, *, whole_words: b
         raise InputError(
             "all tokens of the tokenizer are special: none can be masked", where=where, hint="take another tokenizer"
         )
-    begins = np.array([surface.startswith(" ") for surface in vocabulary.surfaces]) & is_text if whole_words else None
+    begins = None
+    if whole_words:
+        begins = is_text & [surface.startswith(" ") or bool(_UNSPACED.search(surface)) for surface in vocabulary.surfaces]
     if begins is not None and not begins.any():
         raise InputError("no token begins a word, so whole words cannot be told", where=where, hint="set `whole_words: false`")
     return MaskingRule(is_text, np.flatnonzero(is_text).astype(np.int64), vocabulary.roles.index("mask"), begins)

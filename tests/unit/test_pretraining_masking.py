@@ -106,6 +106,42 @@ def test_words_are_masked_as_a_whole(seed: int) -> None:
     assert abs(count - 0.3 * len(words)) < 4 * math.sqrt(0.21 * len(words))
 
 
+def test_in_scripts_without_spaces_every_token_is_a_word() -> None:
+    surfaces = (
+        "<mask>",
+        " 神",
+        "爱",
+        "世人",
+        " ひ",
+        "かり",
+        "แสง",
+        "ສະ",
+        "ཀུ",
+        "သ",
+        "ទ",
+        "カ",
+        "𠀀",
+        " 말",
+        "씀",
+        " lu",
+        "ce",
+        "é",
+    )
+    rule = masking_rule(Vocabulary(surfaces, surfaces, ("mask", *[None] * 17), np.ones(18, np.int64)), whole_words=True)
+    assert rule.begins_word is not None
+    assert [surface for surface, begins in zip(surfaces, rule.begins_word, strict=True) if not begins] == [
+        "<mask>",
+        "씀",
+        "ce",
+        "é",
+    ]
+    text = np.tile(np.arange(1, 13), (2000, 1))
+    chosen = mask_tokens(text, rule, 0.3, np.random.default_rng(0)).positions
+    counts = np.bincount(np.bincount(chosen // 12, minlength=2000), minlength=13)
+    wanted = [2000 * math.comb(12, n) * 0.3**n * 0.7 ** (12 - n) for n in range(13)]
+    assert all(abs(found - expected) < 5 * math.sqrt(expected) + 1 for found, expected in zip(counts, wanted, strict=True))
+
+
 def test_whole_words_need_tokens_that_begin_words() -> None:
     plain = vocabulary()
     bare = Vocabulary(plain.tokens, tuple(surface.strip() for surface in plain.surfaces), plain.roles, plain.counts)
