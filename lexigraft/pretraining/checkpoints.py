@@ -10,7 +10,7 @@ others the last two.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 STAGE = "pretraining_checkpoint"
 _KEPT = 2
 _PATTERN = "checkpoint-*.safetensors"
+_LEFT_OVER = (".checkpoint-*.part", ".*.parquet.*.part", "stop")
+_TABLES = ("history.parquet", "speed.parquet", "held_out.parquet")
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -125,11 +127,16 @@ def read_checkpoint(folder: Path, step: int) -> dict[str, NDArray[Any]]:
     return read_tensors(checkpoint_path(folder, step), STAGE)
 
 
-def clear(folder: Path) -> None:
-    """Remove all state of a run, and the folder if nothing else is in it."""
-    for pattern in (_PATTERN, ".checkpoint-*.part", "stop"):
+def sweep(folder: Path, patterns: Iterable[str] = _LEFT_OVER) -> None:
+    """Remove what a killed run was writing, and what it was asked."""
+    for pattern in patterns:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove all state of a run, and the folder if nothing else is in it."""
+    sweep(folder, [_PATTERN, *_TABLES, *_LEFT_OVER])
     with suppress(OSError):
         folder.rmdir()
 

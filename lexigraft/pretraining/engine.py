@@ -19,7 +19,8 @@ from lexigraft.modeling.heads import output_head
 from lexigraft.modeling.load import STAGES
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.card import training_section
-from lexigraft.pretraining.checkpoints import clear, newest_checkpoint, read_checkpoint
+from lexigraft.pretraining.checkpoints import clear, newest_checkpoint, read_checkpoint, sweep
+from lexigraft.pretraining.failures import disk_full
 from lexigraft.pretraining.group import group_of
 from lexigraft.pretraining.history import History, held_out_table
 from lexigraft.pretraining.job import Job
@@ -126,7 +127,8 @@ def pretrain(
     else:
         with group_of(job.device, settings.precision) as group:
             train(job, group)
-    finish(job, out_folders, tables, provenance)
+    with disk_full(job):
+        finish(job, out_folders, tables, provenance)
 
 
 def hardware(gpus: int, accumulation: int, nodes: int = 1) -> tuple[Literal["cpu", "cuda"], int]:
@@ -189,9 +191,7 @@ def prepare(job: Job) -> None:
     if settings.tensorboard:
         summary_writer(job.tensorboard_folder, job.start).close()
     job.folder.mkdir(parents=True, exist_ok=True)
-    # what a killed run was writing, and what it was asked
-    for path in (*job.folder.glob(".checkpoint-*.part"), job.stop_file):
-        path.unlink(missing_ok=True)
+    sweep(job.folder)
     for folder in job.folder.glob("launch-*"):
         shutil.rmtree(folder, ignore_errors=True)
 

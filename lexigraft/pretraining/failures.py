@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from lexigraft.pretraining.settings import PretrainingSettings
 log = logging.getLogger(__name__)
 
 STAGE = "pretraining_diverged"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def diverged(
@@ -53,6 +55,21 @@ def diverged(
         hint="lower `learning_rates` or raise `warmup_steps`, and delete that folder to start anew; "
         "if it happens at the first step, the initialised model or its data are broken",
     )
+
+
+@contextmanager
+def disk_full(job: Job) -> Iterator[None]:
+    """Turn errors of writing the results into one that says that training need not be repeated."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise LexigraftError(
+            f"training is done, but the models could not be written: {error.strerror or error}",
+            where=error.filename or job.folder.parent,
+            hint=f"make room on the disk and run again: the checkpoints in {job.folder} hold the models, no step is repeated",
+        ) from error
 
 
 @contextmanager

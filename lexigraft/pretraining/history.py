@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from lexigraft.artifacts import Provenance, write_table
+
+log = logging.getLogger(__name__)
 
 STEPS = pl.Schema(
     {
@@ -59,6 +65,16 @@ class History:
         for kind, schema in _TABLES.items():
             history._columns[kind] = {name: np.asarray(tensors[f"{kind}/{name}"]).tolist() for name in schema}
         return history
+
+
+def write_so_far(history: History, languages: list[str], folder: Path, step: int, seed: int) -> None:
+    """Write the three tables as they are after `step`, for those who watch; a full disk is warned of, and no more."""
+    made = {"history": history.table(), "speed": history.table("speed"), "held_out": held_out_table(history, languages)}
+    try:
+        for name, table in made.items():
+            write_table(folder / f"{name}.parquet", table, Provenance("pretraining", parameters={"step": step}, seed=seed))
+    except OSError as error:
+        log.warning("the tables up to step %d could not be written: %s", step, error.strerror or error)
 
 
 def held_out_table(history: History, languages: list[str]) -> pl.DataFrame:

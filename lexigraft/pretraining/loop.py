@@ -26,7 +26,7 @@ from lexigraft.pretraining.checkpoints import Place, read_checkpoint, read_place
 from lexigraft.pretraining.failures import diverged, out_of_memory
 from lexigraft.pretraining.group import Group
 from lexigraft.pretraining.held_out import HeldOut
-from lexigraft.pretraining.history import History
+from lexigraft.pretraining.history import History, write_so_far
 from lexigraft.pretraining.interruption import Interrupted, Interruption
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.objectives import Batch, Objective, objective_of
@@ -261,6 +261,7 @@ def _save(job: Job, place: Place, learner: Learner, history: History) -> None:
         for key, value in learner.optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value.cpu().numpy()
     save_checkpoint(job.folder, place, tensors, job.fingerprint, job.settings.checkpoints)
+    write_so_far(history, list(place.drawn), job.folder, place.step, job.seed)
 
 
 def _restored(job: Job, data: Data, learner: Learner) -> History:

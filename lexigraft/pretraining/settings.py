@@ -159,6 +159,8 @@ class PretrainingSettings(Settings):
             raise ValueError(f"warmup_steps {self.warmup_steps} must be fewer than `steps`, {self.steps}")
         if self.languages is not None and len(set(self.languages)) < max(len(self.languages), 1):
             raise ValueError(f"languages {self.languages} must name at least one language, and none twice")
+        if self.attention == "flash_attention_2" and self.precision == "float32":
+            raise ValueError("attention flash_attention_2 computes in 16 bits: it needs `precision: bfloat16`")
         if self.whole_words and self.objective == "causal":
             raise ValueError("whole_words is about masking: it needs `objective: mlm`")
         if isinstance(self.max_sentences, dict) and self.languages is not None:
