@@ -140,7 +140,7 @@ def _write(
 
 def _blocks(path: Path, first: int, count: int) -> Iterator[list[str]]:
     """Texts of rows first … first + count - 1, in blocks of `SENTENCES_A_BLOCK`; row groups before them are not read."""
-    table = pq.ParquetFile(path)
+    table = pq.ParquetFile(path, pre_buffer=False)  # buffered beforehand, all row groups would be in memory at once
     sizes = [table.metadata.row_group(index).num_rows for index in range(table.metadata.num_row_groups)]
     starts = np.cumsum([0, *sizes])
     wanted = [index for index in range(len(sizes)) if starts[index] < first + count and starts[index + 1] > first]

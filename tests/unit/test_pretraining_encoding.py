@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -208,6 +210,37 @@ def test_the_same_bytes_every_time(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(packing, "SENTENCES_A_BLOCK", 11)
     pack(folder)
     assert path.read_bytes() == content
+
+
+def test_memory_is_bounded_by_a_block(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a corpus eight times as large no more is held at once, by Python and numpy or by Arrow."""
+    monkeypatch.setattr(packing, "SENTENCES_A_BLOCK", 200)
+    monkeypatch.setattr(packing, "SEQUENCES_A_BATCH", 8)
+    peaks = []
+    for size in (2_000, 16_000):
+        corpus(folder, {"tur_Latn": size})
+        pack(folder, max_sentences=400)  # what is made once, and what imports take
+        tracemalloc.start()
+        before = pa.total_allocated_bytes()
+        held: list[int] = []
+        monkeypatch.setattr(packing, "encode", _noting(held, before))
+        write_shard(
+            *(folder / "sentences.parquet", folder, folder / "out" / "large.arrow"),
+            **{"language": "tur_Latn", "max_sentences": None, "length": LENGTH, "provenance": Provenance(packing.STAGE)},
+        )
+        peaks.append((tracemalloc.get_traced_memory()[1], max(held)))
+        tracemalloc.stop()
+    assert peaks[1][0] < 1.5 * peaks[0][0]
+    assert peaks[1][1] < 1.5 * peaks[0][1]
+
+
+def _noting(held: list[int], before: int) -> Callable[..., Iterator[Ids]]:
+    def noting(*args: Any) -> Iterator[Ids]:
+        for ids in encode(*args):
+            held.append(pa.total_allocated_bytes() - before)
+            yield ids
+
+    return noting
 
 
 def test_a_sentence_that_gives_the_fast_way_away_starts_it_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

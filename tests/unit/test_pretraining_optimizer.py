@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,29 @@ class TestOptimizer:
         assert factors[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
         assert factors[3:] == pytest.approx([1 - i / 7 for i in range(7)])
         assert [schedule(step, 10, 3, "constant") for step in range(1, 11)] == pytest.approx([0.25, 0.5, 0.75, *[1.0] * 7])
+
+    @pytest.mark.parametrize(
+        ("kind", "made"), [("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)]
+    )
+    def test_behind_the_warmup_a_schedule_is_transformers_one_of_the_rest(self, kind: str, made: Any) -> None:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        theirs = made(optimizer, 0, 15)
+        assert [schedule(step, 20, 5, kind) for step in range(1, 6)] == pytest.approx([step / 6 for step in range(1, 6)])
+        for step in range(6, 21):
+            assert schedule(step, 20, 5, kind) == pytest.approx(theirs.get_last_lr()[0])
+            optimizer.step()
+            theirs.step()
+
+    def test_one_kernel_updates_all(self, pretraining_inputs: Path) -> None:
+        optimizer = adamw(load_model(pretraining_inputs / "step-0"), PretrainingSettings(corpus="c"))
+        set_rates(optimizer, dict.fromkeys(GROUPS, 1e-3), 1.0)
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.ones_like(parameter)
+        with torch.profiler.profile() as profile:
+            optimizer.step()
+        counts = {event.key: event.count for event in profile.key_averages()}
+        assert counts["aten::_fused_adamw_"] == len(optimizer.param_groups)
 
     @pytest.mark.parametrize("family", sorted(FAMILIES))
     def test_groups_hold_every_parameter_once(self, tmp_path: Path, family: str) -> None:

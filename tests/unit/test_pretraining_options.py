@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,26 @@ from pretraining_cases import (
     weights,
 )
 
-from lexigraft.pretraining.watch import duration
+from lexigraft.pretraining.interruption import Interrupted
+from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.pretraining.watch import Watch, duration
+
+
+@contextmanager
+def stopped_after(state: Path, step: int) -> Iterator[None]:
+    """Ask a run to stop when it has told of `step`."""
+    told = Watch.step
+
+    def step_and_ask(self: Watch, number: int, *args: Any) -> None:
+        told(self, number, *args)
+        if number == step:
+            (state / "stop").touch()
+
+    Watch.step = step_and_ask  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Watch.step = told  # type: ignore[method-assign]
 
 
 class TestOptions:
@@ -39,16 +62,35 @@ class TestOptions:
         assert np.allclose(history(full)["loss"], history(half)["loss"], rtol=0.02)
         assert all(value.dtype == np.float32 for value in weights(half, 8).values())
 
-    @pytest.mark.parametrize("changes", [{"activation_checkpointing": True}, {"attention": "eager"}])
+    @pytest.mark.parametrize(
+        "changes", [{"activation_checkpointing": True, "dropout": 0.3}, {"attention": "eager", "dropout": 0.0}]
+    )
     def test_how_it_is_computed_changes_rounding_alone(
         self, pretraining_inputs: Path, tmp_path: Path, changes: dict[str, Any]
     ) -> None:
+        """What dropout leaves out is the same when activations are computed again."""
         without, with_it = (
-            run(pretraining_inputs, tmp_path / "a", dropout=0.0),
-            run(pretraining_inputs, tmp_path / "b", dropout=0.0, **changes),
+            run(pretraining_inputs, tmp_path / "a", dropout=changes["dropout"]),
+            run(pretraining_inputs, tmp_path / "b", **changes),
         )
-        assert np.allclose(history(without)["loss"], history(with_it)["loss"], rtol=1e-5)
+        for column in ("loss", "gradient_norm"):
+            assert np.allclose(history(without)[column], history(with_it)[column], rtol=1e-5)
         assert history(without)["step"].equals(history(with_it)["step"])
+
+    @pytest.mark.parametrize(("attention", "used"), [(None, True), ("sdpa", True), ("eager", False)])
+    def test_attention_is_torchs_fused_one_unless_another_is_asked_for(
+        self, pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attention: str | None, used: bool
+    ) -> None:
+        calls: list[int] = []
+        fused = torch.nn.functional.scaled_dot_product_attention
+
+        def noted(*args: Any, **options: Any) -> torch.Tensor:
+            calls.append(1)
+            return fused(*args, **options)
+
+        monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+        run(pretraining_inputs, tmp_path, steps=1, checkpoints=[1], attention=attention)
+        assert bool(calls) == used
 
     def test_activations_are_computed_again(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         passes: list[int] = []
@@ -91,7 +133,42 @@ class TestOptions:
     def test_durations(self, seconds: float, told: str) -> None:
         assert duration(seconds) == told
 
+    def test_a_bar_on_a_terminal(
+        self, pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        terminal = io.StringIO()
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.delenv("TQDM_DISABLE", raising=False)
+        with caplog.at_level(logging.INFO):
+            out = run(pretraining_inputs, tmp_path)
+        shown = terminal.getvalue()
+        assert "pre-training: 100%" in shown
+        assert "8/8" in shown
+        assert f"loss {history(out)['loss'][0]:.3f}, lr 1.0e-03, norm " in shown
+        assert "tokens/s" in shown
+        assert "step 8 of 8" not in caplog.text
+
     def test_tensorboard_files(self, pretraining_inputs: Path, tmp_path: Path) -> None:
-        pytest.importorskip("tensorboard")
-        out = run(pretraining_inputs, tmp_path, tensorboard=True)
-        assert list((out / "tensorboard").glob("events.*"))
+        """All that the tables hold, on both sides of an interruption."""
+        accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+        told = {"tensorboard": True, "evaluate_every": 2}
+        (tmp_path / "state").mkdir()
+        with pytest.raises(Interrupted), stopped_after(tmp_path / "state", 5):
+            run(pretraining_inputs, tmp_path, **told)
+        out = run(pretraining_inputs, tmp_path, **told)
+        events = accumulator.EventAccumulator(str(out / "tensorboard")).Reload()
+        table, held_out = history(out), history(out, "held_out")
+
+        def logged(name: str) -> list[tuple[int, float]]:
+            return [(event.step, event.value) for event in events.Scalars(name)]
+
+        wanted = {"loss": table["loss"], "gradient_norm": table["gradient_norm"]}
+        wanted |= {f"learning_rate/{group}": table["learning_rate"] for group in GROUPS}
+        for name, values in wanted.items():
+            assert [step for step, _ in logged(name)] == list(range(1, 9))
+            assert [value for _, value in logged(name)] == pytest.approx(values.to_list(), rel=1e-5)
+        assert [step for step, _ in logged("tokens_per_second")] == list(range(1, 9))
+        for (language,), part in held_out.group_by("language"):
+            assert [step for step, _ in logged(f"held_out/{language}")] == part["step"].to_list()
+            assert [value for _, value in logged(f"held_out/{language}")] == pytest.approx(part["loss"].to_list(), rel=1e-5)

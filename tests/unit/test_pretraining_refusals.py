@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +122,9 @@ def test_folders_are_those_of_the_named_steps(pretraining_inputs: Path, tmp_path
         call({8: tmp_path / "8"}, tables(tmp_path), tmp_path / "s", SEED, 1, 0, PROVENANCE)
 
 
-@pytest.mark.skipif(find_spec("tensorboard") is not None, reason="tensorboard is installed")
-def test_tensorboard_needs_its_package(pretraining_inputs: Path, tmp_path: Path) -> None:
+def test_tensorboard_needs_its_package(pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorboard", "torch.utils.tensorboard"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match="TensorBoard files need the package 'tensorboard'"):
         run(pretraining_inputs, tmp_path / "out", tensorboard=True)
 
@@ -156,6 +157,7 @@ def test_memory_that_is_too_small_names_the_settings() -> None:
         ({"languages": ["tur_Latn"], "max_sentences": {"kor_Hang": 5}}, "max_sentences names kor_Hang, which"),
         ({"step": 8}, "did you mean 'steps'"),
         ({"mask_probability": 1.0}, "mask_probability"),
+        ({"attention": "flash_attention_2", "precision": "float32"}, "it needs `precision: bfloat16`"),
         ({"objective": "causal", "whole_words": True}, "needs `objective: mlm`"),
         ({"steps": 8, "phases": [{"until": 4}]}, "the last of the phases ends at 4, which must be `steps`, 8"),
         ({"steps": 8, "phases": [{"until": 8}, {"until": 8}]}, "the ends of phases .* must ascend"),
