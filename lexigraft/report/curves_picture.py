@@ -16,6 +16,7 @@ from lexigraft.report.inputs import Model, model_of
 from lexigraft.report.readme_picture import check_kind, draw, static_look
 
 _PANEL = {"width": 400, "height": 340}
+_MOST_TICKS = 9
 
 
 def write_curves(scores: Path, held_out: Mapping[str, Path], out: Path, *, task: str | None = None) -> None:
@@ -74,12 +75,15 @@ def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> S
     colour = alt.Color("family:N", title=None, sort=names, legend=legend).scale(
         domain=names, range=[colours[families[name].method] for name in names]
     )
+    # where all panels have a point; as many as a panel has room for
+    shared = sorted(set.intersection(*(set(table["step"]) for table in panels.values())))
+    ticks = alt.Axis(values=shared) if len(shared) < _MOST_TICKS else alt.Axis()
     drawn = []
     for title, table in panels.items():
-        base = alt.Chart(DATA).transform_filter(alt.datum.panel == title).encode(x=alt.X("step:Q", title="step"))
+        base = alt.Chart(DATA).transform_filter(alt.datum.panel == title).encode(x=alt.X("step:Q", title="step", axis=ticks))
         band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
         line = base.mark_line(
-            strokeWidth=2, point=alt.OverlayMarkDef(size=22) if table["step"].n_unique() < 9 else False
+            strokeWidth=2, point=alt.OverlayMarkDef(size=22) if table["step"].n_unique() < _MOST_TICKS else False
         ).encode(
             y=alt.Y("mean:Q", title=None).scale(zero=False),
             color=colour,

@@ -110,6 +110,10 @@ def test_curves_of_seeds_are_one_with_a_band(inputs: ReportInputs) -> None:
     assert table.rows() == [(first.name, 0, 7.5, 7.0, 8.0), (first.name, 9, 6.25, 6.0, 6.5)]
     spec = curves({"loss": table}, {model.name: model for model in [first, *seeds]})
     assert [row["mean"] for row in spec["datasets"]["data"]] == [7.5, 6.25]
+    assert [(row["low"], row["high"]) for row in spec["datasets"]["data"]] == [(7.0, 8.0), (6.0, 6.5)]
+    scores = pl.DataFrame({"family": [first.name] * 3, "step": [0, 4, 9], "mean": 5.0, "low": 4.0, "high": 6.0})
+    both = curves({"loss": table, "score": scores}, {first.name: first})
+    assert [layer["encoding"]["x"]["axis"]["values"] for panel in both["hconcat"] for layer in panel["layer"]] == [[0, 9]] * 4
     scales = [layer["encoding"]["color"].get("scale", {}) for layer in spec["hconcat"][0]["layer"]]
     assert [first.name] in [scale.get("domain") for scale in scales]
 
