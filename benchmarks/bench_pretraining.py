@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -141,8 +142,9 @@ def _ours(size: int, rank: int) -> Callable[[], float]:
     batch = _batch(size)
     stack = ExitStack()
     group = stack.enter_context(group_of("cpu", "float32"))
+    atexit.register(stack.close)
 
-    def step(_stack: ExitStack = stack) -> float:
+    def step() -> float:
         loss = learner.summed_loss(batch, group) / len(batch.labels)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)

@@ -71,7 +71,8 @@ def output_head(model: PreTrainedModel, kernel: str = "blocks") -> OutputHead:
         kernel: `blocks`, `liger` or `cut_cross_entropy`, see `summed_loss`; the latter two are tried out as well.
 
     Raises:
-        InputError: the model has no output layer, or computes more than transform and output layer (scaled or capped logits).
+        InputError: the model has no output layer, computes more than transform and output layer (scaled or capped logits), or
+            gives NaN.
         ConfigError: the kernel does not work here, or gives another loss or other gradients.
         ConfigError, MissingPackageError: see `summed_loss`.
     """
@@ -158,6 +159,12 @@ def _try_out(model: PreTrainedModel, head: OutputHead) -> None:
         hidden = model.base_model(ids).last_hidden_state[0]
         found = head_loss_in_plain_torch(head, hidden, labels).double()
     model.train(was_training)
+    if own.isnan():
+        raise InputError(
+            f"the loss of {type(model).__name__} is NaN before anything is trained: its weights hold NaN or infinity",
+            where="model.safetensors",
+            hint="make the model again",
+        )
     if not torch.allclose(own, found, rtol=_TOLERANCE):
         raise InputError(
             f"{type(model).__name__} computes its logits in another way than by one output layer",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pretraining_cases import LONG, history, job, run, same_files, steps_kept
+import torch
+from pretraining_cases import LONG, history, job, run, same_files, steps_kept, write_folder, write_inputs
 
 from lexigraft.artifacts import check, read_table, read_tensors
-from lexigraft.errors import LexigraftError
+from lexigraft.errors import InputError, LexigraftError
+from lexigraft.modeling.load import load_model
 from lexigraft.pretraining.checkpoints import STAGE, checkpoint_path
 from lexigraft.pretraining.failures import disk_full
 from lexigraft.pretraining.trainable import GROUPS
@@ -23,6 +27,17 @@ CHECKPOINT = 500_000
 @pytest.fixture(scope="module")
 def uninterrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(pretraining_inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
+
+
+def inputs_with_bias(folder: Path, bias: float) -> Path:
+    """Inputs of a run whose model has the same output bias for most tokens."""
+    write_inputs(folder)
+    model = load_model(folder / "step-0")
+    with torch.no_grad():
+        model.get_output_embeddings().bias[20:] = bias  # type: ignore[no-untyped-call]
+    shutil.rmtree(folder / "step-0")
+    write_folder(folder, model)
+    return folder
 
 
 class SmallDisk:
@@ -64,6 +79,19 @@ class TestDiverged:
         assert len(tensors["micro_batch_3/labels"]) == len(tensors["micro_batch_3/positions"])
         assert steps_kept(tmp_path) == [1]
         assert not list(tmp_path.glob("step-*"))
+
+    def test_an_infinite_loss_is_told_of_as_well(self, tmp_path: Path) -> None:
+        with pytest.raises(LexigraftError, match="diverged at step 1: loss inf") as caught:
+            run(inputs_with_bias(tmp_path / "inputs", -math.inf), tmp_path / "out")
+        assert "the initialised model or its data are broken" in str(caught.value)
+        assert [path.name for path in (tmp_path / "out" / "state").iterdir()] == [
+            "diverged-step-00000001-process-0.safetensors"
+        ]
+
+    def test_a_model_that_gives_nan_is_not_trained(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="is NaN before anything is trained"):
+            run(inputs_with_bias(tmp_path / "inputs", math.nan), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 class TestFullDisk:
