@@ -29,7 +29,10 @@ while [ "${1#--}" != "$1" ]; do echo "$1" >> "$SLURM_JOB_OPTIONS"; shift; done
 SLURM_NODEID=1 "$@" & other=$!
 SLURM_NODEID=0 "$@" && wait $other
 """
-SHORT = {"steps": 3, "checkpoints": [3], "accumulation": 3}
+SHORT = {
+    **{"steps": 3, "checkpoints": [3], "accumulation": 3},
+    "phases": [{"until": 1, "learning_rates": {"encoder": 0}}, {"until": 3}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,8 @@ def test_two_processes_train_as_one(
         launch(told)
     equals(told, alone, pretraining_inputs)
     assert "[process 0] device: CPU, 2 process(es) on 1 machine(s)" in caplog.text
-    assert {path.suffix for path in told.folder.iterdir()} == {".safetensors"}  # checkpoints alone
+    tables = {"history.parquet", "held_out.parquet", "speed.parquet"}
+    assert {path.name for path in told.folder.iterdir() if not path.match("checkpoint-*.safetensors")} == tables
 
 
 def test_two_machines_train_as_one(
