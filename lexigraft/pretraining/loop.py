@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -237,7 +238,10 @@ def _measure(
     step: int, data: Data, learner: Learner, held_out: HeldOut, history: History, group: Group, watch: Watch | None
 ) -> None:
     learner.model.train(False)
-    losses = held_out.losses(lambda batch: learner.summed_loss(batch, group), group)
+    # not worth compiling for, and batches of other sizes would use up the number of times that torch compiles anew
+    as_it_is = torch.compiler.set_stance("force_eager") if data.job.settings.compile else nullcontext()
+    with as_it_is:
+        losses = held_out.losses(lambda batch: learner.summed_loss(batch, group), group)
     learner.model.train()
     tokens = data.place(step).position * data.job.settings.length
     for language, (loss, predicted) in losses.items():
