@@ -239,7 +239,7 @@ def _measure(
 ) -> None:
     learner.model.train(False)
     # not worth compiling for, and batches of other sizes would use up the number of times that torch compiles anew
-    as_it_is = torch.compiler.set_stance("force_eager") if data.job.settings.compile else nullcontext()
+    as_it_is: Any = torch.compiler.set_stance("force_eager") if data.job.settings.compile else nullcontext()
     with as_it_is:
         losses = held_out.losses(lambda batch: learner.summed_loss(batch, group), group)
     learner.model.train()
