@@ -151,6 +151,22 @@ def test_what_repeats_and_what_is_cut_is_counted(
     assert f"tur_Latn: {SENTENCES} of {SENTENCES} sentences are cut to 4 tokens" in caplog.text
 
 
+def test_languages_none_of_whose_sentences_is_asked_for_are_named(held_out: Path, model: Path, tmp_path: Path) -> None:
+    """They are told before the model is loaded; one sentence with a query is enough."""
+    text, path = pl.read_parquet(held_out), tmp_path / "held_out.parquet"
+    other = pl.when(pl.col("language").is_in(["tur_Latn", "fra_Latn"])).then("other/" + pl.col("sentence_id"))
+    write_table(path, text.with_columns(sentence_id=other.otherwise("sentence_id")), Provenance("corpus"))
+    with pytest.raises(InputError, match="no sentence of tur_Latn, fra_Latn has the id of a sentence of eng_Latn"):
+        ranked(task_of(**RETRIEVAL), path, tmp_path / "no-model", tmp_path / "ranks.parquet")
+    assert not (tmp_path / "ranks.parquet").exists()
+    first = text.with_columns(
+        sentence_id=pl.when(pl.col("sentence_id") == "000").then("sentence_id").otherwise(other.otherwise("sentence_id"))
+    )
+    write_table(path, first, Provenance("corpus"))
+    found = ranked(task_of(**RETRIEVAL), path, model, tmp_path / "ranks.parquet")
+    assert found.select("language", "query_id").rows() == [("tur_Latn", "000"), ("fra_Latn", "000")]
+
+
 def test_more_layers_than_the_model_has(held_out: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="layer 9 asked for"):
         ranked(task_of(**RETRIEVAL, layers=[9]), held_out, model, tmp_path / "ranks.parquet")
