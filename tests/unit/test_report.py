@@ -147,9 +147,12 @@ def test_held_out_losses_by_language(page: Page, charts: dict[str, Any]) -> None
 
 def test_corpus_table_counts_what_was_dropped(page: Page) -> None:
     table = page.tables["run"][0]
-    assert table[0] == ["language", "source", "read", "kept", "held out", "placeholder"]
-    assert table[-1] == ["all", "", "6,000", "4,785", "1,200", "15"]
-    assert "6 languages, 4,785 sentences kept, 1,200 sentences held out; dropped: 15 placeholder" in page.texts["run"]
+    assert table[0] == ["language", "source", "read", "kept", "held out", "placeholder", "held out repeated"]
+    assert table[-1] == ["all", "", "6,000", "4,785", "1,200", "15", "2"]
+    # "A cat." stands three times in the Turkish test sentences
+    assert [(row[0], row[-1]) for row in table[1:4]] == [("eng_Latn", "0"), ("tur_Latn", "2"), ("fra_Latn", "0")]
+    told = "6 languages, 4,785 sentences kept, 1,200 sentences held out, 2 of these repeat another; dropped: 15 placeholder"
+    assert told in page.texts["run"]
 
 
 def test_token_table_adds_up_to_the_vocabulary(inputs: ReportInputs, page: Page, charts: dict[str, Any]) -> None:
@@ -261,7 +264,18 @@ def test_paths_and_settings_may_be_strings_of_a_workflow_engine(inputs: ReportIn
 
 
 def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
-    absent = ("corpora", "tokens", "weights", "factors", "pretraining", "held_out", "fertility", "hypernetworks", "quality")
+    absent = (
+        "corpora",
+        "test_sentences",
+        "tokens",
+        "weights",
+        "factors",
+        "pretraining",
+        "held_out",
+        "fertility",
+        "hypernetworks",
+        "quality",
+    )
     none = {"initialisation": None, "intervals": None, "comparisons": None}
     bare = dataclasses.replace(inputs, rows=inputs.rows[::2], **none, **{kind: {} for kind in absent})
     page = page_of(written(bare, tmp_path))
