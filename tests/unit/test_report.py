@@ -123,6 +123,19 @@ def test_means_over_groups_of_languages(inputs: ReportInputs, page: Page) -> Non
     assert {line[1] for line in table if line[0] == "resource class"} <= {"high", "mid", "low", "unknown"}
 
 
+def test_a_language_is_seen_whichever_of_its_names_is_used(inputs: ReportInputs, tmp_path: Path) -> None:
+    """The scores are of arb_Arab and kor_Hang: a source of ara_Arab and kor_Kore has seen both."""
+    seen = {"sources": {"tiny": {"languages": ["ara_Arab", "kor_Kore", "tur_Arab"]}}}
+    table = page_of(written(dataclasses.replace(inputs, configuration=seen), tmp_path)).tables["languages"][3]
+    rows = {line[1]: line[2:] for line in table if line[0] == "source model"}
+    scores = pl.read_parquet(inputs.scores).filter(metric="top_10", step=400)
+    for name, codes in (("seen", ["arb_Arab", "kor_Hang"]), ("unseen", ["tur_Latn", "fra_Latn", "rus_Cyrl"])):
+        means = (
+            scores.filter(pl.col("language").is_in(codes)).group_by("method", maintain_order=True).agg(pl.col("score").mean())
+        )
+        assert rows[name] == [str(len(codes)), *(f"{score:.1f}" for score in means["score"])]
+
+
 def test_fertility_of_source_and_target_side_by_side(page: Page) -> None:
     table = page.tables["languages"][4]
     assert table[0] == ["language", "sentences", "source tiny", "target bible-1k"]
