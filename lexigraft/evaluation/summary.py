@@ -156,8 +156,9 @@ def _seed_table(summary: pl.DataFrame) -> str:
 
 
 def _markdown(cells: Mapping[tuple[str, str, int], str]) -> str:
-    """A row for each model, a column for each task and step."""
-    columns = list(dict.fromkeys((task, step) for _, task, step in cells))
+    """A row for each model, a column for each task and step, tasks in their order and steps in theirs."""
+    tasks = list(dict.fromkeys(task for _, task, _ in cells))
+    columns = sorted({(task, step) for _, task, step in cells}, key=lambda column: (tasks.index(column[0]), column[1]))
     lines = [["model", *(f"{task}, step {step}" for task, step in columns)], ["---"] * (len(columns) + 1)]
     for name in dict.fromkeys(name for name, _, _ in cells):
         lines.append([f"`{name}`", *(cells.get((name, task, step), "") for task, step in columns)])

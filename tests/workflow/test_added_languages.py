@@ -68,5 +68,5 @@ def test_an_added_language_is_computed_alone(scratch: Checkout) -> None:
         ("ranks/sr_b/ofa-minilm-32-step-0.log", "1 languages to search on cpu, 1 stand already"),
         ("tag_scores/pos/ofa-minilm-32-step-0-seed-3.log", "1 languages to score on cpu, 1 stand already"),
     ):
-        assert message in (scratch.folder / "logs/mini" / log).read_text()
+        assert message in (scratch.folder / "logs" / log).read_text()
     assert scratch.planned(*targets) == {}
