@@ -14,7 +14,7 @@ from tagging_cases import WORDS, write_model
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError
-from lexigraft.evaluation.retrieval import SCHEMA, write_ranks
+from lexigraft.evaluation.retrieval import SCHEMA, SentenceEncoder, write_ranks
 from lexigraft.evaluation.scores import rank_scores, read_ranks
 from lexigraft.evaluation.settings import RetrievalTask
 from lexigraft.modeling.load import load_model
@@ -137,6 +137,20 @@ def test_a_language_that_is_added_is_searched_alone(
     assert both.equals(ranked(task_of(**RETRIEVAL), held_out, model, tmp_path / "fresh.parquet"))
     other = ranked(task_of(**RETRIEVAL | {"layer": 2}), held_out, model, path)
     assert other.equals(ranked(task_of(**RETRIEVAL | {"layer": 2}), held_out, model, tmp_path / "other.parquet"))
+
+
+def test_english_is_encoded_once_for_all_languages(
+    held_out: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, encoded = SentenceEncoder.encode_layers, []
+    monkeypatch.setattr(
+        SentenceEncoder,
+        "encode_layers",
+        lambda self, texts, what: encoded.append((what, len(texts))) or encode(self, texts, what),
+    )
+    ranked(task_of(**EVERYTHING), held_out, model, tmp_path / "ranks.parquet")
+    # one of the English sentences stands twice, and the French ones lack four
+    assert encoded == [("eng_Latn", SENTENCES - 1), ("tur_Latn", SENTENCES), ("fra_Latn", SENTENCES - 4)]
 
 
 def test_what_repeats_and_what_is_cut_is_counted(
