@@ -53,7 +53,7 @@ def retrieval(fraction: float) -> Case:
 
 
 def _model() -> tuple[Any, Any]:
-    """MiniLM as a masked language model; its head is not used."""
+    """MiniLM as a masked language model; neither side runs its head."""
     from transformers import AutoModelForMaskedLM, logging
 
     from lexigraft.tokenizers.load import load_tokenizer
@@ -72,7 +72,7 @@ def _plain(model: Any, tokenizer: Any, texts: list[str]) -> np.ndarray:
     with torch.inference_mode():
         for first in range(0, len(texts), BATCH):
             batch = tokenizer(texts[first : first + BATCH], padding=True, truncation=True, max_length=512, return_tensors="pt")
-            states = model(**batch, output_hidden_states=True).hidden_states
+            states = model.base_model(**batch, output_hidden_states=True).hidden_states
             mask = batch["attention_mask"][:, :, None]
             found.append(((states[layer] * mask).sum(dim=1) / mask.sum(dim=1)).numpy())
     return np.concatenate(found)

@@ -55,6 +55,7 @@ def _add_scores(subcommands: Any) -> None:
     parser.add_argument(
         "--languages", nargs="+", default=[], metavar="CODE", help="means over these languages only, as Markdown"
     )
+    parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="these tasks only, such as sr_t")
     parser.add_argument("--metrics", nargs="+", default=[], help="such as top_1 or top_10_layer_6, as Markdown")
     parser.set_defaults(run=_scores)
 
@@ -63,9 +64,9 @@ def _scores(options: argparse.Namespace) -> None:
     from lexigraft.evaluation.summary import chosen_table, markdown_table, run_summary
 
     if options.languages or options.metrics:
-        print(chosen_table(options.run_folder, options.languages, options.metrics))
+        print(chosen_table(options.run_folder, options.languages, options.metrics, options.tasks))
         return
-    print(markdown_table(options.run_folder) if options.markdown else run_summary(options.run_folder))
+    print((markdown_table if options.markdown else run_summary)(options.run_folder, options.tasks))
 
 
 def _add_picture(subcommands: Any) -> None:

@@ -1,5 +1,6 @@
 REPORT_SOURCES = sorted({model.source for model in MODELS.values()})
 REPORT_TOKENIZERS = sorted({model.tokenizer for model in MODELS.values()})
+TESTED_CORPORA = sorted({task.corpus for task in tasks_of("retrieval").values()})
 FERTILITY = [
     f"{corpus}/{tokenizer}"
     for corpus in sorted(
@@ -20,6 +21,9 @@ rule report:
         initialisation="<results>/initialisation.parquet",
         corpora=expand(
             "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
+        ),
+        test_sentences=expand(
+            "<resources>/corpora/{corpus}/held_out.parquet", corpus=TESTED_CORPORA
         ),
         tokens=expand(
             "<results>/models/{model}/step-0/tokens.parquet", model=list(MODELS)
@@ -66,6 +70,7 @@ rule report:
         # what the files of an input are of
         names={
             "corpora": list(CONFIG.corpora),
+            "test_sentences": TESTED_CORPORA,
             **dict.fromkeys(("tokens", "weights", "factors"), list(MODELS)),
             "source_vocabularies": REPORT_SOURCES,
             "target_vocabularies": REPORT_TOKENIZERS,

@@ -19,34 +19,40 @@ STAGE = "significance"
 _MOST_VERDICTS = 60
 
 
-def run_summary(folder: Path) -> str:
+def run_summary(folder: Path, tasks: Sequence[str] = ()) -> str:
     """Score table of the run in `folder`, with its intervals, what the tests show, and where its report is.
+
+    Args:
+        folder: of the run.
+        tasks: to tell of (all by default).
 
     Raises:
         ArtifactError: the run has no scores yet, or a file is damaged.
+        InputError: the run has no such task.
     """
-    scores, intervals, comparisons = read_run(folder)
+    scores, intervals, comparisons = read_run(folder, tasks)
     parts = [score_table(scores, intervals), "\n".join(verdict_lines(comparisons)), f"report: {folder / 'report.html'}"]
     return "\n\n".join(filter(None, parts))
 
 
-def read_run(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Scores of a run, their intervals and the comparisons of its models.
-
-    Raises:
-        ArtifactError: the run has no scores yet, or a table is damaged.
-    """
+def read_run(folder: Path, tasks: Sequence[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Scores of a run, their intervals and the comparisons of its models, of some tasks or all; raises as `run_summary`."""
     scores = read_table(folder / "scores.parquet", "scores")
-    return scores, *(read_table(folder / f"{name}.parquet", STAGE) for name in ("intervals", "comparisons"))  # type: ignore[return-value]
+    there = scores["task"].unique(maintain_order=True).to_list()
+    for task in tasks:
+        if task not in there:
+            raise InputError(f"no scores of a task {task!r}; {nearest(task, there)}", where=folder / "scores.parquet")
+    tables = (scores, *(read_table(folder / f"{name}.parquet", STAGE) for name in ("intervals", "comparisons")))
+    return tuple(table.filter(pl.col("task").is_in(list(tasks) or there)) for table in tables)  # type: ignore[return-value]
 
 
-def markdown_table(folder: Path) -> str:
+def markdown_table(folder: Path, tasks: Sequence[str] = ()) -> str:
     """The run's scores as Markdown: a row a model; means over languages, by task and step, with 95 % intervals.
 
     Where models differ in their seed only, a second table has a row for each family of them. What the tests
-    show ends it.
+    show ends it. Arguments and errors are those of `run_summary`.
     """
-    scores, intervals, comparisons = read_run(folder)
+    scores, intervals, comparisons = read_run(folder, tasks)
     cells = {}
     for row in with_intervals(scores, intervals).iter_rows(named=True):
         ends = "" if row["low"] is None else f" ({'–'.join(score_text(row['metric'], row[end]) for end in ('low', 'high'))})"
@@ -60,25 +66,28 @@ def markdown_table(folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def chosen_table(folder: Path, languages: Sequence[str], metrics: Sequence[str]) -> str:
+def chosen_table(folder: Path, languages: Sequence[str], metrics: Sequence[str], tasks: Sequence[str] = ()) -> str:
     """Means over some languages by some metrics as Markdown: a row a family of models, with the range over its seeds.
 
     Args:
         folder: of the run.
         languages: to average (those of each task by default).
         metrics: as `scores.parquet` names them (each task's headline by default).
+        tasks: to tell of (all by default).
 
     Raises:
-        InputError: no score is of such a language or metric.
+        InputError: no score is of such a language, metric or task.
         ArtifactError: the run has no scores yet, or the table is damaged.
     """
     path = folder / "scores.parquet"
     scores = read_table(path, "scores")
-    for name, given in (("language", languages), ("metric", metrics)):
+    for name, given in (("task", tasks), ("language", languages), ("metric", metrics)):
         there = scores[name].unique(maintain_order=True).to_list()
         for value in given:
             if value not in there:
                 raise InputError(f"no score of the {name} {value!r}; {nearest(value, there)}", where=path)
+        if name == "task" and tasks:
+            scores = scores.filter(pl.col("task").is_in(list(tasks)))
     wanted = set(metrics) or set(headlines(scores).values())
     chosen = scores.filter(pl.col("metric").is_in(wanted), pl.lit(not languages) | pl.col("language").is_in(list(languages)))
     keys = ["model", "task", "step", "metric"]
@@ -147,8 +156,9 @@ def _seed_table(summary: pl.DataFrame) -> str:
 
 
 def _markdown(cells: Mapping[tuple[str, str, int], str]) -> str:
-    """A row for each model, a column for each task and step."""
-    columns = list(dict.fromkeys((task, step) for _, task, step in cells))
+    """A row for each model, a column for each task and step, tasks in their order and steps in theirs."""
+    tasks = list(dict.fromkeys(task for _, task, _ in cells))
+    columns = sorted({(task, step) for _, task, step in cells}, key=lambda column: (tasks.index(column[0]), column[1]))
     lines = [["model", *(f"{task}, step {step}" for task, step in columns)], ["---"] * (len(columns) + 1)]
     for name in dict.fromkeys(name for name, _, _ in cells):
         lines.append([f"`{name}`", *(cells.get((name, task, step), "") for task, step in columns)])

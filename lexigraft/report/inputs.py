@@ -25,6 +25,7 @@ class ReportInputs:
         comparisons: `comparisons.parquet`.
         initialisation: `initialisation.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
+        test_sentences: name of a corpus that retrieval is tested on -> `held_out.parquet`.
         tokens: name of a model -> `tokens.parquet` of step 0.
         weights: name of a model -> `model.safetensors` of step 0.
         factors: name of a model -> factors of its source.
@@ -46,6 +47,7 @@ class ReportInputs:
     comparisons: Path | None = None
     initialisation: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
+    test_sentences: Mapping[str, Path] = field(default_factory=dict)
     tokens: Mapping[str, Path] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
     factors: Mapping[str, Path] = field(default_factory=dict)

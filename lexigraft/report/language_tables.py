@@ -14,6 +14,13 @@ from lexigraft.report.inputs import Model
 from lexigraft.report.tables import Column, of_column
 
 _ASPECTS = {"script": "script", "family": "language family", "resource": "resource class"}
+_MACROLANGUAGES = {
+    **{"arb": "ara", "azj": "aze", "cmn": "zho", "ekk": "est", "gaz": "orm", "khk": "mon", "kmr": "kur", "lvs": "lav"},
+    **{"nob": "nor", "npi": "nep", "ory": "ori", "pbt": "pus", "pes": "fas", "plt": "mlg", "als": "sqi", "swh": "swa"},
+    **{"uzn": "uzb", "ydd": "yid", "zsm": "msa", "swl": "swa"},
+}
+"""Languages that text under the code of their macrolanguage (ISO 639-3) is mostly in; `swl` is HyperOFA's slip for Swahili."""
+_SCRIPTS = {"Hans": "Hani", "Hant": "Hani", "Kore": "Hang"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +156,21 @@ def group_table(
 
 
 def _seen_or_not(codes: Iterable[str], seen: Sequence[str] | None) -> dict[str, str]:
-    """Language -> `seen` or `unseen`; empty where it is not known what the source was trained on."""
-    return {code: name for name, members in seen_groups(codes, seen).items() for code in members} if seen else {}
+    """Language -> `seen` or `unseen`; empty where it is not known what the source was trained on.
+
+    Lists name Arabic `ara_Arab` or `arb_Arab`, Chinese `zho_Hani` or `cmn_Hans`: such names are one.
+    """
+    if not seen:
+        return {}
+    names = {code: _one_name(code) for code in codes}
+    found = seen_groups(names.values(), map(_one_name, seen))
+    of = {name: group for group, members in found.items() for name in members}
+    return {code: of[name] for code, name in names.items()}
+
+
+def _one_name(code: str) -> str:
+    language, _, script = code.partition("_")
+    return f"{_MACROLANGUAGES.get(language, language)}_{_SCRIPTS.get(script, script)}"
 
 
 def _means(grouped: pl.DataFrame) -> Iterable[tuple[str, str, float]]:

@@ -84,7 +84,8 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     columns = columns_of(scores)
     charts = _Charts()
     made = read_origins(inputs.initialisation, models)
-    counts = {name: corpus_table(name, read_table(path, "corpus")) for name, path in inputs.corpora.items()}
+    test = {name: read_table(path, "corpus", ["language", "text"]) for name, path in inputs.test_sentences.items()}
+    counts = {name: corpus_table(name, read_table(path, "corpus"), test.get(name)) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)
     intervals, tests = empty_intervals()
     if inputs.intervals is not None and inputs.comparisons is not None:

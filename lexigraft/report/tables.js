@@ -7,12 +7,14 @@ function save(name, address) {
   link.remove();
 }
 
-// what a cell says, without the small print: [text, small prints]
+// what a cell says, without the small print: [text, small prints, what these are]
 function cellParts(cell) {
   const copy = cell.cloneNode(true);
-  const small = [...copy.querySelectorAll("small")].map((part) => part.textContent.trim());
+  const prints = [...copy.querySelectorAll("small")];
+  const small = prints.map((part) => part.textContent.trim());
+  const kinds = prints.map((part) => part.className || "interval");
   copy.querySelectorAll("small, sup, button").forEach((part) => part.remove());
-  return [copy.textContent.trim().replace(/\s+/g, " "), small];
+  return [copy.textContent.trim().replace(/\s+/g, " "), small, kinds];
 }
 
 // the heads of the columns: those that span rows or columns are repeated, and read from above
@@ -62,14 +64,14 @@ function sortBy(table, column, head) {
 
 function asCsv(table) {
   const rows = bodyRows(table).filter((row) => !row.hidden).map((row) => [...row.cells].map(cellParts));
-  const depth = (column) => Math.max(0, ...rows.map((row) => (row[column] || ["", []])[1].length));
+  const kindsOf = (column) => [...new Set(rows.flatMap((row) => (row[column] || ["", [], []])[2]))];
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
   const heads = columnHeads(table).flatMap(({ text }, column) => [
     text,
-    ...Array.from({ length: depth(column) }, (_, place) => `${text} (${place ? `note ${place}` : "interval"})`),
+    ...kindsOf(column).map((kind) => `${text} (${kind})`),
   ]);
   const lines = rows.map((row) =>
-    row.flatMap(([text, small], column) => [text, ...Array.from({ length: depth(column) }, (_, place) => small[place] || "")]),
+    row.flatMap(([text, small, kinds], column) => [text, ...kindsOf(column).map((kind) => small[kinds.indexOf(kind)] || "")]),
   );
   return [heads, ...lines].map((line) => line.map(quoted).join(",")).join("\n") + "\n";
 }

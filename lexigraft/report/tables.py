@@ -12,6 +12,8 @@ from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN_DIGITS, best_score
 from lexigraft.report.inputs import Model
 
 _KINDS = ("adapter", "kind", "initializer")
+REPEATED = "held_out_repeated"
+"""Column of test sentences that are another one of their language again: of such only the nearest can be found first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +89,29 @@ class CorpusTable:
         return len({language for language, *_ in self.rows})
 
     def summary(self) -> str:
-        """One line: languages, sentences kept, held out, and what was dropped why."""
+        """One line: languages, sentences kept, held out (and how many of these repeat another), what was dropped why."""
         of = dict(zip(self.columns, self.sums, strict=True))
         named = [f"{of[key]:,} sentences {key.replace('_', ' ')}" for key in ("kept", "held_out") if key in of]
-        dropped = [f"{of[key]:,} {key.replace('_', ' ')}" for key in self.columns if key not in ("read", "kept", "held_out")]
+        if of.get(REPEATED):
+            named.append(f"{of[REPEATED]:,} of these repeat another")
+        told = ("read", "kept", "held_out", REPEATED)
+        dropped = [f"{of[key]:,} {key.replace('_', ' ')}" for key in self.columns if key not in told]
         plural = "language" if self.languages == 1 else "languages"
         line = ", ".join([f"{self.languages} {plural}", *named])
         return f"{line}; dropped: {', '.join(dropped)}" if dropped else line
 
 
-def corpus_table(name: str, counts: pl.DataFrame) -> CorpusTable:
-    """Rows of a `counts.parquet`: language, source, and every column of whole numbers."""
+def corpus_table(name: str, counts: pl.DataFrame, test: pl.DataFrame | None = None) -> CorpusTable:
+    """Rows of a `counts.parquet`: language, source, and every column of whole numbers.
+
+    Args:
+        name: of the corpus.
+        counts: the table.
+        test: `held_out.parquet` of a corpus that retrieval is tested on; adds the column `REPEATED`.
+    """
+    if test is not None:
+        repeated = test.group_by("language").agg((pl.len() - pl.col("text").n_unique()).cast(pl.Int64).alias(REPEATED))
+        counts = counts.join(repeated, on="language", how="left", maintain_order="left")
     columns = [column for column, dtype in counts.schema.items() if dtype.is_integer()]
     rows = [
         (row["language"], str(row.get("source") or ""), [int(row[column] or 0) for column in columns])

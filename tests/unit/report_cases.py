@@ -166,6 +166,10 @@ def make_inputs(folder: Path) -> ReportInputs:
     }
     dropped = {"held_out": 200, "placeholder": [0, 5, 0, 0, 10, 0]}
     write_table(folder / "counts.parquet", pl.DataFrame({**kept, **dropped}, strict=False), Provenance("corpus"))
+    again = {"tur_Latn": ["A cat.", "A dog.", "A cat.", "A cat."], "fra_Latn": ["Un chat.", "Un chien."]}
+    test = [(language, str(place), text) for language, texts in again.items() for place, text in enumerate(texts)]
+    columns = ["language", "sentence_id", "text"]
+    write_table(folder / "held_out.parquet", pl.DataFrame(test, schema=columns, orient="row"), Provenance("corpus"))
     return ReportInputs(
         run="try",
         scores=folder / "scores.parquet",
@@ -181,6 +185,7 @@ def make_inputs(folder: Path) -> ReportInputs:
         seed=1,
         initialisation=folder / "initialisation.parquet",
         corpora={"bible": folder / "counts.parquet"},
+        test_sentences={"bible": folder / "held_out.parquet"},
         tokens=tokens,
         weights=weights,
         factors=dict.fromkeys(tokens, folder / "factors.safetensors"),

@@ -118,6 +118,7 @@ def test_causal_log_likelihoods_are_those_of_transformers(beginning: bool) -> No
     if beginning:
         tokenizer.bos_token = tokenizer.cls_token
     found = causal_scores(model, tokenizer, TEXTS, 12)
+    nats = predicted = 0.0
     for number, text in enumerate(TEXTS):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         ids = torch.tensor([([tokenizer.bos_token_id] if beginning else []) + ids], dtype=torch.long)
@@ -128,7 +129,12 @@ def test_causal_log_likelihoods_are_those_of_transformers(beginning: bool) -> No
             loss = float(model(input_ids=ids, labels=ids).loss)
         assert found["scored"][number] == ids.shape[1] - 1
         assert found["log_likelihood"][number] == pytest.approx(-loss * (ids.shape[1] - 1), rel=1e-4)
-    assert set(measures(found)) == {"bits_per_byte", "loss", "perplexity"}
+        nats, predicted = nats + loss * (ids.shape[1] - 1), predicted + ids.shape[1] - 1
+    result, tokens = measures(found), sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in TEXTS)
+    assert set(result) == {"bits_per_byte", "loss", "perplexity"}
+    assert result["loss"] == pytest.approx(nats / predicted, rel=1e-4)
+    size = sum(len(text.encode()) for text in TEXTS)
+    assert result["bits_per_byte"] == pytest.approx(nats / predicted * tokens / math.log(2) / size, rel=1e-4)
 
 
 def test_text_beyond_the_models_length_is_counted_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

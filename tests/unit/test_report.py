@@ -123,6 +123,19 @@ def test_means_over_groups_of_languages(inputs: ReportInputs, page: Page) -> Non
     assert {line[1] for line in table if line[0] == "resource class"} <= {"high", "mid", "low", "unknown"}
 
 
+def test_a_language_is_seen_whichever_of_its_names_is_used(inputs: ReportInputs, tmp_path: Path) -> None:
+    """The scores are of arb_Arab and kor_Hang: a source of ara_Arab and kor_Kore has seen both."""
+    seen = {"sources": {"tiny": {"languages": ["ara_Arab", "kor_Kore", "tur_Arab"]}}}
+    table = page_of(written(dataclasses.replace(inputs, configuration=seen), tmp_path)).tables["languages"][3]
+    rows = {line[1]: line[2:] for line in table if line[0] == "source model"}
+    scores = pl.read_parquet(inputs.scores).filter(metric="top_10", step=400)
+    for name, codes in (("seen", ["arb_Arab", "kor_Hang"]), ("unseen", ["tur_Latn", "fra_Latn", "rus_Cyrl"])):
+        means = (
+            scores.filter(pl.col("language").is_in(codes)).group_by("method", maintain_order=True).agg(pl.col("score").mean())
+        )
+        assert rows[name] == [str(len(codes)), *(f"{score:.1f}" for score in means["score"])]
+
+
 def test_fertility_of_source_and_target_side_by_side(page: Page) -> None:
     table = page.tables["languages"][4]
     assert table[0] == ["language", "sentences", "source tiny", "target bible-1k"]
@@ -147,9 +160,12 @@ def test_held_out_losses_by_language(page: Page, charts: dict[str, Any]) -> None
 
 def test_corpus_table_counts_what_was_dropped(page: Page) -> None:
     table = page.tables["run"][0]
-    assert table[0] == ["language", "source", "read", "kept", "held out", "placeholder"]
-    assert table[-1] == ["all", "", "6,000", "4,785", "1,200", "15"]
-    assert "6 languages, 4,785 sentences kept, 1,200 sentences held out; dropped: 15 placeholder" in page.texts["run"]
+    assert table[0] == ["language", "source", "read", "kept", "held out", "placeholder", "held out repeated"]
+    assert table[-1] == ["all", "", "6,000", "4,785", "1,200", "15", "2"]
+    # "A cat." stands three times in the Turkish test sentences
+    assert [(row[0], row[-1]) for row in table[1:4]] == [("eng_Latn", "0"), ("tur_Latn", "2"), ("fra_Latn", "0")]
+    told = "6 languages, 4,785 sentences kept, 1,200 sentences held out, 2 of these repeat another; dropped: 15 placeholder"
+    assert told in page.texts["run"]
 
 
 def test_token_table_adds_up_to_the_vocabulary(inputs: ReportInputs, page: Page, charts: dict[str, Any]) -> None:
@@ -261,7 +277,18 @@ def test_paths_and_settings_may_be_strings_of_a_workflow_engine(inputs: ReportIn
 
 
 def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path) -> None:
-    absent = ("corpora", "tokens", "weights", "factors", "pretraining", "held_out", "fertility", "hypernetworks", "quality")
+    absent = (
+        "corpora",
+        "test_sentences",
+        "tokens",
+        "weights",
+        "factors",
+        "pretraining",
+        "held_out",
+        "fertility",
+        "hypernetworks",
+        "quality",
+    )
     none = {"initialisation": None, "intervals": None, "comparisons": None}
     bare = dataclasses.replace(inputs, rows=inputs.rows[::2], **none, **{kind: {} for kind in absent})
     page = page_of(written(bare, tmp_path))

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from page_cases import CHROMIUM, FLAGS, Page, console
+from page_cases import CHROMIUM, FLAGS, Page, console, page_of
 from report_cases import LANGUAGES, SCORES, make_inputs, written
 
 from benchmarks.bench_report import made_up_run
@@ -71,6 +71,16 @@ DRIVER = """
   press(figure.parentNode, "SVG");
   press(figure.parentNode, "PNG");
   await until(() => saved["pretraining.svg"] && saved["pretraining.png"]);
+  const buttons = (bar) => [...(bar || document.body).querySelectorAll("button")].map((one) => one.textContent);
+  said.tables = [...document.querySelectorAll("main table")].map((one) =>
+    buttons((one.closest(".scroll") || one).previousElementSibling));
+  said.figures = [...document.querySelectorAll("[data-chart]")].map((one) => buttons(one.nextElementSibling));
+  for (const one of document.querySelectorAll(".tools button")) if (/CSV|LaTeX|SVG|PNG/.test(one.textContent)) one.click();
+  const all = 2 * (said.tables.length + said.figures.length);
+  await until(() => Object.keys(saved).length === all);
+  said.sizes = {};
+  for (const [name, address] of Object.entries(saved))
+    said.sizes[name] = blobs[address] ? blobs[address].size : address.length;
   said.files = {};
   for (const [name, address] of Object.entries(saved))
     said.files[name] = blobs[address] ? await blobs[address].text() : address.slice(0, 4000);
@@ -140,26 +150,68 @@ def test_tables_are_saved_as_csv_and_latex(answer: dict[str, Any]) -> None:
     assert lines[3] == "model & sr-b step 0 & sr-b step 400 \\\\"
 
 
+def test_every_table_and_every_picture_can_be_saved(answer: dict[str, Any], report: Path) -> None:
+    tables, figures = len(answer["tables"]), len(answer["figures"])
+    found = page_of(report).elements
+    assert (tables, figures) == (sum(tag == "table" for tag, _ in found), sum("data-chart" in named for _, named in found))
+    assert tables >= 14
+    assert figures >= 12
+    assert all(buttons[-2:] == ["CSV", "LaTeX"] for buttons in answer["tables"])
+    assert all(buttons[-2:] == ["SVG", "PNG"] for buttons in answer["figures"])
+    kinds = [name.rpartition(".")[2] for name in answer["sizes"]]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"csv": tables, "tex": tables, "svg": figures, "png": figures}
+    assert min(answer["sizes"].values()) > 50
+
+
+def test_small_print_is_named_in_csv(answer: dict[str, Any]) -> None:
+    head, *rows = csv.reader(io.StringIO(answer["files"]["scores.csv"]))
+    assert head == [
+        *("model", "sr-b step 0", "sr-b step 0 (interval)", "sr-b step 400", "sr-b step 400 (interval)"),
+        "sr-b step 400 (change)",
+    ]
+    assert {row[0] for row in rows} == {f"{method}-tiny-6" for method in SCORES}
+    assert {row[5] for row in rows} <= {"better", "worse", "no difference shown"}
+
+
 def test_pictures_change_their_axis_and_are_saved(answer: dict[str, Any]) -> None:
     assert (answer["before"], answer["after"]) == ("optimizer step", "tokens seen")
     assert answer["files"]["pretraining.svg"].startswith("<svg ")
     assert answer["files"]["pretraining.png"].startswith("data:image/png;base64,iVBOR")
 
 
-@pytest.mark.parametrize("width", [1200, 500])
+FRAME = """<!DOCTYPE html><title>no answer</title><body style="margin:0">
+<script>addEventListener("message", (event) => { document.title = event.data; });</script>
+<iframe src="report.html" style="border:0;width:{width}px;height:3000px"></iframe></body>"""
+MEASURE = """<script>
+addEventListener("load", () => setTimeout(
+  () => parent.postMessage(`${document.documentElement.scrollWidth} ${innerWidth}`, "*"), 1000));
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [1200, 390])
 def test_a_picture_of_the_page(report: Path, tmp_path: Path, width: int) -> None:
-    """On a screen and in a phone's width (headless windows are at least 500 wide): nothing is wider than the window."""
-    picture = tmp_path / "page.png"
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
-    subprocess.run([*command, f"--screenshot={picture}", report.as_uri()], capture_output=True, timeout=120, check=True)
+    """On a screen and in a phone's width (in a frame: headless windows are at least 500 wide) nothing sticks out."""
+    measured = MEASURE.join(report.read_text(encoding="utf-8").rsplit("</body>", 1))
+    (tmp_path / "report.html").write_text(measured, encoding="utf-8")
+    frame, picture = tmp_path / "frame.html", tmp_path / "page.png"
+    frame.write_text(FRAME.replace("{width}", str(width)), encoding="utf-8")
+    messages, shown = console(frame, tmp_path)
+    assert messages == []
+    found = re.search(r"<title>(\d+) (\d+)</title>", shown)
+    assert found, "the page in the frame did not say how wide it is"
+    assert int(found[2]) == width
+    assert int(found[1]) <= width
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,3000"]
+    subprocess.run([*command, f"--screenshot={picture}", frame.as_uri()], capture_output=True, timeout=120, check=True)
     assert picture.read_bytes()[1:4] == b"PNG"
-    wide = tmp_path / "wide.html"
-    measure = "document.title = `${document.documentElement.scrollWidth} ${innerWidth}`;"
-    script = f"<script>addEventListener('load', () => setTimeout(() => {{ {measure} }}, 500));</script></body>"
-    wide.write_text(script.join(report.read_text(encoding="utf-8").rsplit("</body>", 1)), encoding="utf-8")
-    _, shown = console(wide, tmp_path, width)
-    needed, there = map(int, re.search(r"<title>(\d+) (\d+)</title>", shown).groups())  # type: ignore[union-attr]
-    assert needed <= there
+    assert picture.stat().st_size > 50_000  # a blank page has a few thousand bytes
+
+
+def test_a_page_of_500_languages_and_18_models_is_small(tmp_path: Path) -> None:
+    report = written(made_up_run(tmp_path, 500), tmp_path)
+    assert report.stat().st_size < 10_000_000
+    found = page_of(report)
+    assert [len(table) for table in found.tables["languages"][:8]] == [502] * 8
 
 
 def test_a_large_run_draws_what_comes_into_sight(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -41,6 +42,27 @@ def test_ranks_are_those_of_brute_force(seed: int, queries: int, keys: int, top_
     np.testing.assert_array_equal(rank_of(ours.astype(np.float32), theirs.astype(np.float32), right, top_k), expected)
 
 
+def test_a_faiss_without_gpu_searches_on_the_cpu() -> None:
+    """What is asked of a GPU is found by whichever FAISS is installed."""
+    rng = np.random.default_rng(0)
+    ours, theirs = (rng.standard_normal((size, 16)).astype(np.float32) for size in (50, 3000))
+    right = rng.integers(0, 3000, 50)
+    if hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("this FAISS has its GPU part")
+    np.testing.assert_array_equal(rank_of(ours, theirs, right, 10, gpu=True), rank_of(ours, theirs, right, 10))
+
+
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and hasattr(faiss, "StandardGpuResources")), reason="no GPU, or FAISS without its GPU part"
+)
+@pytest.mark.parametrize("top_k", [10, 2048, 3000])
+def test_ranks_on_a_gpu_are_those_of_the_cpu(top_k: int) -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = (rng.standard_normal((size, 16)).astype(np.float32) for size in (50, 3000))
+    right = rng.integers(0, 3000, 50)
+    np.testing.assert_array_equal(rank_of(ours, theirs, right, top_k, gpu=True), rank_of(ours, theirs, right, top_k))
+
+
 def tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {token: index for index, token in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *"abcde"])}
     backend = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
@@ -71,6 +93,18 @@ def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(kind: str) ->
     encoder = SentenceEncoder(network, texts, layers_to_read(6, TASK), 512, torch.device("cpu"))
     assert encoder.layers == (4,)
     np.testing.assert_allclose(encoder.encode(TEXTS, "test"), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_layers_behind_the_last_one_read_are_never_run(kind: str) -> None:
+    network = model(kind)
+    run: list[int] = []
+    for number, layer in enumerate(network.base_model.encoder.layer, start=1):
+        layer.register_forward_hook(lambda *_, number=number: run.append(number))
+    network.base_model.encoder.layer[4].register_forward_pre_hook(lambda *_: pytest.fail("layer 5 was run"))
+    vectors = SentenceEncoder(network, tokenizer(), [4, 2], 512, torch.device("cpu")).encode_layers(TEXTS, "test")
+    assert run == [1, 2, 3, 4]
+    assert vectors.shape == (2, len(TEXTS), 16)
 
 
 @pytest.mark.parametrize(("kind", "positions"), [("bert", 24), ("roberta", 23)])

@@ -14,7 +14,7 @@ from tagging_cases import WORDS, write_model
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError
-from lexigraft.evaluation.retrieval import SCHEMA, write_ranks
+from lexigraft.evaluation.retrieval import SCHEMA, SentenceEncoder, write_ranks
 from lexigraft.evaluation.scores import rank_scores, read_ranks
 from lexigraft.evaluation.settings import RetrievalTask
 from lexigraft.modeling.load import load_model
@@ -139,6 +139,20 @@ def test_a_language_that_is_added_is_searched_alone(
     assert other.equals(ranked(task_of(**RETRIEVAL | {"layer": 2}), held_out, model, tmp_path / "other.parquet"))
 
 
+def test_english_is_encoded_once_for_all_languages(
+    held_out: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, encoded = SentenceEncoder.encode_layers, []
+    monkeypatch.setattr(
+        SentenceEncoder,
+        "encode_layers",
+        lambda self, texts, what: encoded.append((what, len(texts))) or encode(self, texts, what),
+    )
+    ranked(task_of(**EVERYTHING), held_out, model, tmp_path / "ranks.parquet")
+    # one of the English sentences stands twice, and the French ones lack four
+    assert encoded == [("eng_Latn", SENTENCES - 1), ("tur_Latn", SENTENCES), ("fra_Latn", SENTENCES - 4)]
+
+
 def test_what_repeats_and_what_is_cut_is_counted(
     held_out: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -149,6 +163,22 @@ def test_what_repeats_and_what_is_cut_is_counted(
         ranked(task_of(**RETRIEVAL, max_length=4), tmp_path / "held_out.parquet", model, tmp_path / "ranks.parquet")
     assert f"tur_Latn: {SENTENCES} queries among {SENTENCES} sentences, {SENTENCES - 1} of them repeat another" in caplog.text
     assert f"tur_Latn: {SENTENCES} of {SENTENCES} sentences are cut to 4 tokens" in caplog.text
+
+
+def test_languages_none_of_whose_sentences_is_asked_for_are_named(held_out: Path, model: Path, tmp_path: Path) -> None:
+    """They are told before the model is loaded; one sentence with a query is enough."""
+    text, path = pl.read_parquet(held_out), tmp_path / "held_out.parquet"
+    other = pl.when(pl.col("language").is_in(["tur_Latn", "fra_Latn"])).then("other/" + pl.col("sentence_id"))
+    write_table(path, text.with_columns(sentence_id=other.otherwise("sentence_id")), Provenance("corpus"))
+    with pytest.raises(InputError, match="no sentence of tur_Latn, fra_Latn has the id of a sentence of eng_Latn"):
+        ranked(task_of(**RETRIEVAL), path, tmp_path / "no-model", tmp_path / "ranks.parquet")
+    assert not (tmp_path / "ranks.parquet").exists()
+    first = text.with_columns(
+        sentence_id=pl.when(pl.col("sentence_id") == "000").then("sentence_id").otherwise(other.otherwise("sentence_id"))
+    )
+    write_table(path, first, Provenance("corpus"))
+    found = ranked(task_of(**RETRIEVAL), path, model, tmp_path / "ranks.parquet")
+    assert found.select("language", "query_id").rows() == [("tur_Latn", "000"), ("fra_Latn", "000")]
 
 
 def test_more_layers_than_the_model_has(held_out: Path, model: Path, tmp_path: Path) -> None:

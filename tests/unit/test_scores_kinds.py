@@ -11,6 +11,7 @@ from page_cases import page_of
 from report_cases import no_significance, scored_inputs, significance, written
 
 from lexigraft.artifacts import Provenance, write_table
+from lexigraft.cli import main
 from lexigraft.errors import ArtifactError
 from lexigraft.evaluation.language_modelling import PERPLEXITIES
 from lexigraft.evaluation.scores import (
@@ -78,6 +79,21 @@ def test_markdown_has_all_kinds_of_tasks(run: ReportInputs) -> None:
     assert first.splitlines()[0] == "| model | text, step 0 | tags, step 0 |"
     assert first.splitlines()[2] == "| `ofa-mono-100` | 1.625 | 35.0 |"
     assert families.splitlines()[-1] == "| `graft-mono-100` | 0.750 (0.625–0.875) | 28.0 (25.0–31.0) |"
+
+
+def test_some_tasks_of_a_run(run: ReportInputs, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run.scores.parent
+    assert main(["scores", str(folder), "--markdown", "--tasks", "tags"]) == 0
+    table, *_ = capsys.readouterr().out.split("\n\n")
+    assert table.splitlines()[0] == "| model | tags, step 0 |"
+    assert table.splitlines()[2] == "| `ofa-mono-100` | 35.0 |"
+    assert main(["scores", str(folder), "--tasks", "text", "--languages", "tur_Latn"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "| model | text, bits_per_byte, step 0 |"
+    assert main(["scores", str(folder), "--tasks", "text"]) == 0
+    assert "tags" not in capsys.readouterr().out
+    for options in ([], ["--markdown"], ["--metrics", "f1"]):
+        assert main(["scores", str(folder), "--tasks", "tag", *options]) == 1
+        assert "task 'tag'; did you mean 'tags'?" in capsys.readouterr().err
 
 
 def test_page_marks_the_lowest_where_lower_is_better(run: ReportInputs, tmp_path: Path) -> None:

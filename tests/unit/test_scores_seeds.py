@@ -77,6 +77,12 @@ def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportIn
     assert len(markdown_table(tmp_path).splitlines()) == 3
 
 
+def test_steps_of_markdown_rise_whichever_model_was_scored_first(tmp_path: Path) -> None:
+    given = [("random-tiny-100", 200, "sr_t"), ("ofa-tiny-100", 0, "sr_t"), ("ofa-tiny-100", 50, "sr_b")]
+    scored_inputs(tmp_path, {key: {"tur_Latn": 5.0} for key in given})
+    assert markdown_table(tmp_path).splitlines()[0] == "| model | sr_t, step 0 | sr_t, step 200 | sr_b, step 50 |"
+
+
 def test_some_languages_and_metrics(inputs: ReportInputs) -> None:
     table, note = chosen_table(inputs.scores.parent, ["tur_Latn"], []).split("\n\n")
     assert table.splitlines() == [

@@ -66,7 +66,7 @@ def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
             # graft is built on it
             {"initialization": 2, "pretraining": 2, "ranks": 4, **AFTER_INITIALIZATION},
         ),
-        ("evaluation/retrieval.py", "_TOKENS_PER_BATCH = 4096", "_TOKENS_PER_BATCH = 4095", {"ranks": 8, **AFTER_SCORES}),
+        ("evaluation/retrieval.py", '"cpu": 1024', '"cpu": 1023', {"ranks": 8, **AFTER_SCORES}),
         ("report/tables.py", "import annotations", "import annotations\n\nX = 1", {"report": 1}),
         (
             "hypernetwork/losses.py",
@@ -75,7 +75,7 @@ def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
             # prediction does not import the losses: only the model whose network is trained again
             {"hypernetwork": 1, "initialization": 1, "pretraining": 1, "ranks": 2, **AFTER_INITIALIZATION},
         ),
-        ("evaluation/retrieval.py", "_TOKENS_PER_BATCH = 4096", "_TOKENS_PER_BATCH = 4096  # a comment", {}),
+        ("evaluation/retrieval.py", "# on a CPU what fits", "# on CPUs what fits", {}),
         ("config.py", '"""JSON schema', '"""The JSON schema', {}),
     ],
 )
