@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,6 +45,11 @@ def parquet_blocks(file: pq.ParquetFile, rows: int, columns: Sequence[str]) -> I
     for batch in file.iter_batches(rows, columns=list(columns)):
         batch.validate(full=True)
         yield batch
+
+
+def text_column(batch: pa.RecordBatch, name: str) -> pl.Series:
+    """A column of strings, for polars; nothing that the file says of it but its values is passed on."""
+    return pl.Series(pl.from_arrow(batch.column(name).cast(pa.large_string())))
 
 
 def holds_text(kind: pa.DataType) -> bool:

@@ -28,7 +28,7 @@ _ARROW_SEAL = f"{SEAL_KEY}=".encode()
 """In the footer of an Arrow file a value may stand before its key, so the value itself tells what it is."""
 _BLOCK = 1 << 22
 _LONGEST_HEADER = 100_000_000
-"""Bytes of a header or footer: the limit of the safetensors format, far beyond what is written here; a length is not believed."""
+"""Bytes of a header or footer: the limit of the safetensors format, far beyond what is written here."""
 
 
 @dataclass(frozen=True, slots=True)

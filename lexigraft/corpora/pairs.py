@@ -17,7 +17,7 @@ from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import PairsCorpus
 from lexigraft.corpora.sources import pair_files
 from lexigraft.errors import ConfigError, InputError
-from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks
+from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
 
 _SIDES = {"query": pl.String, "sentence": pl.String}
 
@@ -101,11 +101,14 @@ def _parquet_pairs(file: Path) -> pl.DataFrame:
             there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
             problem = f"no strings in a column {' or '.join(map(repr, lacking))}: the file has {there}"
             raise InputError(problem, where=file, hint="name the columns of the two sides `query` and `sentence`")
-        blocks = [pl.DataFrame(pl.from_arrow(batch)) for batch in parquet_blocks(parquet, BLOCK_ROWS, list(_SIDES))]
-        table = pl.concat([pl.DataFrame(schema=_SIDES), *(block.select(pl.col(list(_SIDES)).cast(pl.String)) for block in blocks)])
+        blocks = [
+            pl.DataFrame({name: text_column(batch, name) for name in _SIDES})
+            for batch in parquet_blocks(parquet, BLOCK_ROWS, list(_SIDES))
+        ]
+    table = pl.concat([pl.DataFrame(schema=_SIDES), *blocks])
     if table.is_empty():
         raise InputError("the file of sentence pairs is empty", where=file, hint="get the file again")
-    return table.select(list(_SIDES))
+    return table
 
 
 def limit_of(limits: int | dict[str, int] | None, language: str) -> int | None:

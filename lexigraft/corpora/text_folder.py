@@ -14,7 +14,7 @@ from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import TextFolderCorpus
 from lexigraft.corpora.sources import TEXT_SUFFIXES, language_files
 from lexigraft.errors import InputError
-from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks
+from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
 
 _KEY = "text"
 _TABLE = {"sentence_id": pl.String, "text": pl.String}
@@ -115,6 +115,5 @@ def _parquet_blocks(file: Path) -> Iterator[Block]:
             raise InputError(f"column {_KEY!r} holds {schema.field(_KEY).type}, not strings", where=file)
         first = 0
         for batch in parquet_blocks(parquet, BLOCK_ROWS, [_KEY]):
-            column = pl.Series(pl.from_arrow(batch.column(0))).cast(pl.String)
-            yield sentence_block(first, column)
-            first += len(column)
+            yield sentence_block(first, text_column(batch, _KEY))
+            first += len(batch)

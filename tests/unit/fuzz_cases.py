@@ -1,7 +1,7 @@
 """Whole files of every kind that is read, ways to damage them, and a process of limited memory that reads what comes of it.
 
-Run as a program: `python fuzz_cases.py READER SEED COUNT FOLDER`. Before each file it says which it is, so that a process that
-dies tells on which one.
+Run as a program: `python fuzz_cases.py READER,READER… SEED COUNT FOLDER`. Before each file it says which it is, so that a
+process that dies tells on which one.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import random
 import resource
+import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lexigraft.errors import LexigraftError
 
 MORE_MEMORY = 768 << 20
 """Bytes of address space that a reader may take beyond what its process has after the whole files were read."""
@@ -311,7 +316,7 @@ def _checkpoint() -> dict[str, bytes]:
             "config.json": config.to_json_string().encode(),
             "model.safetensors": (Path(folder) / "w").read_bytes(),
             "pytorch_model.bin": new.getvalue(),
-            "model.safetensors.index.json": json.dumps({"weight_map": {"a": "model.safetensors"}}).encode(),
+            "model.safetensors.index.json": json.dumps({"weight_map": {"a": "part.safetensors"}}).encode(),
             "old/pytorch_model.bin": old.getvalue(),
         }
 
@@ -327,8 +332,9 @@ def _read_checkpoint(path: Path) -> Any:
         _WHOLE.update(_checkpoint())
     if not (path.parent / "config.json").is_file():
         (path.parent / "config.json").write_bytes(_WHOLE["config.json"])
-    if not list(path.parent.glob("*model.*")):
-        (path.parent / "model.safetensors").write_bytes(_WHOLE["model.safetensors"])
+    if path.suffix == ".json":
+        part = "part.safetensors" if path.name.endswith(".index.json") else "model.safetensors"
+        (path.parent / part).write_bytes(_WHOLE["model.safetensors"])
     config = read_config(path.parent)
     family = family_of(str(config.get("model_type")), path)
     check_kind(config, path)
@@ -367,11 +373,12 @@ def _tokenizers() -> dict[str, bytes]:
     unigram.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
     unigram.add_special_tokens(pieces[:5])
     bpe = Tokenizer(models.BPE(vocab={"a": 0, "b": 1, "ab": 2, "<unk>": 3}, merges=[("a", "b")], unk_token="<unk>"))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
     found = {"unigram.json": unigram.to_str().encode(), "bpe.json": bpe.to_str().encode()}
     text = [f"some words {index} of text that repeat themselves {index % 7}" for index in range(200)]
     for kind in ("unigram", "bpe"):
         with io.BytesIO() as file:
-            options = {"vocab_size": 60, "model_type": kind, "minloglevel": 2, "num_threads": 1}
+            options = {"vocab_size": 45, "model_type": kind, "minloglevel": 2, "num_threads": 1}
             sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(text), model_writer=file, **options)
             found[f"{kind}.model"] = file.getvalue()
     return found
@@ -424,10 +431,6 @@ def peak() -> int:
 
 def attempt(reader: Reader, folder: Path, name: str, data: bytes) -> Any:
     """Read a file in a folder of its own; returns what was read, or the error that a user can act on."""
-    import shutil
-
-    from lexigraft.errors import LexigraftError
-
     shutil.rmtree(folder, ignore_errors=True)
     path = folder / name
     path.parent.mkdir(parents=True)
@@ -438,35 +441,28 @@ def attempt(reader: Reader, folder: Path, name: str, data: bytes) -> Any:
         return error
 
 
-def main(name: str, seed: int, count: int, folder: Path) -> None:
-    """Read whole files, then `count` damaged ones; anything but a result or a LexigraftError ends the process."""
-    import logging
-    import warnings
-
-    from lexigraft.errors import LexigraftError
-
+def main(names: list[str], seed: int, count: int, folder: Path) -> None:
+    """Read whole files, then `count` damaged ones of each reader; all but a result or a LexigraftError ends the process."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    reader = READERS[name]
-    files = reader.whole()
-    right = {file: attempt(reader, folder / "case", file, data) for file, data in files.items()}
-    for file, result in right.items():
-        assert not isinstance(result, LexigraftError), f"{file}: {result}"
+    files = {name: READERS[name].whole() for name in names}
+    right = {(name, file): attempt(READERS[name], folder, file, files[name][file]) for name in names for file in files[name]}
+    for (name, file), result in right.items():
+        assert not isinstance(result, LexigraftError), f"{name}, {file}: {result}"
     limit_memory(MORE_MEMORY)
-    before, errors, results = peak(), 0, 0
-    for case in range(count):
-        choose = random.Random(f"{seed} {case}")
-        file = choose.choice(sorted(files))
-        print(f"case {case} of seed {seed}: {file}", flush=True)
-        found = attempt(reader, folder / "case", file, damaged(files[file], choose))
-        if isinstance(found, LexigraftError):
-            errors += 1
-            assert str(found).strip(), "an error without a message"
-        else:
-            results += 1
-            assert not reader.same or found == right[file], "a wrong artifact was believed"
-    print(json.dumps({"errors": errors, "results": results, "grown": peak() - before}))
+    for name in names:
+        reader, before, errors = READERS[name], peak(), 0
+        for case in range(count):
+            choose = random.Random(f"{name} {seed} {case}")
+            file = choose.choice(sorted(files[name]))
+            print(f"{name}, case {case} of seed {seed}: {file}", flush=True)
+            found = attempt(reader, folder, file, damaged(files[name][file], choose))
+            errors += isinstance(found, LexigraftError)
+            if reader.same and not isinstance(found, LexigraftError):
+                assert found == right[name, file], "a wrong artifact was believed"
+        told = {"reader": name, "errors": errors, "results": count - errors, "grown": peak() - before}
+        print("done " + json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
