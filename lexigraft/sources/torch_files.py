@@ -1,6 +1,6 @@
 """torch's own files of weights, read without running what they hold and without believing the sizes that they state.
 
-Since torch 1.6 such a file is a zip archive, stored and not compressed, of a pickle and of the numbers of each tensor. Before, it
+Since torch 1.6 such a file is a zip archive, stored and not compressed, of a pickle and the numbers of each tensor. Before, it
 was a sequence of five pickles, of which the fourth says what numbers follow. (https://github.com/pytorch/pytorch:
 `torch/serialization.py`)
 """
