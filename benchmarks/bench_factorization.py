@@ -15,7 +15,7 @@ ROWS, WIDTH, RANK = 250_000, 768, 400
 @benchmark("factors of 250,000 x 768 at D' = 400", plain="numpy.linalg.svd(full_matrices=False) in float32", goal=4.0)
 def factors(fraction: float) -> Case:
     rows = round(ROWS * fraction)
-    embeddings = np.load(cached(f"embeddings-{rows}.npy", lambda path: _make(path, rows)))
+    embeddings = np.load(cached(f"embeddings-{rows}.npy", lambda path: _make(path, rows)), allow_pickle=False)
 
     def plain() -> Arrays:
         left, singular, right = np.linalg.svd(embeddings, full_matrices=False)

@@ -26,7 +26,7 @@ _SHOWN = 4
 def ofa_rows(fraction: float) -> Case:
     sizes = [round(size * fraction) for size in (TOKENS, WISE, SOURCE)]
     file = cached(f"ofa-rows-{sizes[0]}.npz", lambda path: _make_ofa_rows(path, *sizes))
-    with np.load(file) as made:
+    with np.load(file, allow_pickle=False) as made:
         targets, sources, rows, wise = (made[name] for name in ("targets", "sources", "rows", "wise"))
     tokens = np.flatnonzero(wise)
     shown = _SHOWN * _BLOCK

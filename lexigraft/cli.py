@@ -98,6 +98,26 @@ def _curves(options: argparse.Namespace) -> None:
     write_curves(options.run_folder / "scores.parquet", held_out, options.out, task=options.task)
 
 
+def _add_check(subcommands: Any) -> None:
+    parser = subcommands.add_parser(
+        "check",
+        help="check a configuration, running nothing that it says",
+        description="Check a configuration as a run would, without Snakemake, whose reader runs the code of templates.",
+    )
+    parser.add_argument("config", type=Path, nargs="+", metavar="CONFIG_FILE", help="later ones go over earlier ones")
+    parser.set_defaults(run=_check)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from lexigraft.config import read_config
+
+    config = read_config(*options.config)
+    print(f"run {config.run}: {len(config.models_by_name())} models")
+    for name, source in config.sources.items():
+        if source.trust_remote_code:
+            print(f"sources.{name}.trust_remote_code: code that {source.model} brings along is run")
+
+
 def _add_generate(subcommands: Any) -> None:
     parser = subcommands.add_parser("generate", help="write the files of a checkout that are generated from others")
     parser.add_argument("root", type=Path, nargs="?", default=Path(), metavar="CHECKOUT", help="default: this folder")
@@ -110,7 +130,14 @@ def _generate(options: argparse.Namespace) -> None:
     write_generated(options.root)
 
 
-_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_picture, _add_curves, _add_generate)
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
+    _add_export,
+    _add_scores,
+    _add_picture,
+    _add_curves,
+    _add_check,
+    _add_generate,
+)
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 
 if __name__ == "__main__":

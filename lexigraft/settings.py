@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from lexigraft.errors import ConfigError, nearest
 
@@ -12,6 +13,33 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A
 NameTemplate = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_.-]|\{source\}|\{dim\})+$", max_length=80)]
 """A name in which `{source}` and `{dim}` stand for those of each model."""
 T = TypeVar("T")
+
+
+def _part_of_a_name(value: str) -> str:
+    if not value or value in (".", "..") or any(character in "/\\" or not character.isprintable() for character in value):
+        raise ValueError(f"{value!r} is no part of a file's name: it must hold no slashes")
+    return value
+
+
+def _inside(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or not value.isprintable():
+        raise ValueError(f"{value!r} leads out of the folder: it must hold no '..' and not begin with a slash")
+    return value
+
+
+def _without_placeholders(value: str) -> str:
+    if not value or not value.isprintable() or set(value) & set("{}<>*?[]"):
+        raise ValueError(f"{value!r} is no folder: it must hold none of the characters {{ }} < > * ? [ ]")
+    return value
+
+
+FilePart = Annotated[str, AfterValidator(_part_of_a_name)]
+"""What stands for a language in the names of files."""
+InsidePath = Annotated[str, AfterValidator(_inside)]
+"""A place inside of a folder."""
+Folder = Annotated[str, AfterValidator(_without_placeholders)]
+"""A folder that files are written to."""
 
 
 class Settings(BaseModel):

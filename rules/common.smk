@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from lexigraft.checkout import use_library_of
-from lexigraft.config import load_config
+from lexigraft.config import load_config, refuse_templates
 from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, content_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
@@ -22,6 +22,7 @@ def or_stop(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+or_stop(refuse_templates, workflow.configfiles)
 CONFIG = or_stop(load_config, config)
 MODELS = or_stop(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"

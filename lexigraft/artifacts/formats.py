@@ -59,7 +59,11 @@ def read_table(path: Path, stage: str | Sequence[str], columns: Sequence[str] | 
         ArtifactError: the file is missing, truncated, altered or of another stage.
     """
     check(path, stage)
-    return pl.read_parquet(path, columns=None if columns is None else list(columns))
+    try:
+        return pl.read_parquet(path, columns=None if columns is None else list(columns))
+    # sealed again after it was altered: polars panics on some of such files, and that is no Exception
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise unreadable(Path(path), error) from error
 
 
 def scan_table(path: Path, stage: str | Sequence[str]) -> pl.LazyFrame:
@@ -133,8 +137,12 @@ def map_arrow(path: Path) -> list[pa.RecordBatch]:
     """
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(existing(path))))
-        return [reader.get_batch(index) for index in range(reader.num_record_batches)]
-    except (pa.ArrowInvalid, OSError) as error:
+        batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        for batch in batches:
+            # lengths and offsets that lead out of the file would be followed
+            batch.validate(full=True)
+        return batches
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable(Path(path), error) from error
 
 

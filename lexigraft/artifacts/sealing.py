@@ -27,6 +27,8 @@ _PARQUET, _ARROW = b"PAR1", b"ARROW1"
 _ARROW_SEAL = f"{SEAL_KEY}=".encode()
 """In the footer of an Arrow file a value may stand before its key, so the value itself tells what it is."""
 _BLOCK = 1 << 22
+_LONGEST_HEADER = 100_000_000
+"""Bytes of a header or footer: the limit of the safetensors format, far beyond what is written here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,13 @@ def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
         if handle.read(len(_UNSEALED)) != digest.encode():
             raise damaged(path, "was altered: its bytes are not those it was sealed with")
     provenance = read_provenance(path)
-    if provenance["format_version"] != FORMAT_VERSION:
-        raise damaged(path, f"has format version {provenance['format_version']}, this lexigraft reads {FORMAT_VERSION}")
+    version, made_by = provenance.get("format_version"), provenance.get("stage")
+    if version != FORMAT_VERSION:
+        raise damaged(path, f"has format version {version}, this lexigraft reads {FORMAT_VERSION}")
     stages = (stage,) if isinstance(stage, str) else tuple(stage)
-    if provenance["stage"] not in stages:
+    if made_by not in stages:
         expected = " or ".join(map(repr, stages))
-        raise damaged(path, f"was made by stage {provenance['stage']!r}, expected {expected}")
+        raise damaged(path, f"was made by stage {made_by!r}, expected {expected}")
     return provenance
 
 
@@ -112,9 +115,12 @@ def read_provenance(path: Path) -> dict[str, Any]:
         else:
             with safe_open(str(path), framework="np") as tensors:
                 text = (tensors.metadata() or {})[PROVENANCE_KEY]
-        return cast(dict[str, Any], json.loads(text))
-    except (pa.ArrowInvalid, SafetensorError, OSError, ValueError, KeyError) as error:
+        provenance = json.loads(text)
+    except (pa.ArrowException, SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
         raise unreadable(path, error) from error
+    if not isinstance(provenance, dict):
+        raise damaged(path, "says of its making what no stage says")
+    return cast(dict[str, Any], provenance)
 
 
 def identity(path: Path) -> str:
@@ -146,7 +152,7 @@ def damaged(path: Path, problem: str) -> ArtifactError:
     )
 
 
-def unreadable(path: Path, error: Exception) -> ArtifactError:
+def unreadable(path: Path, error: BaseException) -> ArtifactError:
     """The error that a library cannot read an artifact."""
     return damaged(path, f"cannot be read ({' '.join(str(error).split())[:200]})")
 
@@ -170,7 +176,7 @@ def _seal_position(handle: BinaryIO, path: Path) -> int:
     else:
         start, length = 8, int.from_bytes(magic, "little")
         whole = len(magic) == 8 and start + length <= size
-    if not whole:
+    if not whole or length > _LONGEST_HEADER:
         raise damaged(path, "is truncated, or neither Parquet nor Arrow nor safetensors")
     handle.seek(start)
     header = handle.read(length)

@@ -10,12 +10,13 @@ from pathlib import Path
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
+from lexigraft.checksums import check_digests
 from lexigraft.corpora.adapter import Adapter
 from lexigraft.corpora.cleaning import clean
 from lexigraft.corpora.held_out import held_out_ids
 from lexigraft.corpora.pairs import Pairs, limit_of
 from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, PairsCorpus, SonofmanCorpus, TextFolderCorpus
-from lexigraft.corpora.sources import ALL
+from lexigraft.corpora.sources import ALL, text_sources
 from lexigraft.errors import InputError
 from lexigraft.progress import progress
 
@@ -41,6 +42,7 @@ def write_corpus(
         ConfigError, InputError, MissingPackageError: what the settings ask for is not there or cannot be read, a language
             has no sentence left, or no held-out id occurs. Then nothing is written.
     """
+    check_corpus(settings)
     limits = None if isinstance(settings, PairsCorpus) else settings.max_sentences  # pairs are cut where both sides are known
     split = _Split(open_adapter(settings), held_out_ids(settings.held_out), settings.held_out == ALL, limits)
     write_table(sentences_path, split.training_blocks(), provenance)
@@ -49,6 +51,12 @@ def write_corpus(
     write_table(counts_path, counts, provenance)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=60, tbl_hide_dataframe_shape=True):
         log.info("sentences of each language:\n%s", counts)
+
+
+def check_corpus(settings: CorpusSettings) -> None:
+    """Verify the files of a corpus against the digests that its settings give; raises InputError."""
+    if settings.sha256 is not None:
+        check_digests(text_sources(settings), settings.sha256, f"corpus with adapter {settings.adapter!r}")
 
 
 def open_adapter(settings: CorpusSettings) -> Adapter:

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 from lexigraft.errors import InputError
 
 _CHUNK = 1 << 23
+_LONGEST_LINE = 1 << 28
 
 
 def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -19,7 +20,7 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
     Only a line feed, with or without a carriage return, ends a line; a byte order mark at the start is left out.
 
     Raises:
-        InputError: the file is not UTF-8 (names line and byte), or its gzip data is damaged.
+        InputError: the file is not UTF-8 (names line and byte), its gzip data is damaged, or a line is too long to be one.
     """
     first, rest = 0, b""
     with _open(path) as handle:
@@ -27,6 +28,9 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
             whole, newline, rest_of_chunk = chunk.rpartition(b"\n")
             if not newline:
                 rest += chunk
+                if len(rest) > _LONGEST_LINE:
+                    problem = f"line {first + 1} is longer than {_LONGEST_LINE >> 20} MiB"
+                    raise InputError(problem, where=path, hint="is this text, one sentence a line?")
                 continue
             lines = _decode(rest + whole, path, first).split("\n")
             yield first, [line.removesuffix("\r") for line in lines]

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
-from lexigraft.corpora.adapter import Block
+from lexigraft.corpora.adapter import BLOCK_ROWS, Block
 from lexigraft.corpora.cleaning import NO_MARKS, Marks
 from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import PairsCorpus
 from lexigraft.corpora.sources import pair_files
 from lexigraft.errors import ConfigError, InputError
+from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
 
 _SIDES = {"query": pl.String, "sentence": pl.String}
 
@@ -94,17 +95,20 @@ def _text_pairs(files: list[Path]) -> pl.DataFrame:
 
 
 def _parquet_pairs(file: Path) -> pl.DataFrame:
-    try:
-        table = pl.read_parquet(file)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"cannot be read as Parquet: {error}", where=file, hint="write the file again") from None
-    if lacking := [name for name in _SIDES if table.schema.get(name) != pl.String]:
-        there = ", ".join(f"{name} ({kind})" for name, kind in table.schema.items())
-        problem = f"no strings in a column {' or '.join(map(repr, lacking))}: the file has {there}"
-        raise InputError(problem, where=file, hint="name the columns of the two sides `query` and `sentence`")
+    with open_parquet(file) as parquet:
+        kinds = dict(zip(parquet.schema_arrow.names, parquet.schema_arrow.types, strict=True))
+        if lacking := [name for name in _SIDES if name not in kinds or not holds_text(kinds[name])]:
+            there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+            problem = f"no strings in a column {' or '.join(map(repr, lacking))}: the file has {there}"
+            raise InputError(problem, where=file, hint="name the columns of the two sides `query` and `sentence`")
+        blocks = [
+            pl.DataFrame({name: text_column(batch, name) for name in _SIDES})
+            for batch in parquet_blocks(parquet, BLOCK_ROWS, list(_SIDES))
+        ]
+    table = pl.concat([pl.DataFrame(schema=_SIDES), *blocks])
     if table.is_empty():
         raise InputError("the file of sentence pairs is empty", where=file, hint="get the file again")
-    return table.select(list(_SIDES))
+    return table
 
 
 def limit_of(limits: int | dict[str, int] | None, language: str) -> int | None:

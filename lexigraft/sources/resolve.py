@@ -15,29 +15,36 @@ from lexigraft.errors import InputError, MissingPackageError, nearest
 PACKAGE_PREFIX = "package:"
 TOKENIZER_PATTERNS = ("*.json", "*.txt", "*.model")
 MODEL_PATTERNS = ("*.safetensors", *TOKENIZER_PATTERNS)
+_CODE_PATTERNS = ("*.py",)
 _LOCAL_BINARIES = ("pytorch_model.bin", "pytorch_model-*.bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _FORMS = "name a hub id (owner/name), a local folder (./folder or /folder), or package:NAME/PATH"
 
 
-def resolve(reference: str, revision: str | None = None, *, weights: bool = True) -> Path:
+def resolve(reference: str, revision: str | None = None, *, weights: bool = True, code: bool = False) -> Path:
     """Return the folder or file that `reference` names; a hub id is downloaded to the hub's own cache first.
 
     Args:
         reference: `package:NAME/PATH`, a path that exists or starts with `.`, `/` or `~`, else a hub id.
         revision: branch, tag or commit, for hub ids.
         weights: whether the weights of a hub id are wanted, or its tokenizer files alone.
+        code: whether code that a hub id brings along is wanted too.
 
     Raises:
         MissingPackageError: the package is not installed.
         InputError: nothing is there, or the hub cannot be reached.
     """
     local = _local(reference)
-    return local if local is not None else _from_hub(reference, revision, MODEL_PATTERNS if weights else TOKENIZER_PATTERNS)
+    if local is not None:
+        return local
+    patterns = MODEL_PATTERNS if weights else TOKENIZER_PATTERNS
+    return _from_hub(reference, revision, (*patterns, *_CODE_PATTERNS) if code else patterns)
 
 
-def source_files(reference: str) -> list[Path]:
+def source_files(reference: str, *, code: bool = False) -> list[Path]:
     """Return the local files that `reference` is read from, sorted; a hub id has none, so gives an empty list.
+
+    With `code` these are also the modules that it brings along, which are run where the settings trust them.
 
     Weights come as safetensors where there are any, so `.bin` files beside them are left out.
 
@@ -52,22 +59,24 @@ def source_files(reference: str) -> list[Path]:
         return [path]
     has_safetensors = any(path.glob("*.safetensors"))
     patterns = MODEL_PATTERNS if has_safetensors else (*MODEL_PATTERNS, *_LOCAL_BINARIES)
+    if code:
+        patterns = (*patterns, *_CODE_PATTERNS)
     files = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
     if not files:
         raise InputError("the folder holds no model or tokenizer files", where=path, hint=_FORMS)
     return files
 
 
-def model_files(model: str, tokenizer: str | None = None) -> list[Path]:
+def model_files(model: str, tokenizer: str | None = None, *, code: bool = False) -> list[Path]:
     """Return the local files of a source model and of a tokenizer that lies elsewhere; see `source_files`.
 
     Raises:
         MissingPackageError, InputError: see `source_files`; or a model file comes without a tokenizer.
     """
-    files = source_files(model)
+    files = source_files(model, code=code)
     if files:
         check_tokenizer(_local(model) or files[0], tokenizer)
-    return files if tokenizer is None else [*files, *source_files(tokenizer)]
+    return files if tokenizer is None else [*files, *source_files(tokenizer, code=code)]
 
 
 def check_tokenizer(model: Path, tokenizer: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from lexigraft.checksums import Sha256s
 from lexigraft.languages import LanguageCode
 from lexigraft.settings import Settings
 
@@ -21,7 +22,11 @@ class SourceSettings(Settings):
     languages: list[LanguageCode] = Field(min_length=1)
     """Languages that the model was pretrained on."""
     revision: str | None = None
-    """Branch, tag or commit of a hub id."""
+    """Branch, tag or commit of a hub id; a commit names one content for ever."""
+    tokenizer_revision: str | None = None
+    """The same for the tokenizer's hub id."""
+    sha256: Sha256s | None = None
+    """Digest of the file, or of each file of model and tokenizer by name, held against what is there before it is read."""
     trust_remote_code: bool = False
     """Run code that the checkpoint brings along. Only for models whose code you have read."""
     licence: str | None = None

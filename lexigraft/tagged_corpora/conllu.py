@@ -13,6 +13,7 @@ from lexigraft.tagged_corpora.table import Lines, Sentence
 
 COLUMNS = {"upos": 3, "xpos": 4}
 _WIDTH = 10
+_LONGEST_ID = 40
 _HINT = (
     "see https://universaldependencies.org/format.html; the validator of Universal Dependencies tells all of a file's faults"
 )
@@ -69,6 +70,8 @@ class _Reader:
 
     def is_word(self, text: str, number: int) -> bool:
         """Whether the id is that of a word."""
+        if len(text) > _LONGEST_ID:
+            raise _broken(f"{text[:20]!r}… is no id", self.where, number)
         if text.isdecimal() and text.isascii():
             if int(text) != self.last + 1:
                 raise _broken(f"id {text} follows {self.last}, expected {self.last + 1}", self.where, number)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from lexigraft.checksums import check_digests
 from lexigraft.corpora.lines import line_blocks
 from lexigraft.errors import InputError, nearest
 from lexigraft.tagged_corpora.columns import bio_sentences, wikiann_sentences
@@ -23,11 +24,13 @@ def read_tagged(file: TaggedFile, form: TagFormat, language: str) -> TaggedSente
         language: for messages.
 
     Raises:
-        InputError: the file is missing, is not of the format (names the line), or holds no sentence.
+        InputError: the file is missing, has another digest than the one given, is not of the format (names the line), or
+            holds no sentence.
     """
     path = Path(file.path)
     if not path.is_file():
         raise InputError(f"file of tagged sentences in {language} does not exist", where=path, hint="give the path of a file")
+    check_digests([path], file.sha256, f"tagged sentences in {language}")
     lines = _numbered(path)
     if form.format == "conllu":
         sentences = conllu_sentences(lines, form.column, path)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import GetJsonSchemaHandler, PositiveInt, model_validator
 
+from lexigraft.checksums import Sha256
 from lexigraft.settings import Settings
 
 
@@ -15,6 +16,8 @@ class TaggedFile(Settings):
     path: str
     max_sentences: PositiveInt | None = None
     """Keep the first so many sentences."""
+    sha256: Sha256 | None = None
+    """Digest of the file, held against what is there before it is read."""
 
     @model_validator(mode="before")
     @classmethod

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexigraft.artifacts import Provenance, write_table
+from lexigraft.checksums import check_digests
 from lexigraft.errors import ConfigError
-from lexigraft.sources.resolve import resolve
+from lexigraft.sources.resolve import resolve, source_files
 from lexigraft.tokenizers.counting import count_tokens
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.extension.build import extend_tokenizer
@@ -70,7 +71,10 @@ def _make(
     settings: TokenizerSettings, sentences_path: Path | None, seed: int, source_folder: Path | None
 ) -> PreTrainedTokenizerFast:
     if isinstance(settings, ExistingTokenizer):
-        return open_tokenizer(resolve(settings.path, settings.revision, weights=False))
+        path = resolve(settings.path, settings.revision, weights=False)
+        if settings.sha256 is not None:
+            check_digests(source_files(str(path)), settings.sha256, f"tokenizer {settings.path}")
+        return open_tokenizer(path)
     if sentences_path is None:
         raise ConfigError("a tokenizer is learned from text, but none was given", where="tokenizers", hint="set its `corpus`")
     if isinstance(settings, UnigramTokenizer):

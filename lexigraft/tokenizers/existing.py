@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_RARE = "a \U000e0fff"
 _NOT_FAST = (
     "use a tokenizer with a tokenizer.json, or convert it with `AutoTokenizer.from_pretrained(...).save_pretrained(...)`"
 )
@@ -50,6 +51,11 @@ def open_tokenizer(path: Path, *, trust_remote_code: bool = False) -> PreTrained
         raise InputError(
             f"{path.name!r} is no tokenizer", where=path, hint="name a folder, a tokenizer.json or a SentencePiece .model file"
         )
+    try:
+        tokenizer.backend_tokenizer.encode(_RARE)
+    # such as an unknown token that is none of the tokens
+    except Exception as error:
+        raise InputError(f"the tokenizer cannot segment text ({error})", where=path, hint="download it again") from error
     missing = [role for role in ("bos", "eos", "pad", "unk", "mask") if _token(tokenizer, role) is None]
     if missing:
         log.warning("the tokenizer has no token for: %s", ", ".join(missing))
@@ -88,9 +94,14 @@ def _from_bare_file(file: Path) -> PreTrainedTokenizerFast:
     settings. For what is still open, tokens that the file declares special are taken by their usual names.
     """
     backend = _read(file)
-    description = json.loads(file.read_text(encoding="utf-8"))
-    roles = _roles_from_structure(description)
-    special = {token["content"] for token in description.get("added_tokens") or [] if token.get("special")}
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        roles = _roles_from_structure(description)
+        special = {token["content"] for token in description.get("added_tokens") or [] if token.get("special")}
+    # the library written in Rust reads more leniently
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError) as error:
+        problem = f"the file is no tokenizer.json ({' '.join(str(error).split())[:200]})"
+        raise InputError(problem, where=file, hint="download it again") from error
     for role, names in (("mask", ("<mask>", "[MASK]")), ("pad", ("<pad>", "[PAD]")), ("unk", ("<unk>", "[UNK]"))):
         usual = [name for name in names if name in special]
         if role not in roles and usual:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_HINT = "name a model that SentencePiece wrote, or a tokenizer.json"
 _UNIGRAM, _BPE = 1, 2
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4
 
@@ -31,6 +32,15 @@ def sentencepiece_tokenizer(file: Path) -> PreTrainedTokenizerFast:
         InputError: the file is no SentencePiece model, or one of characters or words.
     """
     model = _parsed(file)
+    try:
+        return _fast(model, file)
+    # what the parts of a tokenizer refuse: bare exceptions of the library written in Rust, ids that lead nowhere
+    except Exception as error:
+        problem = f"no tokenizer can be made of the SentencePiece model ({' '.join(str(error).split())[:200]})"
+        raise InputError(problem, where=file, hint=_HINT) from error
+
+
+def _fast(model: Any, file: Path) -> PreTrainedTokenizerFast:
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     roles = _roles(model)
     added = {role: token for role, token in SPECIAL_TOKENS.items() if role not in roles}
@@ -48,15 +58,14 @@ def sentencepiece_tokenizer(file: Path) -> PreTrainedTokenizerFast:
 
 
 def _parsed(file: Path) -> Any:
-    hint = "name a model that SentencePiece wrote, or a tokenizer.json"
     try:
         model = parse_model(file.read_bytes())
     except ValueError as error:
-        raise InputError(f"the file is no SentencePiece model ({error})", where=file, hint=hint) from error
+        raise InputError(f"the file is no SentencePiece model ({error})", where=file, hint=_HINT) from error
     if not model.pieces:
-        raise InputError("the file is no SentencePiece model: it holds no pieces", where=file, hint=hint)
+        raise InputError("the file is no SentencePiece model: it holds no pieces", where=file, hint=_HINT)
     if model.trainer_spec.model_type not in (_UNIGRAM, _BPE):
-        raise InputError("the SentencePiece model is neither unigram nor BPE", where=file, hint=hint)
+        raise InputError("the SentencePiece model is neither unigram nor BPE", where=file, hint=_HINT)
     return model
 
 

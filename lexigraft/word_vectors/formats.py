@@ -66,7 +66,7 @@ def _kind(start: bytes, path: Path) -> str:
     """Tell the format from the first bytes."""
     if start.startswith(b"PAR1"):
         return "parquet"
-    if start[:1] == b"\x80" and start[1] in PROTOCOLS:
+    if start[:1] == b"\x80" and start[1:2] and start[1] in PROTOCOLS:
         return "gensim"
     header = HEADER.match(start)
     second = start[header.end() if header else 0 :].partition(b"\n")[0].rstrip(b" \r").split(b" ")

@@ -22,6 +22,7 @@ from lexigraft.word_vectors.pickled import Name, Span, Vocabulary, read_pickle
 
 Floats = NDArray[np.float32]
 _BLOCK_ROWS = 1 << 16
+_MOST_DIMENSIONS = 32
 _WIDTHS = {"f2": 2, "f4": 4, "f8": 8}
 _CLASSES = ("KeyedVectors", "Word2VecKeyedVectors", "EuclideanKeyedVectors", "WordEmbeddingsKeyedVectors")
 _SAVE_SO = "in Python with gensim: `KeyedVectors.load(path).save_word2vec_format(new_path, binary=True)`"
@@ -46,12 +47,11 @@ class NumpyType:
     """A dtype."""
 
     def __init__(self, code: str | bytes, *_: Any) -> None:
-        self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
+        self.code = _ascii(code)
         self.order = "<"
 
     def set_state(self, state: Any) -> None:
-        order = state[1]
-        self.order = order.decode("ascii") if isinstance(order, bytes) else str(order)
+        self.order = _ascii(state[1])
 
     @property
     def floats(self) -> np.dtype[Any]:
@@ -63,6 +63,13 @@ class NumpyType:
         if self.code not in _WIDTHS or self.order not in ("<", ">", "=", "|"):
             raise ValueError(f"vectors of type {self.order}{self.code} are not read")
         return np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<")
+
+
+def _ascii(text: Any) -> str:
+    found = text.decode("ascii") if isinstance(text, bytes) else text
+    if not isinstance(found, str):
+        raise ValueError(f"a {type(found).__name__} stands where numpy writes a text")
+    return found
 
 
 class NumpyArray:
@@ -82,6 +89,8 @@ class NumpyArray:
         """Take what an array is made of; sizes are checked when it is read."""
         if not isinstance(kind, NumpyType) or not all(isinstance(size, int) and size >= 0 for size in shape):
             raise ValueError("an array of no shape or type")
+        if len(shape) > _MOST_DIMENSIONS:
+            raise ValueError(f"an array of {len(shape)} dimensions")
         self.shape, self.type = tuple(shape), kind
         # arrays of objects, which cannot be vectors, hold a list
         self.data = data if isinstance(data, bytes | Span) else b""
@@ -238,7 +247,11 @@ def _words(attributes: dict[str, Any], path: Path) -> pl.Series:
     if not isinstance(words, list):
         raise InputError("the file holds no list of words", where=path, hint=_SAVE_SO)
     try:
-        return pl.Series(map(_text, words), dtype=pl.String)
+        texts = [_text(word) for word in words]
+        # a pickle can name one long text millions of times
+        if sum(map(len, texts)) > path.stat().st_size:
+            raise ValueError("many are one text named again and again")
+        return pl.Series(texts, dtype=pl.String)
     except ValueError as error:
         raise InputError(f"of the {len(words)} words, {error}", where=path, hint=_SAVE_SO) from None
 
@@ -252,7 +265,8 @@ def _text(word: Any) -> str:
 
 
 def _source(attributes: dict[str, Any], path: Path) -> _Source:
-    beside = attributes.get("__numpys") or []
+    beside = attributes.get("__numpys")
+    beside = beside if isinstance(beside, list) else []
     for name in ("vectors", "syn0"):
         if isinstance(attributes.get(name), NumpyArray):
             return _Source(path, attributes[name])

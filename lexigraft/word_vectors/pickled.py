@@ -83,7 +83,7 @@ def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
         machine = _Machine(file, path.stat().st_size, vocabulary)
         try:
             return machine.run()
-        except (ValueError, IndexError, KeyError, TypeError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
             problem = f"the pickle cannot be followed: {' '.join(str(error).split())[:200]}"
             hint = "get the file again; nothing of it was run"
             raise InputError(problem, where=f"{path}, byte {machine.opcode_at}", hint=hint) from None

@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
+from lexigraft.checksums import check_digests
 from lexigraft.errors import InputError
 from lexigraft.progress import progress
 from lexigraft.word_vectors.formats import Floats, VectorFile, open_vectors
+from lexigraft.word_vectors.paths import vector_files
 from lexigraft.word_vectors.settings import VectorFiles
 from lexigraft.word_vectors.stream import VectorStream, vector_stream
 from lexigraft.word_vectors.table import SCHEMA, check_vectors
@@ -29,9 +31,12 @@ def write_vector_files(settings: VectorFiles, words_path: Path, vectors_path: Pa
     the words and some blocks, however many vectors there are.
 
     Raises:
+        InputError: a file has another digest than the one given.
         InputError: a file is missing, empty, truncated, of an unknown format, not UTF-8, holds NaN or vectors of two widths,
             or no word is left.
     """
+    if settings.sha256 is not None:
+        check_digests(vector_files(settings), settings.sha256, "word vectors")
     files = _opened(settings)
     with vector_stream(vectors_path, _dim(files), provenance) as stream:
         words = _pass(files, settings, stream)

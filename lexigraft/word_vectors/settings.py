@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from lexigraft.checksums import Sha256s
 from lexigraft.languages import LanguageCode
 from lexigraft.settings import Name, Settings
 
@@ -43,6 +44,8 @@ class VectorFiles(_WordVectors):
     """Keep only these languages (ISO 639-3 or full codes)."""
     max_words: PositiveInt | None = None
     """The first so many words of each file, counted after the language filter."""
+    sha256: Sha256s | None = None
+    """Digest of the file, or of each file by name, held against what is there before it is read."""
 
 
 WordVectorSettings = Annotated[LearnedVectors | VectorFiles, Field(discriminator="kind")]

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from lexigraft.errors import InputError
 
 Floats = NDArray[np.float32]
-HEADER = re.compile(rb"(\d+) (\d+) ?\r?\n")
+HEADER = re.compile(rb"(\d{1,18}) (\d{1,9}) ?\r?\n")
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)
 _BLOCK = 1 << 23
 _LONGEST_WORD = 1 << 14
+_WIDEST = 1 << 16
+_LONGEST_LINE = 1 << 26
 # of numbers written as text; only the progress that is shown depends on it
 _USUAL_COMPRESSION = 2.5
 _TEXT_HINT = "each line must be a word and its numbers, separated by single spaces"
@@ -42,6 +44,7 @@ class TextVectors:
         self.promised = int(header[1]) if header else None
         if self.dim < 1:
             raise InputError("the first line holds no vector", where=f"{path}, line 1", hint=_TEXT_HINT)
+        check_width(self.dim, path)
         # the size bounds the memory that a wrong header can ask for
         self.rows = min(self.promised, _most_rows(path, 2 * self.dim)) if self.promised is not None else _lines(path)
 
@@ -120,6 +123,7 @@ class BinaryVectors:
             raise InputError("no word2vec header", where=path, hint=hint)
         self.path, self.header_length = path, header.end()
         self.promised, self.dim = int(header[1]), int(header[2])
+        check_width(self.dim, path)
         self.rows = min(self.promised, _most_rows(path, 4 * self.dim + 1))
 
     @property
@@ -175,6 +179,13 @@ class BinaryVectors:
         return InputError(problem, where=self.path, hint="get the file again")
 
 
+def check_width(dim: int, where: object) -> None:
+    """Raise InputError if vectors are said to be wider than any are: memory is taken by what a file says of its width."""
+    if dim > _WIDEST:
+        problem = f"vectors of width {dim}: at most {_WIDEST} numbers are read"
+        raise InputError(problem, where=where, hint="is this a file of word vectors? get it again")
+
+
 def open_plain(path: Path) -> BinaryIO:
     """Open a file for reading; one that is named `.gz` is unpacked on the way."""
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
@@ -200,6 +211,9 @@ def _line_blocks(path: Path, skip: int = 0) -> Iterator[bytes]:
                 rest = after
             else:
                 rest += chunk
+                if len(rest) > _LONGEST_LINE:
+                    problem = f"a line is longer than {_LONGEST_LINE >> 20} MiB"
+                    raise InputError(problem, where=path, hint="is this a file of word vectors? get it again")
     if rest:
         yield rest + b"\n"
 

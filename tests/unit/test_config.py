@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,30 @@ def test_two_models_of_one_name_are_an_error() -> None:
     config["models"].append({**config["models"][0], "tokenizer": "other"})
     with pytest.raises(ConfigError, match="two different models are named 'random-minilm-100'"):
         load_config(config)
+
+
+def test_environments_install_the_lock_and_one_python() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = re.fullmatch(r">=(\d+\.\d+)", project["requires-python"])
+    assert oldest is not None
+    pinned = {line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.startswith("#")}
+    (gpu_faiss,) = project["optional-dependencies"]["gpu"]
+    for name, instead in (("cpu", set()), ("gpu", {gpu_faiss})):
+        python, pip, installed = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
+        assert (python, pip) == (f"python={oldest[1]}", "pip")
+        left_out = {line for line in pinned if instead and line.startswith("faiss-cpu==")}
+        assert set(installed["pip"]) == pinned - left_out | instead
+    images = []
+    for name, start in (("Dockerfile", "FROM "), ("apptainer.def", "From: ")):
+        text = (ROOT / "envs" / name).read_text()
+        assert re.search(r"python -m pip install [^|;&]*-r /requirements\.lock$", text, flags=re.MULTILINE)
+        assert "requirements.lock /requirements.lock" in text
+        images += re.findall(rf"^{start}(.*)$", text, flags=re.MULTILINE)
+    assert len(images) == 2
+    assert len(set(images)) == 1
+    # a tag of one patch release of the oldest Python that is supported
+    assert re.fullmatch(rf"python:{re.escape(oldest[1])}\.\d+-slim-[a-z]+", images[0])
+    assert "!requirements.lock" in (ROOT / "envs" / "Dockerfile.dockerignore").read_text().splitlines()
 
 
 def test_generated_files_are_in_step() -> None:

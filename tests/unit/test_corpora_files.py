@@ -106,7 +106,7 @@ def test_parquet_without_the_column_or_damaged(tmp_path: Path) -> None:
     pl.DataFrame({"sentence": ["x"], "n": [1]}).write_parquet(tmp_path / "eng_Latn.parquet")
     assert "the file has sentence, n" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
     pl.DataFrame({"text": [1]}).write_parquet(tmp_path / "eng_Latn.parquet")
-    assert "holds Int64" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
+    assert "holds int64" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
     (tmp_path / "eng_Latn.parquet").write_bytes(b"PAR1 and nothing more")
     assert "cannot be read as Parquet" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
 

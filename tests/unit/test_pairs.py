@@ -64,7 +64,10 @@ def test_a_pair_with_an_empty_side_is_no_pair(tmp_path: Path) -> None:
 def test_bad_parquet_pairs(tmp_path: Path) -> None:
     path = tmp_path / "tur.parquet"
     for table, message in (
-        (pl.DataFrame({"query": ["a"], "text": ["b"]}), "no strings in a column 'sentence': the file has query .String., text"),
+        (
+            pl.DataFrame({"query": ["a"], "text": ["b"]}),
+            "no strings in a column 'sentence': the file has query .large_string., text",
+        ),
         (pl.DataFrame({"query": [], "sentence": []}, schema=dict.fromkeys(("query", "sentence"), pl.String)), "is empty"),
     ):
         table.write_parquet(path)
