@@ -9,6 +9,7 @@ import yaml
 
 from lexigraft.artifacts import write_text
 from lexigraft.config import json_schema
+from lexigraft.stage_table import stage_page
 
 _GPU_INSTEAD = {"faiss-cpu": "faiss-gpu-cu12==1.14.1.post1"}
 
@@ -20,6 +21,7 @@ def generated_files(root: Path) -> dict[Path, str]:
         root / "config" / "schema.json": json.dumps(json_schema(), indent=2, sort_keys=True) + "\n",
         root / "envs" / "cpu.yaml": conda_environment("lexigraft-cpu", pins(lock)),
         root / "envs" / "gpu.yaml": conda_environment("lexigraft-gpu", pins(lock, _GPU_INSTEAD)),
+        root / "docs" / "stages.md": stage_page(root),
     }
 
 

@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from lexigraft.checkout import use_library_of
 from lexigraft.config import load_config
 from lexigraft.corpora.sources import corpus_languages
-from lexigraft.digests import code_digest, content_digest, lock_digest
+from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.outside import outside_files
 from lexigraft.word_vectors.settings import MATCHING_ONLY

@@ -61,7 +61,7 @@ rule pretraining:
         gpus=GPUS,
         nodes=NODES,
         seed=lambda wildcards: model_of(wildcards).seed,
-        code=code_of("pretraining.py", ["lexigraft.pretraining.worker"]),
+        code=code_of("pretraining.py"),
         lock=LOCK,
     message:
         "continual pre-training of {wildcards.model}"

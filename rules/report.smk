@@ -74,20 +74,6 @@ rule report:
             **dict.fromkeys(("hypernetworks", "quality"), list(network_names())),
         },
         seed=CONFIG.seed,
-        page=content_digest(
-            ROOT / "lexigraft" / name
-            for name in (
-                "report/template.html",
-                "report/style.css",
-                "report/page.js",
-                "report/tables.js",
-                "data/languages.tsv",
-                "data/paper_scores.tsv",
-                "data/paper_languages.tsv",
-                "data/paper_cpt_languages.tsv",
-                "data/paper_tokens.tsv",
-            )
-        ),
         code=code_of("report.py"),
         lock=LOCK,
     message:
