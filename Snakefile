@@ -17,6 +17,12 @@ pathvars:
     results=f"results/{CONFIG.run}",
 
 
+# first, and so what is made by default; as a module the target is what the other workflow says
+rule all:
+    input:
+        all_artifacts,
+
+
 include: "rules/corpora.smk"
 include: "rules/sources.smk"
 include: "rules/tokenizers.smk"
@@ -30,9 +36,3 @@ include: "rules/evaluation.smk"
 include: "rules/tagging.smk"
 include: "rules/language_modelling.smk"
 include: "rules/report.smk"
-
-
-rule all:
-    default_target: True
-    input:
-        all_artifacts,
