@@ -13,6 +13,10 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 
 
+# what `snakemake --report` begins with
+report: "docs/report/workflow.rst"
+
+
 pathvars:
     results=f"results/{CONFIG.run}",
 

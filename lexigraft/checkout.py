@@ -13,12 +13,16 @@ _IMPORTED = Path(__file__).resolve().parents[1]
 def use_library_of(checkout: Path) -> None:
     """Make this process's children import lexigraft from `checkout`, the one whose code digests they carry.
 
-    A checkout without the library leaves them the one that is installed, which this process has imported as well.
-
     Raises:
-        ConfigError: this process imported the library of another checkout, so that digests would not be those of the code that runs.
+        ConfigError: the workflow is not read from a checkout, or this process imported the library of another one, so that
+            digests would not be those of the code that runs.
     """
-    if (checkout / "lexigraft").is_dir() and checkout.resolve() != _IMPORTED:
+    if not (checkout / "lexigraft").is_dir():
+        raise ConfigError(
+            f"the workflow is read from {checkout}, where the library is not",
+            hint="clone lexigraft and name the clone's Snakefile; Snakemake fetches rules from a repository, but no library",
+        )
+    if checkout.resolve() != _IMPORTED:
         raise ConfigError(
             f"the workflow lies in {checkout}, but the library was imported from {_IMPORTED}",
             where=f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}",

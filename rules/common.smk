@@ -1,6 +1,5 @@
 """What all rules share: the checked configuration, names of models and files, digests. Nothing is computed here."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -39,19 +38,10 @@ TRAINED = [
     for name in MODELS
     if CONFIG.pretraining and name in (CONFIG.pretraining.models or MODELS)
 ]
-# of this file, wherever the workflow that uses it as a module lies; an address where Snakemake fetches it from a repository
-ROOT = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
-IS_CHECKOUT = os.path.isdir(ROOT)
-if IS_CHECKOUT:
-    or_stop(use_library_of, Path(ROOT))
-
-
-def own_file(path):
-    """A file of this project: of the checkout, or Snakemake's copy from a repository."""
-    return Path(ROOT, path) if IS_CHECKOUT else Path(workflow.source_path(f"../{path}"))
-
-
-LOCK = lock_digest(own_file("requirements.lock"))
+# of this file, wherever a workflow lies that uses it as a module
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+or_stop(use_library_of, ROOT)
+LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus
 NODES = CONFIG.resources.nodes
@@ -85,7 +75,7 @@ wildcard_constraints:
 
 def code_of(script, modules=()):
     """Digest of an adapter and of all library modules that it and `modules` import."""
-    return code_digest(own_file(f"workflow_scripts/{script}"), modules)
+    return code_digest(ROOT / "workflow_scripts" / script, modules)
 
 
 def files_of(kind, wildcard):

@@ -41,8 +41,8 @@ rule pretraining:
             step=TRAINED_STEPS,
             file=MODEL_FILES,
         ),
-        history="<results>/models/{model}/pretraining_history.parquet",
-        held_out="<results>/models/{model}/pretraining_held_out.parquet",
+        history=report("<results>/models/{model}/pretraining_history.parquet", caption="../docs/report/pretraining_history.rst", category="Continual pre-training", labels={"model": "{model}", "table": "losses"}),
+        held_out=report("<results>/models/{model}/pretraining_held_out.parquet", caption="../docs/report/pretraining_held_out.rst", category="Continual pre-training", labels={"model": "{model}", "table": "held-out losses"}),
         languages="<results>/models/{model}/pretraining_languages.parquet",
         speed="<results>/models/{model}/pretraining_speed.parquet",
     log:

@@ -52,8 +52,9 @@ rule report:
     output:
         report=report(
             "<results>/report.html",
-            caption="../docs/report_caption.rst",
+            caption="../docs/report/page.rst",
             category="Report",
+            labels={"what": "all models compared"},
         ),
     log:
         "<logs>/report.log",
