@@ -41,8 +41,18 @@ rule pretraining:
             step=TRAINED_STEPS,
             file=MODEL_FILES,
         ),
-        history=report("<results>/models/{model}/pretraining_history.parquet", caption="../docs/report/pretraining_history.rst", category="Continual pre-training", labels={"model": "{model}", "table": "losses"}),
-        held_out=report("<results>/models/{model}/pretraining_held_out.parquet", caption="../docs/report/pretraining_held_out.rst", category="Continual pre-training", labels={"model": "{model}", "table": "held-out losses"}),
+        history=report(
+            "<results>/models/{model}/pretraining_history.parquet",
+            caption="../docs/report/pretraining_history.rst",
+            category="Continual pre-training",
+            labels={"model": "{model}", "table": "losses"},
+        ),
+        held_out=report(
+            "<results>/models/{model}/pretraining_held_out.parquet",
+            caption="../docs/report/pretraining_held_out.rst",
+            category="Continual pre-training",
+            labels={"model": "{model}", "table": "held-out losses"},
+        ),
         languages="<results>/models/{model}/pretraining_languages.parquet",
         speed="<results>/models/{model}/pretraining_speed.parquet",
     log:
