@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from zipfile import ZipFile
 
 from lexigraft.digests import data_files, import_closure, script_source
 from lexigraft.initializers import registry
+from lexigraft.rule_graph import direct, mermaid, readme_with_graph, rule_graph
+from lexigraft.stage_table import rules_of_scripts
 
 from .conftest import ROOT, Checkout
 
@@ -37,6 +40,26 @@ def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout
         assert modules - covered == set(), script
         data = {path.name for path in data_files(SCRIPTS / script)}
         assert opened[script] - data == set(), script
+
+
+def test_the_picture_in_the_readme_is_the_graph_of_the_rules(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    readme = (ROOT / "README.md").read_text()
+    assert readme_with_graph(tmp_path) == readme, "README.md is out of step: run `make generated`"
+    edges = rule_graph(tmp_path)
+    assert {rule for edge in edges for rule in edge} == {rule for rules in rules_of_scripts(ROOT).values() for rule in rules}
+    assert ("source", "factors") in edges
+    # a changed rule changes the picture
+    rules = checkout.folder / "rules/initialization.smk"
+    rules.write_text(rules.read_text().replace("<results>/models/{model}/step-0/tokens.parquet", "<results>/scores.parquet", 1))
+    assert readme_with_graph(tmp_path) != readme
+
+
+def test_arrows_that_follow_from_others_are_left_out() -> None:
+    chain = {("a", "b"), ("b", "c"), ("c", "d")}
+    assert direct(chain | {("a", "c"), ("a", "d"), ("x", "d")}) == chain | {("x", "d")}
+    assert mermaid({("b", "c"), ("a", "b")}) == "flowchart LR\n  a --> b\n  b --> c\n"
 
 
 def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_network(finished: Checkout, tmp_path: Path) -> None:
