@@ -86,6 +86,12 @@ def data_files(script: Path, modules: Iterable[str] = ()) -> list[Path]:
     return _data_of([source, *map(module_source, import_closure([*source.modules, *modules]))])
 
 
+def forget() -> None:
+    """Read everything anew: this process sees a change of files only after it."""
+    for cached in (script_source, module_source, _path, _package_data, _file_digest):
+        cached.cache_clear()
+
+
 @cache
 def script_source(script: Path) -> Source:
     """What an adapter depends on, directly."""

@@ -13,19 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexigraft import digests
-from lexigraft.digests import code_digest, data_files, import_closure, lock_digest, module_source, script_source
+from lexigraft.digests import code_digest, data_files, forget, import_closure, lock_digest, script_source
 from lexigraft.initializers import registry
 from lexigraft.stage_table import rules_of_scripts
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
 MODULES = sorted((ROOT / "lexigraft").rglob("*.py"))
-CACHES = (digests._path, digests._package_data, digests._file_digest, module_source, script_source)
-
-
-def forget() -> None:
-    for function in CACHES:
-        function.cache_clear()
 
 
 @pytest.fixture
