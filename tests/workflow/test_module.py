@@ -62,6 +62,13 @@ class Lab:
         return done.stdout + done.stderr
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A checkout in which nothing was run."""
+    data_packages()
+    return Checkout(tmp_path / "checkout")
+
+
 def jobs(output: str) -> dict[str, int]:
     """Rule -> jobs in the table that Snakemake prints of a plan."""
     rows = [line.split() for line in output.partition("Job stats:")[2].partition("\ntotal ")[0].splitlines()]
@@ -86,30 +93,29 @@ def test_another_workflow_runs_the_rules_and_plans_all_of_them(finished: Checkou
     assert sum(planned.values()) == 29
     assert planned["lexigraft_initialization"] == 4
     # the run's name is that of the configuration given to the module
-    assert "results/mini/scores.parquet" in lab.run("-n", "results/mini/scores.parquet")
+    assert jobs(lab.run("-n", "results/mini/scores.parquet"))["lexigraft_scores"] == 1
 
 
-def test_the_profile_of_the_checkout_can_be_named(finished: Checkout, tmp_path: Path) -> None:
-    data_packages()
-    lab = Lab(tmp_path / "lab", finished.folder)
-    profile = ("--workflow-profile", str(finished.folder / "profiles/default"))
+def test_the_profile_of_the_checkout_can_be_named(checkout: Checkout, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", checkout.folder)
+    profile = ("--workflow-profile", str(checkout.folder / "profiles/default"))
     lab.run("--cores", "2", *profile)
     for path in lab.folder.glob("resources/**/*"):
         os.utime(path)
-    script = finished.folder / "workflow_scripts/factors.py"
+    script = checkout.folder / "workflow_scripts/factors.py"
     os.utime(script)
     assert "Nothing to be done" in lab.run("-n", *profile)
 
 
-def test_folders_of_the_configuration_hold(finished: Checkout, tmp_path: Path) -> None:
+def test_folders_of_the_configuration_hold(checkout: Checkout, tmp_path: Path) -> None:
     pathvars = {name: f"elsewhere/{name}" for name in ("resources", "results", "logs")}
-    lab = Lab(tmp_path / "lab", finished.folder, pathvars=pathvars)
+    lab = Lab(tmp_path / "lab", checkout.folder, pathvars=pathvars)
     assert jobs(lab.run("-n"))["lexigraft_factors"] == 1
     assert "elsewhere/results/scores.parquet" in lab.run("-n", "lexigraft_all")
 
 
-def test_a_mistake_in_the_configuration_is_told_as_ever(finished: Checkout, tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", finished.folder, tokenisers={})
+def test_a_mistake_in_the_configuration_is_told_as_ever(checkout: Checkout, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", checkout.folder, tokenisers={})
     done = lab.snakemake("-n")
     assert done.returncode != 0
     assert "'tokenisers'" in done.stdout + done.stderr
@@ -117,13 +123,13 @@ def test_a_mistake_in_the_configuration_is_told_as_ever(finished: Checkout, tmp_
 
 
 @pytest.mark.parametrize("first", ["other", "module"])
-def test_two_checkouts_in_one_workflow_are_refused(finished: Checkout, tmp_path: Path, first: str) -> None:
+def test_two_checkouts_in_one_workflow_are_refused(checkout: Checkout, tmp_path: Path, first: str) -> None:
     other = Checkout(tmp_path / "other")
-    lab = Lab(tmp_path / "lab", finished.folder)
+    lab = Lab(tmp_path / "lab", checkout.folder)
     text = (lab.folder / "Snakefile").read_text()
     second = text[text.index("module lexigraft") : text.index("rule summary")].replace("lexigraft:", "second:")
     second = second.replace("from lexigraft as lexigraft_", "from second as second_").replace(
-        str(finished.folder), str(other.folder)
+        str(checkout.folder), str(other.folder)
     )
     place = "module lexigraft" if first == "other" else "rule summary"
     (lab.folder / "Snakefile").write_text(text.replace(place, f"{second}{place}"))
