@@ -14,7 +14,7 @@ help:
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint"
 	@echo "make bench      measure speed and memory against plain ways (NAMES='...' for some), write docs/benchmarks.md"
 	@echo "make format     format Python and Snakemake files"
-	@echo "make generated  write config/schema.json and envs/*.yaml anew"
+	@echo "make generated  write config/schema.json, envs/*.yaml, docs/stages.md and the README's picture anew"
 	@echo "make clean      remove results, resources and logs (not .venv)"
 
 $(VENV)/installed: requirements.lock pyproject.toml

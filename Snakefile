@@ -13,8 +13,18 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 
 
+# what `snakemake --report` begins with
+report: "docs/report/workflow.rst"
+
+
 pathvars:
     results=f"results/{CONFIG.run}",
+
+
+# first, and so what is made by default; as a module the target is what the other workflow says
+rule all:
+    input:
+        all_artifacts,
 
 
 include: "rules/corpora.smk"
@@ -30,9 +40,3 @@ include: "rules/evaluation.smk"
 include: "rules/tagging.smk"
 include: "rules/language_modelling.smk"
 include: "rules/report.smk"
-
-
-rule all:
-    default_target: True
-    input:
-        all_artifacts,

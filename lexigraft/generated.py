@@ -9,6 +9,8 @@ import yaml
 
 from lexigraft.artifacts import write_text
 from lexigraft.config import json_schema
+from lexigraft.rule_graph import readme_with_graph
+from lexigraft.stage_table import stage_page
 
 _PYTHON = "3.11"
 _IMAGE = f"python:{_PYTHON}.13-slim-bookworm"
@@ -49,7 +51,7 @@ From: {_IMAGE}
 
 
 def generated_files(root: Path) -> dict[Path, str]:
-    """Path and text of every generated file of the checkout at `root`."""
+    """Path and text of every file of the checkout at `root` that is generated as a whole."""
     lock = root / "requirements.lock"
     return {
         root / "config" / "schema.json": json.dumps(json_schema(), indent=2, sort_keys=True) + "\n",
@@ -57,13 +59,16 @@ def generated_files(root: Path) -> dict[Path, str]:
         root / "envs" / "gpu.yaml": conda_environment("lexigraft-gpu", pins(lock, _GPU_INSTEAD)),
         root / "envs" / "Dockerfile": _DOCKER,
         root / "envs" / "apptainer.def": _APPTAINER,
+        root / "docs" / "stages.md": stage_page(root),
     }
 
 
 def write_generated(root: Path) -> None:
-    """Write every generated file of the checkout at `root`."""
+    """Write every generated file of the checkout at `root`, and the picture of its rules into the README."""
+    readme = readme_with_graph(root)
     for path, text in generated_files(root).items():
         write_text(path, text)
+    write_text(root / "README.md", readme)
 
 
 def pins(lock: Path, instead: dict[str, str] | None = None) -> list[str]:

@@ -16,7 +16,13 @@ from lexigraft.errors import InputError
 from lexigraft.languages import check_code
 
 DATA = Path(__file__).parent / "data"
-FILES = {name: DATA / f"paper_{name}.tsv" for name in ("scores", "languages", "cpt_languages", "tokens")}
+# names in full: a digest of code finds the files by them
+FILES = {
+    "scores": DATA / "paper_scores.tsv",
+    "languages": DATA / "paper_languages.tsv",
+    "cpt_languages": DATA / "paper_cpt_languages.tsv",
+    "tokens": DATA / "paper_tokens.tsv",
+}
 METRICS = {"sr_b": "top_10", "sr_t": "top_10", "ner": "f1", "pos": "f1"}
 """The metric of each of the paper's tasks."""
 MEAN = "mean"

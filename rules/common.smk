@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from lexigraft.checkout import use_library_of
 from lexigraft.config import load_config, refuse_templates
 from lexigraft.corpora.sources import corpus_languages
-from lexigraft.digests import code_digest, content_digest, lock_digest
+from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.outside import outside_files
 from lexigraft.word_vectors.settings import MATCHING_ONLY
@@ -39,8 +39,9 @@ TRAINED = [
     for name in MODELS
     if CONFIG.pretraining and name in (CONFIG.pretraining.models or MODELS)
 ]
-ROOT = Path(workflow.basedir)
-use_library_of(ROOT)
+# of this file, wherever a workflow lies that uses it as a module
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+or_stop(use_library_of, ROOT)
 LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus

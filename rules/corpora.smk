@@ -12,7 +12,6 @@ rule corpus:
     params:
         corpus="{corpus}",
         settings=settings_of("corpora", "corpus"),
-        verse_ids=content_digest([ROOT / "lexigraft" / "data" / "sr_b_verse_ids.txt"]),
         code=code_of("corpus.py"),
         lock=LOCK,
     message:

@@ -51,7 +51,12 @@ rule scores:
         tag_scores=TAG_SCORES,
         language_modelling=LANGUAGE_MODELLING,
     output:
-        scores="<results>/scores.parquet",
+        scores=report(
+            "<results>/scores.parquet",
+            caption="../docs/report/scores.rst",
+            category="Scores",
+            labels={"table": "scores"},
+        ),
     log:
         "<logs>/scores.log",
     conda:
@@ -84,8 +89,18 @@ rule significance:
         tag_scores=TAG_SCORES,
         language_modelling=LANGUAGE_MODELLING,
     output:
-        intervals="<results>/intervals.parquet",
-        comparisons="<results>/comparisons.parquet",
+        intervals=report(
+            "<results>/intervals.parquet",
+            caption="../docs/report/intervals.rst",
+            category="Scores",
+            labels={"table": "intervals"},
+        ),
+        comparisons=report(
+            "<results>/comparisons.parquet",
+            caption="../docs/report/comparisons.rst",
+            category="Scores",
+            labels={"table": "tests"},
+        ),
     log:
         "<logs>/significance.log",
     conda:

@@ -7,8 +7,30 @@ rule hypernetwork:
         vectors="<resources>/word_vectors/{vectors}/vectors.safetensors",
     output:
         network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/network.safetensors",
-        history="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/history.parquet",
-        quality="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/quality.parquet",
+        history=report(
+            "<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/history.parquet",
+            caption="../docs/report/network_history.rst",
+            category="Hypernetworks",
+            labels={
+                "hypernetwork": "{hypernetwork}",
+                "source": "{source}",
+                "D'": "{dim}",
+                "seed": "{seed}",
+                "table": "losses",
+            },
+        ),
+        quality=report(
+            "<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/quality.parquet",
+            caption="../docs/report/network_quality.rst",
+            category="Hypernetworks",
+            labels={
+                "hypernetwork": "{hypernetwork}",
+                "source": "{source}",
+                "D'": "{dim}",
+                "seed": "{seed}",
+                "table": "held-out tokens",
+            },
+        ),
     log:
         "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}-seed-{seed}.log",
     priority: 10

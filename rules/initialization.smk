@@ -26,7 +26,12 @@ rule initialization:
         tokenizer="<results>/models/{model}/step-0/tokenizer.json",
         tokenizer_config="<results>/models/{model}/step-0/tokenizer_config.json",
         tokens="<results>/models/{model}/step-0/tokens.parquet",
-        card="<results>/models/{model}/step-0/README.md",
+        card=report(
+            "<results>/models/{model}/step-0/README.md",
+            caption="../docs/report/card.rst",
+            category="Initialisation",
+            labels={"what": "card of {model}"},
+        ),
     log:
         "<logs>/initialization/{model}.log",
     conda:
@@ -63,7 +68,12 @@ rule initialisation_counts:
             for model in MODELS.values()
         ],
     output:
-        counts="<results>/initialisation.parquet",
+        counts=report(
+            "<results>/initialisation.parquet",
+            caption="../docs/report/initialisation.rst",
+            category="Initialisation",
+            labels={"what": "origins of all tokens"},
+        ),
     log:
         "<logs>/initialisation_counts.log",
     conda:

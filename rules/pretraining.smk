@@ -41,8 +41,18 @@ rule pretraining:
             step=TRAINED_STEPS,
             file=MODEL_FILES,
         ),
-        history="<results>/models/{model}/pretraining_history.parquet",
-        held_out="<results>/models/{model}/pretraining_held_out.parquet",
+        history=report(
+            "<results>/models/{model}/pretraining_history.parquet",
+            caption="../docs/report/pretraining_history.rst",
+            category="Continual pre-training",
+            labels={"model": "{model}", "table": "losses"},
+        ),
+        held_out=report(
+            "<results>/models/{model}/pretraining_held_out.parquet",
+            caption="../docs/report/pretraining_held_out.rst",
+            category="Continual pre-training",
+            labels={"model": "{model}", "table": "held-out losses"},
+        ),
         languages="<results>/models/{model}/pretraining_languages.parquet",
         speed="<results>/models/{model}/pretraining_speed.parquet",
     log:
@@ -61,7 +71,7 @@ rule pretraining:
         gpus=GPUS,
         nodes=NODES,
         seed=lambda wildcards: model_of(wildcards).seed,
-        code=code_of("pretraining.py", ["lexigraft.pretraining.worker"]),
+        code=code_of("pretraining.py"),
         lock=LOCK,
     message:
         "continual pre-training of {wildcards.model}"

@@ -56,8 +56,9 @@ rule report:
     output:
         report=report(
             "<results>/report.html",
-            caption="../docs/report_caption.rst",
+            caption="../docs/report/page.rst",
             category="Report",
+            labels={"what": "all models compared"},
         ),
     log:
         "<logs>/report.log",
@@ -79,20 +80,6 @@ rule report:
             **dict.fromkeys(("hypernetworks", "quality"), list(network_names())),
         },
         seed=CONFIG.seed,
-        page=content_digest(
-            ROOT / "lexigraft" / name
-            for name in (
-                "report/template.html",
-                "report/style.css",
-                "report/page.js",
-                "report/tables.js",
-                "data/languages.tsv",
-                "data/paper_scores.tsv",
-                "data/paper_languages.tsv",
-                "data/paper_cpt_languages.tsv",
-                "data/paper_tokens.tsv",
-            )
-        ),
         code=code_of("report.py"),
         lock=LOCK,
     message:

@@ -219,3 +219,27 @@ def test_the_citation_is_of_this_version() -> None:
         "https://arxiv.org/abs/2504.21018",
         "https://aclanthology.org/2024.findings-naacl.68",
     ]
+
+
+def test_the_workflow_catalog_finds_what_it_asks_for() -> None:
+    usage = yaml.safe_load(text_of(".snakemake-workflow-catalog.yml"))["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    assert all(isinstance(value, bool) for value in [usage["report"], *usage["software-stack-deployment"].values()])
+    # every rule has a conda environment, and there is something to report
+    rules = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk"))]
+    count = sum(len(re.findall(r"^rule \w+:", text, flags=re.MULTILINE)) for text in rules)
+    assert usage["software-stack-deployment"]["conda"] == (count == sum(text.count("    conda:\n") for text in rules))
+    assert usage["report"] == any("=report(" in text for text in rules)
+    for needed in ("Snakefile", "README.md", "config/README.md", "LICENSE"):
+        assert (ROOT / needed).is_file()
+    assert "snakemake" in text_of("README.md").lower()
+
+
+def test_every_caption_is_used_and_every_one_used_is_there() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]]
+    used = {name for text in texts for name in re.findall(r"docs/report/(\w+\.rst)", text)}
+    assert used == {path.name for path in (ROOT / "docs" / "report").iterdir()}
+    for text in texts:
+        # a category, and labels to tell apart what is in it
+        assert text.count("=report(") == text.count("category=") == text.count("labels=") == text.count("caption=")

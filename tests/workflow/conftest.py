@@ -19,6 +19,9 @@ PARTS = ("Snakefile", "rules", "workflow_scripts", "lexigraft", "config", "envs"
 class Checkout:
     """A copy of this project in which Snakemake runs."""
 
+    records: Path
+    """Of the finished run: what its processes loaded."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,16 +33,22 @@ class Checkout:
                 shutil.copy(source, folder / name)
         shutil.copy(Path(__file__).parent / "mini.yaml", folder / "mini.yaml")
 
-    def snakemake(self, *arguments: str, config: str = "mini.yaml") -> subprocess.CompletedProcess[str]:
-        """Run Snakemake with the small configuration; the environment is a user's, without the tests' variables."""
+    def snakemake(
+        self, *arguments: str, config: str = "mini.yaml", records: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake with the small configuration; the environment is a user's, without the tests' variables.
+
+        With `records`, every process leaves there what it loaded of the library (`recorder/sitecustomize.py`).
+        """
         command = [sys.executable, "-m", "snakemake", "--configfile", config, *arguments]
         environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-        environment["PYTHONPATH"] = ""
+        environment["PYTHONPATH"] = "" if records is None else str(Path(__file__).parent / "recorder")
+        environment["LEXIGRAFT_TEST_RECORDS"] = str(records)
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, records: Path | None = None) -> str:
         """Run Snakemake on two cores and return what it printed; fail the test if it fails."""
-        done = self.snakemake("--cores", "2", *arguments)
+        done = self.snakemake("--cores", "2", *arguments, records=records)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -71,7 +80,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the whole small run has been made once. Tests that change it use `scratch`."""
     data_packages()
     checkout = Checkout(tmp_path_factory.mktemp("finished"))
-    checkout.run("all")
+    checkout.records = tmp_path_factory.mktemp("records")
+    checkout.run("all", records=checkout.records)
     return checkout
 
 

@@ -1,0 +1,99 @@
+"""What Snakemake's own tools say of the workflow: its report, its graph; and what stages really load."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+from lexigraft.digests import data_files, import_closure, script_source
+from lexigraft.initializers import registry
+from lexigraft.rule_graph import direct, mermaid, readme_with_graph, rule_graph
+from lexigraft.stage_table import rules_of_scripts
+
+from .conftest import ROOT, Checkout
+
+SCRIPTS = ROOT / "workflow_scripts"
+
+
+def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout) -> None:
+    loaded: dict[str, set[str]] = {}
+    opened: dict[str, set[str]] = {}
+    for path in finished.records.glob("*.json"):
+        record = json.loads(path.read_text())
+        script = Path(record["arguments"][0]).name.partition(".")[2]
+        if (SCRIPTS / script).is_file():
+            loaded.setdefault(script, set()).update(record["modules"])
+            opened.setdefault(script, set()).update(Path(file).name for file in record["files"])
+    assert len(loaded) == 15  # all stages of the small run
+    assert opened["report.py"] >= {"template.html", "style.css", "page.js", "languages.tsv"}
+    assert "lexigraft.hypernetwork.losses" in loaded["hypernetwork.py"]
+    # the registry loads all methods, to find the one by its name; the rule adds the module of that one
+    methods = import_closure(method.__module__ for method in registry().values())
+    for script, modules in loaded.items():
+        source = script_source(SCRIPTS / script)
+        covered = import_closure(source.modules) | {"lexigraft"} | (methods if script == "initialization.py" else set())
+        assert modules - covered == set(), script
+        data = {path.name for path in data_files(SCRIPTS / script)}
+        assert opened[script] - data == set(), script
+
+
+def test_the_picture_in_the_readme_is_the_graph_of_the_rules(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    readme = (ROOT / "README.md").read_text()
+    assert readme_with_graph(tmp_path) == readme, "README.md is out of step: run `make generated`"
+    edges = rule_graph(tmp_path)
+    assert {rule for edge in edges for rule in edge} == {rule for rules in rules_of_scripts(ROOT).values() for rule in rules}
+    assert ("source", "factors") in edges
+    # a changed rule changes the picture
+    rules = checkout.folder / "rules/initialization.smk"
+    rules.write_text(rules.read_text().replace("<results>/models/{model}/step-0/tokens.parquet", "<results>/scores.parquet", 1))
+    assert readme_with_graph(tmp_path) != readme
+
+
+def test_arrows_that_follow_from_others_are_left_out() -> None:
+    chain = {("a", "b"), ("b", "c"), ("c", "d")}
+    assert direct(chain | {("a", "c"), ("a", "d"), ("x", "d")}) == chain | {("x", "d")}
+    assert mermaid({("b", "c"), ("a", "b")}) == "flowchart LR\n  a --> b\n  b --> c\n"
+
+
+def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_network(finished: Checkout, tmp_path: Path) -> None:
+    done = offline(finished, "all", "--report", str(tmp_path / "report.zip"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with ZipFile(tmp_path / "report.zip") as archive:
+        page = archive.read("report/report.html").decode()
+        files = {Path(name).name: archive.read(name) for name in archive.namelist() if not name.endswith("report/report.html")}
+    for category in ("Report", "Scores", "Initialisation", "Hypernetworks", "Continual pre-training"):
+        assert f'"{category}"' in page, category
+    for caption in (
+        "Scores of all models of the run before and after",  # the page's own
+        "a row for every model, step, task, language and metric",
+        "interval of every score in every language",
+        "Paired tests of every two methods",
+        "How the tokens of all models were made",
+        "Model card of ofa-minilm-32 as initialised",
+        "Losses of the hypernetwork tiny for minilm",
+        "predict the rows of held-out tokens of",
+        "Training loss and learning rates of graft-minilm-32",
+        "Loss of random-minilm-32 on held-out text",
+        "lexigraft gave a pretrained language model a vocabulary",
+    ):
+        assert caption in page.replace("\\n", " "), caption
+    results = finished.folder / "results/mini"
+    for name in ("report.html", "scores.parquet", "intervals.parquet", "comparisons.parquet", "initialisation.parquet"):
+        assert files[name] == (results / name).read_bytes()
+    # nothing is fetched when the page is opened: its libraries are inside
+    assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page)
+
+
+def offline(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in a process whose sockets lead nowhere."""
+    wall = "import socket; socket.socket.connect = lambda *_: (_ for _ in ()).throw(OSError('no network in this test'))"
+    start = "import sys; from snakemake.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", f"{wall}\n{start}", "--configfile", "mini.yaml", *arguments]
+    return subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True, check=False)
