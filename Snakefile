@@ -11,6 +11,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/sharing.smk"
 
 
 pathvars:
@@ -30,6 +31,9 @@ include: "rules/evaluation.smk"
 include: "rules/tagging.smk"
 include: "rules/language_modelling.smk"
 include: "rules/report.smk"
+
+
+share_marked_rules()
 
 
 rule all:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 
 PACKAGE = "lexigraft"
 ROOT = Path(__file__).resolve().parent.parent
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", flags=re.MULTILINE)
 
 
 def code_digest(script: Path, modules: Iterable[str] = ()) -> str:
@@ -35,6 +38,18 @@ def lock_digest(lock: Path) -> str:
     return hashlib.sha256("\n".join(sorted(filter(None, lines))).encode()).hexdigest()[:32]
 
 
+def installed_otherwise(lock: Path) -> list[str]:
+    """Packages that are installed in another version than a lock file pins, as "name version"; missing ones do not count."""
+    pinned = {_plain_name(name): version for name, version in _PIN.findall(lock.read_text(encoding="utf-8"))}
+    found = {_plain_name(package.name): package.version for package in distributions()}
+    # builds of one version differ in what follows "+"
+    return sorted(
+        f"{name} {found[name]}"
+        for name, version in pinned.items()
+        if name in found and version not in (found[name], found[name].partition("+")[0])
+    )
+
+
 def content_digest(files: Iterable[Path]) -> str:
     """Hex digest of the bytes of files that belong to the checkout, wherever it lies."""
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:32]
@@ -49,6 +64,10 @@ def import_closure(modules: Iterable[str]) -> set[str]:
             seen.add(name)
             todo.extend(_imports(name))
     return seen
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @cache

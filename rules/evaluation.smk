@@ -26,6 +26,7 @@ rule ranks:
         ranks=update("<results>/ranks/{task}/{model}-step-{step}.parquet"),
     log:
         "<logs>/ranks/{task}/{model}-step-{step}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
@@ -54,6 +55,7 @@ rule scores:
         scores="<results>/scores.parquet",
     log:
         "<logs>/scores.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -88,6 +90,7 @@ rule significance:
         comparisons="<results>/comparisons.parquet",
     log:
         "<logs>/significance.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

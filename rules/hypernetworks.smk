@@ -11,6 +11,7 @@ rule hypernetwork:
         quality="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/quality.parquet",
     log:
         "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}-seed-{seed}.log",
+    cache: True
     priority: 10
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"

@@ -29,6 +29,7 @@ rule initialization:
         card="<results>/models/{model}/step-0/README.md",
     log:
         "<logs>/initialization/{model}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
@@ -66,6 +67,7 @@ rule initialisation_counts:
         counts="<results>/initialisation.parquet",
     log:
         "<logs>/initialisation_counts.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:

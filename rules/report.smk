@@ -57,6 +57,7 @@ rule report:
         ),
     log:
         "<logs>/report.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:
