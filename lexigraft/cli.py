@@ -11,6 +11,7 @@ from typing import Any
 
 from lexigraft import __version__
 from lexigraft.errors import LexigraftError
+from lexigraft.shared_cache.commands import add_cache
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +110,14 @@ def _generate(options: argparse.Namespace) -> None:
     write_generated(options.root)
 
 
-_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_picture, _add_curves, _add_generate)
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
+    _add_export,
+    _add_scores,
+    _add_picture,
+    _add_curves,
+    add_cache,
+    _add_generate,
+)
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 
 if __name__ == "__main__":

@@ -139,11 +139,13 @@ def existing(path: Path) -> Path:
 
 def damaged(path: Path, problem: str) -> ArtifactError:
     """The error that an artifact is not what it should be."""
-    return ArtifactError(
-        f"artifact {problem}",
-        where=path,
-        hint="delete the file and run snakemake again: it remakes this and what depends on it",
-    )
+    where, hint = str(path), "delete the file and run snakemake again: it remakes this and what depends on it"
+    if path.is_symlink() and (entry := path.resolve().parent) and (entry / "manifest.json").is_file():
+        where = f"{path}, which is a link to the shared cache's {path.resolve()}"
+        hint = (
+            f"lexigraft cache verify {entry.parent} --remove, then run snakemake again: the entry is computed and stored anew"
+        )
+    return ArtifactError(f"artifact {problem}", where=where, hint=hint)
 
 
 def unreadable(path: Path, error: Exception) -> ArtifactError:
