@@ -11,6 +11,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/sharing.smk"
 
 
 # what `snakemake --report` begins with
@@ -40,3 +41,6 @@ include: "rules/evaluation.smk"
 include: "rules/tagging.smk"
 include: "rules/language_modelling.smk"
 include: "rules/report.smk"
+
+
+share_marked_rules()

@@ -11,6 +11,7 @@ from typing import Any
 
 from lexigraft import __version__
 from lexigraft.errors import LexigraftError
+from lexigraft.shared_cache.commands import add_cache
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,6 +137,7 @@ _SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
     _add_picture,
     _add_curves,
     _add_check,
+    add_cache,
     _add_generate,
 )
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""

@@ -7,6 +7,7 @@ rule corpus:
         counts="<resources>/corpora/{corpus}/counts.parquet",
     log:
         "<logs>/corpora/{corpus}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -26,6 +26,7 @@ rule ranks:
         ranks=update("<results>/ranks/{task}/{model}-step-{step}.parquet"),
     log:
         "<logs>/ranks/{task}/{model}-step-{step}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
@@ -59,6 +60,7 @@ rule scores:
         ),
     log:
         "<logs>/scores.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:
@@ -103,6 +105,7 @@ rule significance:
         ),
     log:
         "<logs>/significance.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

@@ -5,6 +5,7 @@ rule factors:
         factors="<resources>/factors/{source}-{dim}.safetensors",
     log:
         "<logs>/factors/{source}-{dim}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

@@ -33,6 +33,7 @@ rule hypernetwork:
         ),
     log:
         "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}-seed-{seed}.log",
+    cache: True
     priority: 10
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"

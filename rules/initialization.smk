@@ -34,6 +34,7 @@ rule initialization:
         ),
     log:
         "<logs>/initialization/{model}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
@@ -76,6 +77,7 @@ rule initialisation_counts:
         ),
     log:
         "<logs>/initialisation_counts.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:

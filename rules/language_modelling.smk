@@ -17,6 +17,7 @@ rule language_modelling:
         ),
     log:
         "<logs>/language_modelling/{task}/{model}-step-{step}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
@@ -46,6 +47,7 @@ rule source_fertility:
         fertility="<resources>/fertility/{corpus}/source-{source}.parquet",
     log:
         "<logs>/fertility/{corpus}/source-{source}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
@@ -69,6 +71,7 @@ rule target_fertility:
         fertility="<resources>/fertility/{corpus}/target-{tokenizer}.parquet",
     log:
         "<logs>/fertility/{corpus}/target-{tokenizer}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

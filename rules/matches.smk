@@ -11,6 +11,7 @@ rule source_matches:
         matches="<resources>/matches/{vectors}/source-{source}.parquet",
     log:
         "<logs>/matches/{vectors}/source-{source}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
@@ -36,6 +37,7 @@ rule target_matches:
         matches="<resources>/matches/{vectors}/target-{tokenizer}.parquet",
     log:
         "<logs>/matches/{vectors}/target-{tokenizer}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

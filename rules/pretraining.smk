@@ -8,6 +8,7 @@ rule pretraining_data:
         data="<resources>/pretraining_data/{corpus}/{tokenizer}/{language}.arrow",
     log:
         "<logs>/pretraining_data/{corpus}/{tokenizer}/{language}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: 1
@@ -57,6 +58,7 @@ rule pretraining:
         speed="<results>/models/{model}/pretraining_speed.parquet",
     log:
         "<logs>/pretraining/{model}.log",
+    cache: True
     priority: 5
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"

@@ -62,6 +62,7 @@ rule report:
         ),
     log:
         "<logs>/report.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:

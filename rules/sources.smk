@@ -9,6 +9,7 @@ rule source:
         vocabulary="<resources>/sources/{source}/vocabulary.parquet",
     log:
         "<logs>/sources/{source}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     params:

@@ -12,6 +12,7 @@ rule tagger:
         history="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/history.parquet",
     log:
         "<logs>/taggers/{task}/{model}-step-{step}-seed-{seed}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
@@ -51,6 +52,7 @@ rule tag_scores:
         ),
     log:
         "<logs>/tag_scores/{task}/{model}-step-{step}-seed-{seed}.log",
+    cache: True
     conda:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS

@@ -9,6 +9,7 @@ rule tokenizer:
         vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
     log:
         "<logs>/tokenizers/{tokenizer}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

@@ -6,6 +6,7 @@ rule word_vectors:
         vectors="<resources>/word_vectors/{vectors}/vectors.safetensors",
     log:
         "<logs>/word_vectors/{vectors}.log",
+    cache: True
     conda:
         "../envs/cpu.yaml"
     threads: THREADS

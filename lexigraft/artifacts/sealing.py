@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from lexigraft.artifacts.atomic import atomic_file
+from lexigraft.artifacts.links import shared_file
 from lexigraft.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -85,6 +86,7 @@ def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
         handle.seek(position)
         if handle.read(len(_UNSEALED)) != digest.encode():
             raise damaged(path, "was altered: its bytes are not those it was sealed with")
+    _stored_as(path, digest)
     provenance = read_provenance(path)
     version, made_by = provenance.get("format_version"), provenance.get("stage")
     if version != FORMAT_VERSION:
@@ -130,9 +132,9 @@ def identity(path: Path) -> str:
         with suppress(ArtifactError):
             position = _seal_position(handle, path)
             handle.seek(position)
-            return handle.read(len(_UNSEALED)).decode("ascii", "replace")
+            return _stored_as(path, handle.read(len(_UNSEALED)).decode("ascii", "replace"))
         handle.seek(0)
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        return _stored_as(path, hashlib.file_digest(handle, "sha256").hexdigest())
 
 
 def existing(path: Path) -> Path:
@@ -145,16 +147,23 @@ def existing(path: Path) -> Path:
 
 def damaged(path: Path, problem: str) -> ArtifactError:
     """The error that an artifact is not what it should be."""
-    return ArtifactError(
-        f"artifact {problem}",
-        where=path,
-        hint="delete the file and run snakemake again: it remakes this and what depends on it",
-    )
+    where, hint = str(path), "delete the file and run snakemake again: it remakes this and what depends on it"
+    if shared := shared_file(path):
+        where = f"{path}, a link to the shared cache's {shared.file}"
+        hint = f"lexigraft cache verify {shared.entry.parent} --remove, then run snakemake again: it is computed and stored anew"
+    return ArtifactError(f"artifact {problem}", where=where, hint=hint)
 
 
 def unreadable(path: Path, error: BaseException) -> ArtifactError:
     """The error that a library cannot read an artifact."""
     return damaged(path, f"cannot be read ({' '.join(str(error).split())[:200]})")
+
+
+def _stored_as(path: Path, identity: str) -> str:
+    """The identity of a file, unless the file is a link to a shared cache where another one was stored."""
+    if (shared := shared_file(path)) and shared.identity != identity:
+        raise damaged(path, "was overwritten: it is not the file that was stored in the shared cache")
+    return identity
 
 
 def _describe(provenance: Provenance) -> str:

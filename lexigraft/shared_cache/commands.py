@@ -1,0 +1,105 @@
+"""The command `lexigraft cache`: list, verify and clean a shared cache."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexigraft.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from lexigraft.shared_cache.tidying import Listed
+
+_GIGABYTE = 1e9
+
+
+def add_cache(subcommands: Any) -> None:
+    """Add the subcommand with its own subcommands."""
+    parser = subcommands.add_parser("cache", help="list, verify and clean a shared cache")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _action(actions, "ls", "list the entries, the oldest first", _ls)
+    verify = _action(actions, "verify", "read all files and compare them with what was stored", _verify)
+    verify.add_argument("--remove", action="store_true", help="remove damaged entries: they are computed and stored anew")
+    clean = _action(actions, "gc", "say what could go: old entries, and what killed runs have left", _gc)
+    clean.add_argument("--older-than", type=float, metavar="DAYS", help="entries that were stored longer ago")
+    clean.add_argument("--max-size", type=float, metavar="GB", help="the oldest entries, until the rest takes no more")
+    clean.add_argument("--remove", action="store_true", help="remove them; without it nothing is changed")
+
+
+def _action(actions: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+    parser.add_argument("cache", type=Path, nargs="?", metavar="FOLDER", help="default: $SNAKEMAKE_OUTPUT_CACHE")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    location = options.cache or os.environ.get("SNAKEMAKE_OUTPUT_CACHE")
+    if not location:
+        raise InputError("no shared cache is named", hint="name its folder, or set SNAKEMAKE_OUTPUT_CACHE")
+    return Path(location).absolute()
+
+
+def _ls(options: argparse.Namespace) -> None:
+    from lexigraft.shared_cache.tidying import entries
+
+    found = entries(_folder(options))
+    for item in found:
+        print(_line(item))
+    print(f"{len(found)} entries, {_gigabytes(found)}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from lexigraft.shared_cache.tidying import damaged_entries, entries, remove
+
+    cache = _folder(options)
+    try:
+        found = entries(cache)
+        damaged = list(damaged_entries(found))
+    except OSError as error:
+        raise InputError(f"the shared cache cannot be read: {error}", where=cache) from error
+    named = "\n".join(f"  {item.folder.name} ({_what(item)}, stored by {item.owner}) {problem}" for item, problem in damaged)
+    if damaged and not options.remove:
+        raise ArtifactError(
+            f"{len(damaged)} of {len(found)} entries are damaged:\n{named}",
+            where=cache,
+            hint=f"lexigraft cache verify {cache} --remove, then run again: they are computed and stored anew",
+        )
+    for item, _ in damaged:
+        remove(item.folder)
+    print(f"{len(found)} entries, " + (f"{len(damaged)} were damaged and are removed:\n{named}" if damaged else "none damaged"))
+
+
+def _gc(options: argparse.Namespace) -> None:
+    from lexigraft.shared_cache.tidying import entries, leftovers, remove, too_many
+
+    cache, now = _folder(options), time.time()
+    limit = None if options.max_size is None else options.max_size * _GIGABYTE
+    chosen, left = too_many(entries(cache), now, options.older_than, limit), leftovers(cache, now)
+    for item in chosen:
+        print(_line(item))
+    for folder in left:
+        print(f"{folder.name}  unfinished or set aside")
+    for folder in [*(item.folder for item in chosen), *left] if options.remove else []:
+        remove(folder)
+    what = f"{len(chosen)} entries ({_gigabytes(chosen)}) and {len(left)} leftovers"
+    print(f"{what} removed" if options.remove else f"{what} could be removed; nothing is changed without --remove")
+
+
+def _line(item: Listed) -> str:
+    stored = time.strftime("%Y-%m-%d", time.localtime(item.stored))
+    return f"{item.folder.name[:12]}  {stored}  {item.size / 1e6:10.1f} MB  {item.owner:<12}  {_what(item)}"
+
+
+def _what(item: Listed) -> str:
+    if item.entry is None:
+        return "damaged"
+    wildcards = item.entry.recipe["wildcards"]
+    return " ".join([item.entry.recipe["rule"], *(f"{name}={value}" for name, value in wildcards.items())])
+
+
+def _gigabytes(listed: list[Listed]) -> str:
+    return f"{sum(item.size for item in listed) / _GIGABYTE:.2f} GB"

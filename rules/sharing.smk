@@ -1,0 +1,66 @@
+"""Sharing artifacts between checkouts and people: the storage behind Snakemake's cache between workflows (docs/cache.md).
+
+Snakemake decides which jobs ask the cache; what an entry is named and how it is kept is `lexigraft.shared_cache`.
+"""
+
+import os
+
+from snakemake.caching import LOCATION_ENVVAR
+from snakemake.caching.rule import RuleCache
+from snakemake.exceptions import CacheMissException
+from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
+
+
+def software_of(job):
+    """What Snakemake provides to run a job in: the content of a conda environment, the address of an image, or nothing."""
+    methods = job.dag.workflow.deployment_settings.deployment_method
+    found = ""
+    if DeploymentMethod.CONDA in methods and job.conda_env:
+        found += job.conda_env.content.decode()
+    if DeploymentMethod.APPTAINER in methods and job.container_img_url:
+        found += job.container_img_url
+    return found
+
+
+def shared_cache():
+    """The cache that this run uses, or None."""
+    location = os.environ.get(LOCATION_ENVVAR)
+    if not (workflow.enable_cache and location):
+        return None
+    # only here: it reads artifacts, and with them comes much that a plan without a cache does not need
+    from lexigraft.shared_cache.jobs import SharedCache
+
+    return or_stop(SharedCache, location, ROOT, software_of)
+
+
+class SharedRule(RuleCache):
+    """What a marked rule asks the cache."""
+
+    def check(self):
+        # without a cache Snakemake would print a line for each of them
+        if workflow.enable_cache:
+            super().check()
+
+    async def exists(self, job):
+        return SHARED is not None and SHARED.has(job)
+
+    async def fetch(self, job):
+        if SHARED is None or not or_stop(SHARED.fetch, job):
+            raise CacheMissException(f"{job} is not in the shared cache")
+        logger.info(f"lexigraft: {job} taken from the shared cache")
+
+    async def store(self, job):
+        reason = SHARED.store(job) if SHARED is not None else None
+        if reason:
+            logger.warning(f"lexigraft: {job} is not in the shared cache: {reason}")
+
+
+def share_marked_rules():
+    """Put our storage behind all rules of this project that are marked `cache: True`."""
+    for found in workflow.rules:
+        if found.cache and Path(found.snakefile).is_relative_to(ROOT):
+            found.cache = SharedRule(found, found.cache.flag)
+
+
+SHARED = shared_cache()
