@@ -32,6 +32,13 @@ include: "rules/language_modelling.smk"
 include: "rules/report.smk"
 
 
+# seconds each: not worth a job of a cluster
+localrules:
+    all,
+    initialisation_counts,
+    scores,
+
+
 rule all:
     default_target: True
     input:

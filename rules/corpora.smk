@@ -9,6 +9,9 @@ rule corpus:
         "<logs>/corpora/{corpus}.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(2000, 6),
+        runtime=minutes(30),
     params:
         corpus="{corpus}",
         settings=settings_of("corpora", "corpus"),

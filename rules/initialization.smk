@@ -33,6 +33,8 @@ rule initialization:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(3000, 3, GPUS),
+        runtime=minutes(60),
         gpu=GPUS,
     params:
         model="{model}",
@@ -68,6 +70,9 @@ rule initialisation_counts:
         "<logs>/initialisation_counts.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
     params:
         rows=[
             {

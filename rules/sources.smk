@@ -11,6 +11,9 @@ rule source:
         "<logs>/sources/{source}.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(2000, 4),
+        runtime=minutes(30),
     params:
         source="{source}",
         settings=settings_of("sources", "source"),

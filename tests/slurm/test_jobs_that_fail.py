@@ -1,0 +1,69 @@
+"""Jobs that are cancelled, lose their machine, or run out of memory or time are run again, with more of both."""
+
+from __future__ import annotations
+
+from tests.checkout import Checkout
+from tests.slurm.cluster import Cluster, call, wait_for
+from tests.slurm.conftest import Head, edit
+
+FACTORS = "resources/factors/minilm-32.safetensors"
+PACKED = "resources/pretraining_data/bible/bible-4k/{}.arrow"
+
+
+def removed(checkout: Checkout, *names: str) -> dict[str, bytes]:
+    """Remove artifacts and return what they held."""
+    held = {name: (checkout.folder / name).read_bytes() for name in names}
+    for name in names:
+        (checkout.folder / name).unlink()
+    return held
+
+
+def made(checkout: Checkout, wanted: dict[str, bytes]) -> bool:
+    return all((checkout.folder / name).read_bytes() == data for name, data in wanted.items())
+
+
+def test_memory_time_and_cancelling(cluster: Cluster, scratch: Checkout) -> None:
+    # a tenth of the memory, which is too little for the first attempt, and a minute for what has an hour else
+    edit(scratch, "resources: {threads: 1}", "resources: {threads: 1, memory: 0.05, time: 0.0166}")
+    late, cancelled = PACKED.format("fra_Latn"), PACKED.format("kor_Hang")
+    wanted = removed(scratch, FACTORS, late, cancelled)
+    enough = ("--set-resources", "pretraining_data:mem_mb=2000")
+    with Head(scratch, *enough, "--rerun-triggers", "mtime", "--", *wanted) as head:
+        held = cluster.wait_for_job("pretraining_data", "fra_Latn", name=head.run_id)
+        for process in wait_for("its processes", lambda: cluster.processes(held)):
+            process.suspend()
+        call("scancel", cluster.wait_for_job("pretraining_data", "kor_Hang", name=head.run_id).id)
+        told = head.wait()
+    assert made(scratch, wanted)
+
+    attempts = {rule: cluster.jobs_of(*rule, name=head.run_id) for rule in [("factors", ""), ("pretraining_data", "fra_Latn")]}
+    attempts |= {("pretraining_data", "kor_Hang"): cluster.jobs_of("pretraining_data", "kor_Hang", name=head.run_id)}
+    memory, time, cancelled_jobs = attempts.values()
+    print(memory, time, cancelled_jobs)
+    assert memory[0].state == "OUT_OF_MEMORY"
+    assert [job.state for job in time] == ["TIMEOUT", "COMPLETED"]
+    assert [job.state for job in cancelled_jobs] == ["CANCELLED", "COMPLETED"]
+    for jobs in attempts.values():
+        assert jobs[-1].state == "COMPLETED"
+        asked = [int(job.memory.removesuffix("M")) for job in jobs]
+        minutes = [job.minutes for job in jobs]
+        print(asked, minutes)
+    assert "Trying to restart job" in told
+
+
+def test_slurmd_and_its_machine(cluster: Cluster, scratch: Checkout) -> None:
+    wanted = removed(scratch, *(PACKED.format(language) for language in ("fra_Latn", "kor_Hang")))
+    with Head(scratch, "--jobs", "1", "--rerun-triggers", "mtime", "--", *wanted) as head:
+        first = cluster.wait_for_job("pretraining_data", name=head.run_id)
+        cluster.kill_node()
+        cluster.start_node()
+        wait_for("the end of the first job", lambda: cluster.jobs_of("pretraining_data", state="COMPLETED", name=head.run_id))
+        second = cluster.wait_for_job("pretraining_data", name=head.run_id)
+        call("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=test")
+        wait_for("the loss of the job", lambda: cluster.jobs_of("", state="NODE_FAIL", name=head.run_id))
+        call("scontrol", "update", f"NodeName={cluster.host}", "State=RESUME")
+        head.wait()
+    states = {job.id: job.state for job in cluster.jobs_of("pretraining_data", name=head.run_id)}
+    assert list(states.values()) == ["COMPLETED", "NODE_FAIL", "COMPLETED"]
+    assert first.id != second.id
+    assert made(scratch, wanted)
