@@ -92,7 +92,7 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(WARNING_SIGNAL, _note_time_limit)
         started = time.monotonic()
-        logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, _devices(job))
+        logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, _devices())
         try:
             params = SimpleNamespace(**{key: plain(value) for key, value in job.params.items()})
             yield Stage(_paths(job.input), _paths(job.output), params, int(job.threads), _provenance(name, job))
@@ -117,10 +117,10 @@ def leave_warnings_to_stages() -> None:
         signal.signal(WARNING_SIGNAL, signal.SIG_IGN)
 
 
-def _devices(job: Any) -> str:
-    """Which GPUs a job was given, where it computes on any and a cluster said so."""
+def _devices() -> str:
+    """Which GPUs this process was given, where a cluster or a user says so."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return f" and GPUs {given}" if given and dict(job.params.items()).get("gpus") else ""
+    return f" and GPUs {given}" if given else ""
 
 
 def _note_time_limit(number: int, _frame: FrameType | None) -> None:

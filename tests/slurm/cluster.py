@@ -73,7 +73,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as squeue tells it; `comment` names rule and wildcards, `name` the run, `gpus` what it asked for."""
+    """A job as squeue tells it; `comment` names rule and wildcards, `name` the run."""
 
     id: str
     state: str
@@ -82,7 +82,6 @@ class Job:
     partition: str
     memory: str
     minutes: str
-    gpus: str
 
 
 def wait_for(what: str, found: Callable[[], T], seconds: float = 600) -> T:
@@ -166,7 +165,7 @@ class Cluster:
 
     def jobs(self) -> list[Job]:
         """All jobs that were ever submitted, in that order."""
-        told = call("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%k|%j|%P|%m|%l|%b")
+        told = call("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%k|%j|%P|%m|%l")
         return [Job(*line.split("|")) for line in told.splitlines()]
 
     def jobs_of(self, rule: str, wildcards: str = "", state: str = "", name: str = "") -> list[Job]:

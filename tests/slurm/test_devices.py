@@ -37,9 +37,8 @@ def test_gpus_and_partitions(cluster: Cluster, scratch: Checkout) -> None:
         told = head.wait(1)  # the devices are pretended, and said not to be usable
     for rule, (artifact, log) in ON_GPUS.items():
         (job,) = cluster.jobs_of(rule, name=head.run_id)
-        assert (job.partition, job.gpus) == ("gpus", "N/A")
-        shown = call("scontrol", "show", "job", job.id)
-        assert "gres/gpu=1" in shown
+        assert (job.partition, job.state) == ("gpus", "FAILED")
+        assert re.search(r"TresPerJob=gres.gpu:1\b", call("scontrol", "show", "job", job.id))
         text = (scratch.folder / log).read_text()
         given = re.search(r"and GPUs (\d)\n", text)
         assert given is not None, text
@@ -50,7 +49,7 @@ def test_gpus_and_partitions(cluster: Cluster, scratch: Checkout) -> None:
     for rule, (artifact, log) in ON_CPUS.items():
         (job,) = cluster.jobs_of(rule, name=head.run_id)
         assert (job.partition, job.state) == ("standard", "COMPLETED")
-        assert "gpu" not in call("scontrol", "show", "job", job.id)
+        assert "gres" not in call("scontrol", "show", "job", job.id)
         assert "GPUs" not in (scratch.folder / log).read_text()
         assert (scratch.folder / artifact).exists()
     limits = {(job.minutes, int(job.memory.removesuffix("M"))) for job in cluster.jobs_of("", name=head.run_id)}
