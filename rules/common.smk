@@ -92,9 +92,7 @@ def memory(base, times_inputs, gpus=0):
 
 def minutes(usual):
     """A job's time limit in minutes: more with every attempt."""
-    return lambda wildcards, attempt: math.ceil(
-        attempt * CONFIG.resources.time * usual
-    )
+    return lambda wildcards, attempt: math.ceil(attempt * CONFIG.resources.time * usual)
 
 
 def files_of(kind, wildcard):

@@ -151,7 +151,7 @@ class Cluster:
     def start_node(self) -> None:
         """Start slurmd and wait until the node takes jobs."""
         call("slurmd", "-N", self.host)
-        wait_for("the node", lambda: self.node_state().rstrip("*") in ("idle", "mixed", "allocated"), 120)
+        wait_for("the node", self.node_is_up, 120)
 
     def kill_node(self) -> None:
         """Kill slurmd at once; jobs that run stay alive."""
@@ -160,8 +160,20 @@ class Cluster:
         process.kill()
         wait_for("the end of slurmd", lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 60)
 
-    def node_state(self) -> str:
-        return call("sinfo", "--noheader", "--format=%T", "--partition=standard").strip()
+    def fail_node(self, job: Job) -> None:
+        """Let the node fail while `job` runs on it, and come back."""
+        call("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=test")
+        wait_for(
+            "the loss of the job", lambda: [found for found in self.jobs() if (found.id, found.state) == (job.id, "NODE_FAIL")]
+        )
+        if not self.node_is_up():  # it may have come back by itself
+            resume = ["scontrol", "update", f"NodeName={self.host}", "State=RESUME"]
+            subprocess.run(resume, capture_output=True, check=False)
+        wait_for("the node", self.node_is_up, 120)
+
+    def node_is_up(self) -> bool:
+        state = call("sinfo", "--noheader", "--format=%T", "--partition=standard").strip()
+        return state.rstrip("*") in ("idle", "mixed", "allocated")
 
     def jobs(self) -> list[Job]:
         """All jobs that were ever submitted, in that order."""

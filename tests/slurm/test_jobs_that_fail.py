@@ -58,9 +58,7 @@ def test_slurmd_and_its_machine(cluster: Cluster, scratch: Checkout) -> None:
         cluster.start_node()
         wait_for("the end of the first job", lambda: cluster.jobs_of("pretraining_data", state="COMPLETED", name=head.run_id))
         second = cluster.wait_for_job("pretraining_data", name=head.run_id)
-        call("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=test")
-        wait_for("the loss of the job", lambda: cluster.jobs_of("", state="NODE_FAIL", name=head.run_id))
-        call("scontrol", "update", f"NodeName={cluster.host}", "State=RESUME")
+        cluster.fail_node(second)
         head.wait()
     states = {job.id: job.state for job in cluster.jobs_of("pretraining_data", name=head.run_id)}
     assert list(states.values()) == ["COMPLETED", "NODE_FAIL", "COMPLETED"]

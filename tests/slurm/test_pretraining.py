@@ -35,8 +35,9 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
         # training waits, however fast this machine is, until Slurm has sent its warning: five minutes before the limit
         training.suspend()
         call("scontrol", "update", f"JobId={job.id}", "TimeLimit=5")
-        wait_for("the warning", lambda: is_pending(training.pid, signal.SIGUSR1))
-        training.resume()
+        wait_for("the warning", lambda: is_pending(training.pid, signal.SIGUSR1) or "received SIGUSR1" in log.read_text())
+        with suppress(psutil.NoSuchProcess):
+            training.resume()
         told = head.wait()
     assert "Trying to restart job" in told
     assert "non-zero exit status 75" in told
@@ -58,5 +59,7 @@ def stage_process(processes: list[psutil.Process]) -> psutil.Process:
 
 def is_pending(pid: int, number: signal.Signals) -> bool:
     """Whether a signal waits for a process that is stopped."""
+    if not psutil.pid_exists(pid):
+        return False
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
     return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
