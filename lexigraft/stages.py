@@ -85,12 +85,11 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
     terminal = sys.stderr
     log_path = Path(job.log[0])
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("w", encoding="utf-8", buffering=1) as log, redirect_stderr(log), redirect_stdout(log):
+    opened = log_path.open("w", encoding="utf-8", buffering=1)
+    with opened as log, redirect_stderr(log), redirect_stdout(log), _noting_warnings():
         logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
         for noisy in ("httpx", "filelock", "huggingface_hub", "faiss"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(WARNING_SIGNAL, _note_time_limit)
         started = time.monotonic()
         logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, _devices())
         try:
@@ -121,6 +120,19 @@ def _devices() -> str:
     """Which GPUs this process was given, where a cluster or a user says so."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     return f" and GPUs {given}" if given else ""
+
+
+@contextmanager
+def _noting_warnings() -> Iterator[None]:
+    """Write a cluster's warning to the log; a stage that can do more takes the signal itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(WARNING_SIGNAL, _note_time_limit)
+    try:
+        yield
+    finally:
+        signal.signal(WARNING_SIGNAL, before)
 
 
 def _note_time_limit(number: int, _frame: FrameType | None) -> None:
