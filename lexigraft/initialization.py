@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lexigraft.artifacts import Provenance
+from lexigraft.devices import device_for
 from lexigraft.errors import ArtifactError
 from lexigraft.factorization import Factors, read_factors
 from lexigraft.initializers import registry
@@ -80,7 +81,7 @@ def write_initialized_model(
     """
     torch.set_num_threads(threads)
     initializer = find_initializer(method)
-    device = torch.device("cuda" if gpus else "cpu")
+    device = device_for(gpus)
     view, factors = read_view(inputs, source_languages, provenance.seed or 0, device)
     result = initialize(initializer, view)
     primitives = None if factors.is_full else factors.primitives

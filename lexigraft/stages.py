@@ -6,14 +6,16 @@ import logging
 import os
 import platform
 import resource
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexigraft.errors import LexigraftError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 Files = TypeVar("Files", bound="DataclassInstance")
 _NOT_PARAMETERS = frozenset({"code", "lock", "seed"})
+WARNING_SIGNAL = signal.SIGUSR1
+"""What a cluster sends to all processes of a job some minutes before its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,13 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
     terminal = sys.stderr
     log_path = Path(job.log[0])
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("w", encoding="utf-8", buffering=1) as log, redirect_stderr(log), redirect_stdout(log):
+    opened = log_path.open("w", encoding="utf-8", buffering=1)
+    with opened as log, redirect_stderr(log), redirect_stdout(log), _noting_warnings():
         logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
         for noisy in ("httpx", "filelock", "huggingface_hub", "faiss"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         started = time.monotonic()
-        logging.info("stage %s on %s with %d threads", name, platform.machine(), job.threads)
+        logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, _devices())
         try:
             params = SimpleNamespace(**{key: plain(value) for key, value in job.params.items()})
             yield Stage(_paths(job.input), _paths(job.output), params, int(job.threads), _provenance(name, job))
@@ -100,6 +105,39 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
             sys.exit(1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         logging.info("stage %s done in %.1f s, peak memory %.2f GB", name, time.monotonic() - started, peak)
+
+
+def leave_warnings_to_stages() -> None:
+    """Ignore a cluster's warning in this process and in the shells and programs that it starts.
+
+    It would end the workflow engine and its shells, and with them the stage below, which is the one that can act on it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(WARNING_SIGNAL, signal.SIG_IGN)
+
+
+def _devices() -> str:
+    """Which GPUs this process was given, where a cluster or a user says so."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return f" and GPUs {given}" if given else ""
+
+
+@contextmanager
+def _noting_warnings() -> Iterator[None]:
+    """Write a cluster's warning to the log; a stage that can do more takes the signal itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(WARNING_SIGNAL, _note_time_limit)
+    try:
+        yield
+    finally:
+        signal.signal(WARNING_SIGNAL, before)
+
+
+def _note_time_limit(number: int, _frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    logging.warning("received %s: the job's time limit is near; where it is reached, the job is run again", name)
 
 
 def _paths(files: Any) -> SimpleNamespace:

@@ -1,5 +1,6 @@
 """What all rules share: the checked configuration, names of models and files, digests. Nothing is computed here."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.outside import outside_files
+from lexigraft.stages import leave_warnings_to_stages
 from lexigraft.word_vectors.settings import MATCHING_ONLY
 
 
@@ -42,6 +44,7 @@ TRAINED = [
 # of this file, wherever a workflow lies that uses it as a module
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 or_stop(use_library_of, ROOT)
+leave_warnings_to_stages()
 LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus
@@ -77,6 +80,21 @@ wildcard_constraints:
 def code_of(script, modules=()):
     """Digest of an adapter and of all library modules that it and `modules` import."""
     return code_digest(ROOT / "workflow_scripts" / script, modules)
+
+
+def memory(base, times_inputs, gpus=0):
+    """A job's memory in MB: a base, a multiple of its inputs' size, what CUDA takes in each process; more with every attempt."""
+
+    def megabytes(wildcards, input, attempt):
+        needed = base + times_inputs * input.size_mb + 4000 * gpus
+        return math.ceil(attempt * CONFIG.resources.memory * needed)
+
+    return megabytes
+
+
+def minutes(usual):
+    """A job's time limit in minutes: more with every attempt."""
+    return lambda wildcards, attempt: math.ceil(attempt * CONFIG.resources.time * usual)
 
 
 def files_of(kind, wildcard):

@@ -10,6 +10,9 @@ rule corpus:
     cache: True
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(2000, 6),
+        runtime=minutes(30),
     params:
         corpus="{corpus}",
         settings=settings_of("corpora", "corpus"),

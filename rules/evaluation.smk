@@ -31,6 +31,8 @@ rule ranks:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(3000, 4, GPUS),
+        runtime=minutes(30),
         gpu=GPUS,
     params:
         task="{task}",
@@ -63,6 +65,9 @@ rule scores:
     cache: True
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
     params:
         rows=SCORED,
         top_k={name: task.top_k for name, task in tasks_of("retrieval").items()},
@@ -109,6 +114,9 @@ rule significance:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(2000, 20),
+        runtime=minutes(30),
     params:
         rows=SCORED,
         tagged=TAGGED,

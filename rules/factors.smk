@@ -9,6 +9,9 @@ rule factors:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(2000, 6),
+        runtime=minutes(30),
     params:
         source="{source}",
         dim=dim_of,

@@ -39,6 +39,8 @@ rule hypernetwork:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(3000, 3, GPUS),
+        runtime=minutes(240),
         gpu=GPUS,
     params:
         hypernetwork="{hypernetwork}",

@@ -39,6 +39,8 @@ rule initialization:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(3000, 3, GPUS),
+        runtime=minutes(60),
         gpu=GPUS,
     params:
         model="{model}",
@@ -80,6 +82,9 @@ rule initialisation_counts:
     cache: True
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
     params:
         rows=[
             {

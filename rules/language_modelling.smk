@@ -22,6 +22,8 @@ rule language_modelling:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(3000, 4, GPUS),
+        runtime=minutes(120),
         gpu=GPUS,
     params:
         task="{task}",
@@ -51,6 +53,9 @@ rule source_fertility:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
     params:
         corpus="{corpus}",
         source="{source}",
@@ -75,6 +80,9 @@ rule target_fertility:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
     params:
         corpus="{corpus}",
         tokenizer="{tokenizer}",

@@ -15,6 +15,9 @@ rule source_matches:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(2000, 10),
+        runtime=minutes(30),
     params:
         source="{source}",
         vectors="{vectors}",
@@ -41,6 +44,9 @@ rule target_matches:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(2000, 10),
+        runtime=minutes(30),
     params:
         tokenizer="{tokenizer}",
         vectors="{vectors}",

@@ -12,6 +12,9 @@ rule pretraining_data:
     conda:
         "../envs/cpu.yaml"
     threads: 1
+    resources:
+        mem_mb=memory(2000, 4),
+        runtime=minutes(60),
     params:
         corpus="{corpus}",
         tokenizer="{tokenizer}",
@@ -64,6 +67,8 @@ rule pretraining:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(4000, 4, GPUS),
+        runtime=minutes(360),
         gpu=GPUS * NODES,
         nodes=NODES,
     params:

@@ -65,6 +65,9 @@ rule report:
     cache: True
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(3000, 0.5),
+        runtime=minutes(30),
     params:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),

@@ -12,6 +12,9 @@ rule source:
     cache: True
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=memory(2000, 4),
+        runtime=minutes(30),
     params:
         source="{source}",
         settings=settings_of("sources", "source"),

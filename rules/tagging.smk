@@ -17,6 +17,8 @@ rule tagger:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(4000, 8, GPUS),
+        runtime=minutes(120),
         gpu=GPUS,
     params:
         task="{task}",
@@ -57,6 +59,8 @@ rule tag_scores:
         "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
     threads: THREADS
     resources:
+        mem_mb=memory(3000, 4, GPUS),
+        runtime=minutes(30),
         gpu=GPUS,
     params:
         task="{task}",

@@ -13,6 +13,9 @@ rule tokenizer:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(2000, 20),
+        runtime=minutes(60),
     params:
         tokenizer="{tokenizer}",
         settings=settings_of("tokenizers", "tokenizer"),

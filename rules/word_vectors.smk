@@ -10,6 +10,9 @@ rule word_vectors:
     conda:
         "../envs/cpu.yaml"
     threads: THREADS
+    resources:
+        mem_mb=memory(3000, 4),
+        runtime=minutes(60),
     params:
         vectors="{vectors}",
         settings=settings_of("word_vectors", "vectors", without=MATCHING_ONLY),

@@ -24,6 +24,7 @@ import torch
 from safetensors import SafetensorError
 
 from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.devices import device_for
 from lexigraft.errors import InputError, nearest
 from lexigraft.evaluation.kept import digest_of, standing
 from lexigraft.evaluation.likelihoods import LIKELIHOODS, causal_scores, masked_scores
@@ -68,7 +69,7 @@ def write_language_modelling(
         ArtifactError: sentences or model are damaged.
     """
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
+    device = device_for(gpus)
     table = read_table(sentences, "corpus", ["language", "sentence_id", "text"])
     present = table["language"].unique(maintain_order=True).to_list()
     languages = task.languages or present

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.devices import device_for
 from lexigraft.errors import InputError, nearest
 from lexigraft.evaluation.kept import digest_of, standing
 from lexigraft.evaluation.sentences import budget_batches
@@ -54,7 +55,7 @@ def write_ranks(
     """
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
+    device = device_for(gpus)
     table = read_table(sentences, "corpus", ["language", "sentence_id", "text"])
     languages = check_languages(task, table["language"].unique(maintain_order=True).to_list(), sentences)
     check_queries(task.query_language, languages, table, sentences)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
+from lexigraft.devices import device_for
 from lexigraft.errors import ConfigError
 from lexigraft.factorization import Factors, read_factors
 from lexigraft.hypernetwork import quality
@@ -130,7 +131,7 @@ def write_hypernetwork(
             hint="give it another name",
         )
     torch.set_num_threads(threads)
-    device, seed = torch.device("cuda" if gpus else "cpu"), provenance.seed or 0
+    device, seed = device_for(gpus), provenance.seed or 0
     pairs = read_pairs(settings, inputs, source_languages)
     if isinstance(settings, MLPHypernetwork):
         checkpoints = None

@@ -13,6 +13,7 @@ import polars as pl
 import torch
 
 from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.devices import check_gpus
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.card import trained_card
 from lexigraft.modeling.heads import output_head
@@ -137,14 +138,7 @@ def hardware(gpus: int, accumulation: int, nodes: int = 1) -> tuple[Literal["cpu
     Raises:
         ConfigError: the machine has fewer GPUs, or there are too few micro-batches for each process to get one.
     """
-    if gpus > 0:
-        present = torch.cuda.device_count()
-        if gpus > present:
-            raise ConfigError(
-                f"{gpus} GPUs are asked for, this machine has {present} that torch {torch.__version__} can use",
-                where="gpus",
-                hint="set `gpus` to 0 to train on the CPU, ask the cluster for more, or install torch for this driver",
-            )
+    check_gpus(gpus)
     processes = max(gpus, 1)
     total = processes * nodes
     if total > accumulation:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,3 +88,34 @@ def test_a_bug_leaves_its_traceback_in_the_log(job: SimpleNamespace, capsys: pyt
 
 def test_plain_values() -> None:
     assert plain({"a": (1, None, True, 2.5, "x"), 3: [{"b": []}]}) == {"a": [1, None, True, 2.5, "x"], "3": [{"b": []}]}
+
+
+def test_a_warning_of_the_time_limit_is_noted(job: SimpleNamespace) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    with stage("factors", job):
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert "received SIGUSR1: the job's time limit is near" in Path(job.log[0]).read_text()
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_warning_passes_by_the_workflow_and_its_shells() -> None:
+    script = "kill -USR1 $PPID $$; echo alive; sh -c 'kill -USR1 $$; echo so is its child'"
+    body = f"import subprocess; {{}}; subprocess.run(['bash', '-c', {script!r}], check=True)"
+    ignoring = "from lexigraft.stages import leave_warnings_to_stages; leave_warnings_to_stages()"
+    done = [
+        subprocess.run([sys.executable, "-c", body.format(first)], capture_output=True, text=True, check=False)
+        for first in (ignoring, "pass")
+    ]
+    assert done[0].stdout.split("\n") == ["alive", "so is its child", ""], done[0].stderr
+    assert done[1].returncode == -signal.SIGUSR1
+
+
+def test_the_log_says_which_gpus_were_given(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with stage("factors", job):
+        pass
+    assert "with 3 threads\n" in Path(job.log[0]).read_text()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    with stage("factors", job):
+        pass
+    assert "with 3 threads and GPUs 2,3\n" in Path(job.log[0]).read_text()

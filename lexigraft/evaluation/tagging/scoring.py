@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.devices import device_for
 from lexigraft.evaluation.kept import digest_of, standing
 from lexigraft.evaluation.settings import TaggingTask
 from lexigraft.evaluation.tagging.encoding import WordEncoder
@@ -68,7 +69,7 @@ def write_tag_scores(
         ArtifactError: model or tagger is damaged.
     """
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
+    device = device_for(gpus)
     tags = read_table(tags_path, TAGGER)["tag"].to_list()
     keys = {language: _made_from(task, language, tagger_path, provenance) for language in task.test}
     kept = _kept(sentences_path, confusion_path, keys)

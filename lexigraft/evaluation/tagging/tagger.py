@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
+from lexigraft.devices import device_for
 from lexigraft.errors import InputError
 from lexigraft.evaluation.settings import TaggerSettings
 from lexigraft.evaluation.tagging.encoding import WordEncoder
@@ -62,7 +63,7 @@ def write_tagger(
         LexigraftError: the loss became NaN or infinite.
     """
     torch.set_num_threads(threads)
-    device = torch.device("cuda" if gpus else "cpu")
+    device = device_for(gpus)
     train, dev = read_all(task.train, task), read_all(task.dev, task)
     tags = tag_set(train.tags)
     if len(tags) < 2:

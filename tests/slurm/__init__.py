@@ -1,0 +1,1 @@
+"""Tests on a real Slurm of one node, which they start themselves."""

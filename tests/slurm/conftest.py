@@ -1,0 +1,101 @@
+"""The Slurm of these tests, and Snakemake's head process as something that can be watched and killed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.slurm.cluster import Cluster, Unavailable, call, wait_for
+
+QUICK = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
+
+
+class Head:
+    """A running `snakemake --profile slurm` (which here looks at its jobs more often) and what it printed."""
+
+    def __init__(self, checkout: Checkout, *arguments: str) -> None:
+        self.log = checkout.folder / "head.log"
+        with self.log.open("w") as log:
+            command = checkout.command(*QUICK, *arguments)
+            self.process = subprocess.Popen(
+                command, cwd=checkout.folder, env=checkout.environment(), stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def __enter__(self) -> Head:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        with suppress(AssertionError):
+            call("scancel", f"--name={self.run_id}")
+
+    @property
+    def told(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def run_id(self) -> str:
+        """What Slurm knows all jobs of this run by."""
+
+        def found() -> re.Match[str] | None:
+            match = re.search(r"SLURM run ID: (\S+)", self.told)
+            assert match or self.process.poll() is None, self.told
+            return match
+
+        match = wait_for("the run's number", found)
+        assert match is not None
+        return match[1]
+
+    @property
+    def steps_done(self) -> int:
+        return max(map(int, re.findall(r"^(\d+) of \d+ steps", self.told, flags=re.MULTILINE)), default=0)
+
+    def wait(self, code: int = 0, seconds: float = 1200) -> str:
+        """Wait for its end, check the exit code and return what it printed."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"Snakemake did not end in {seconds} s:\n{self.told}\n{call('squeue', '--states=all')}")
+        assert self.process.returncode == code, self.told
+        return self.told
+
+    def kill(self) -> None:
+        """Kill it at once, and nothing that it started."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def wait_for_steps(self, number: int) -> None:
+        def reached() -> bool:
+            assert self.process.poll() is None, self.told
+            return self.steps_done >= number
+
+        wait_for(f"step {number}", reached, 1200)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Slurm that is stopped at the end, whatever happens."""
+    slurm = Cluster()
+    try:
+        try:
+            slurm.start()
+        except Unavailable as reason:
+            pytest.skip(f"no Slurm for the tests: {reason}")
+        yield slurm
+    finally:
+        slurm.stop()
+
+
+def edit(checkout: Checkout, text: str, instead: str) -> None:
+    """Change the small configuration of a checkout."""
+    path: Path = checkout.folder / "mini.yaml"
+    before = path.read_text()
+    assert text in before
+    path.write_text(before.replace(text, instead))

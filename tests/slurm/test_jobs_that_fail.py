@@ -1,0 +1,66 @@
+"""Jobs that are cancelled, lose their machine, or run out of memory or time are run again, with more of both."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.slurm.cluster import Cluster, call, wait_for
+from tests.slurm.conftest import Head, edit
+
+FACTORS = "resources/factors/minilm-32.safetensors"
+PACKED = "resources/pretraining_data/bible/bible-4k/{}.arrow"
+
+
+def removed(checkout: Checkout, *names: str) -> dict[str, bytes]:
+    """Remove artifacts and return what they held."""
+    held = {name: (checkout.folder / name).read_bytes() for name in names}
+    for name in names:
+        (checkout.folder / name).unlink()
+    return held
+
+
+def made(checkout: Checkout, wanted: dict[str, bytes]) -> bool:
+    return all((checkout.folder / name).read_bytes() == data for name, data in wanted.items())
+
+
+def test_memory_time_and_cancelling(cluster: Cluster, scratch: Checkout) -> None:
+    # a twentieth of the memory is too little for the first attempt; a minute for what has an hour else
+    edit(scratch, "resources: {threads: 1}", "resources: {threads: 1, memory: 0.05, time: 0.0166}")
+    late, cancelled = PACKED.format("fra_Latn"), PACKED.format("kor_Hang")
+    wanted = removed(scratch, FACTORS, late, cancelled)
+    enough = ("--set-resources", "pretraining_data:mem_mb=2000")
+    with Head(scratch, *enough, "--rerun-triggers", "mtime", "--", *wanted) as head:
+        held = cluster.wait_for_job("pretraining_data", "fra_Latn", name=head.run_id)
+        for process in wait_for("its processes", lambda: cluster.processes(held)):
+            process.suspend()
+        call("scancel", cluster.wait_for_job("pretraining_data", "kor_Hang", name=head.run_id).id)
+        told = head.wait()
+    assert made(scratch, wanted)
+
+    starved = cluster.jobs_of("factors", name=head.run_id)
+    (told_by_slurm,) = scratch.folder.glob(f".snakemake/slurm_logs/rule_factors/*/{starved[0].id}.log")
+    assert "exceeded memory limit" in told_by_slurm.read_text()
+    assert (starved[0].state, starved[-1].state) == ("FAILED", "COMPLETED")
+    asked = [int(job.memory.removesuffix("M")) for job in starved]
+    assert asked == pytest.approx([(attempt + 1) * asked[0] for attempt in range(len(asked))], abs=len(asked))
+    for language, state in [("fra_Latn", "TIMEOUT"), ("kor_Hang", "CANCELLED")]:
+        jobs = cluster.jobs_of("pretraining_data", language, name=head.run_id)
+        assert [(job.state, job.minutes) for job in jobs] == [(state, "1:00"), ("COMPLETED", "2:00")]
+    assert "Trying to restart job" in told
+
+
+def test_slurmd_and_its_machine(cluster: Cluster, scratch: Checkout) -> None:
+    wanted = removed(scratch, *(PACKED.format(language) for language in ("fra_Latn", "kor_Hang")))
+    with Head(scratch, "--jobs", "1", "--rerun-triggers", "mtime", "--", *wanted) as head:
+        first = cluster.wait_for_job("pretraining_data", name=head.run_id)
+        cluster.kill_node()
+        cluster.start_node()
+        wait_for("the end of the first job", lambda: cluster.jobs_of("pretraining_data", state="COMPLETED", name=head.run_id))
+        second = cluster.wait_for_job("pretraining_data", name=head.run_id)
+        cluster.fail_node(second)
+        head.wait()
+    states = {job.id: job.state for job in cluster.jobs_of("pretraining_data", name=head.run_id)}
+    assert list(states.values()) == ["COMPLETED", "NODE_FAIL", "COMPLETED"]
+    assert first.id != second.id
+    assert made(scratch, wanted)

@@ -1,0 +1,65 @@
+"""Pre-training that comes near its time limit writes a checkpoint, and the next attempt goes on from it to the same bytes."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests.checkout import Checkout
+from tests.slurm.cluster import Cluster, call, wait_for
+from tests.slurm.conftest import Head, edit
+
+MODEL = "results/mini/models/ofa-minilm-32"
+TARGET = f"{MODEL}/step-40/model.safetensors"
+
+
+def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checkout) -> None:
+    longer = "  steps: 40\n  checkpoints: [40]\n  models: [ofa-minilm-32]\n"
+    edit(scratch, "  steps: 2\n  checkpoints: [2]\n", longer)
+    scratch.run("--", TARGET)
+    patterns = (f"{MODEL}/step-40/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
+    wanted = scratch.artifacts(*patterns)
+    assert len(wanted) == 9
+    for name in wanted:
+        (scratch.folder / name).unlink()
+    log = scratch.folder / "logs/pretraining/ofa-minilm-32.log"
+    log.unlink()
+
+    with Head(scratch, "--", TARGET) as head:
+        job = cluster.wait_for_job("pretraining", name=head.run_id)
+        wait_for("some steps", lambda: log.exists() and "step 4 of 40" in log.read_text())
+        training = stage_process(cluster.processes(job))
+        # training waits, however fast this machine is, until Slurm has sent its warning: five minutes before the limit
+        training.suspend()
+        call("scontrol", "update", f"JobId={job.id}", "TimeLimit=5")
+        wait_for("the warning", lambda: is_pending(training.pid, signal.SIGUSR1) or "received SIGUSR1" in log.read_text())
+        with suppress(psutil.NoSuchProcess):
+            training.resume()
+        told = head.wait()
+    assert "Trying to restart job" in told
+    assert "non-zero exit status 75" in told
+    assert "going on after step" in log.read_text()
+    assert scratch.artifacts(*patterns) == wanted
+    states = [found.state for found in cluster.jobs_of("pretraining", name=head.run_id)]
+    assert states == ["FAILED", "COMPLETED"]
+
+
+def stage_process(processes: list[psutil.Process]) -> psutil.Process:
+    """The one of a job's processes that trains."""
+    for process in processes:
+        with suppress(psutil.Error):
+            arguments = process.cmdline()
+            if "python" in Path(arguments[0]).name and Path(arguments[1]).name.endswith("pretraining.py"):
+                return process
+    raise AssertionError([process.cmdline() for process in processes])
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal waits for a process that is stopped."""
+    if not psutil.pid_exists(pid):
+        return False
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)

@@ -1,0 +1,42 @@
+"""The whole graph on Slurm: the same bytes as on one machine, also after the head process was killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.checkout import Checkout
+from tests.slurm.cluster import Cluster, call, wait_for
+from tests.slurm.conftest import QUICK, Head
+
+
+def test_the_whole_graph_with_a_killed_head_process(cluster: Cluster, finished: Checkout, tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    with Head(checkout, "all") as head:
+        head.wait_for_steps(10)
+        running = cluster.wait_for_job("", name=head.run_id)
+        head.kill()
+        assert running.id in {job.id for job in cluster.jobs_of("", state="RUNNING", name=head.run_id)}
+
+        locked = checkout.snakemake(*QUICK, "all")
+        assert locked.returncode != 0
+        assert "--unlock" in locked.stdout + locked.stderr
+
+        # the steps of docs/cluster.md
+        call("scancel", f"--name={head.run_id}")
+        wait_for("the end of the run's jobs", lambda: not call("squeue", "--noheader", f"--name={head.run_id}"))
+        unlocked = checkout.snakemake("--profile", "slurm", "--unlock")
+        assert unlocked.returncode == 0, unlocked.stderr
+    with Head(checkout, "all") as again:
+        told = again.wait()
+    assert "33 of 33" not in told  # what was finished before is not made again
+    made, wanted = visible(checkout), visible(finished)
+    assert sorted(made) == sorted(wanted)
+    assert [name for name in wanted if made[name] != wanted[name]] == []
+    rules = {job.comment.removeprefix("rule_").split("_wildcards")[0] for job in cluster.jobs()}
+    assert {"corpus", "pretraining", "report"} <= rules
+    assert rules.isdisjoint({"all", "scores", "initialisation_counts"})
+
+
+def visible(checkout: Checkout) -> dict[str, bytes]:
+    """Artifacts without the temporary files of killed jobs."""
+    return {name: data for name, data in checkout.artifacts().items() if not Path(name).name.startswith(".")}
