@@ -32,6 +32,13 @@ include: "rules/language_modelling.smk"
 include: "rules/report.smk"
 
 
+# before the first job starts: Snakemake removes the outputs of a job that runs again, and a damaged input is no reason to
+onstart:
+    from lexigraft.artifacts import verify
+
+    or_stop(verify, changed_behind_our_back(workflow.dag))
+
+
 rule all:
     default_target: True
     input:

@@ -97,6 +97,22 @@ def _curves(options: argparse.Namespace) -> None:
     write_curves(options.run_folder / "scores.parquet", held_out, options.out, task=options.task)
 
 
+def _add_verify(subcommands: Any) -> None:
+    parser = subcommands.add_parser(
+        "verify",
+        help="check every artifact of a run",
+        description="Check that every artifact below the folders is whole and has the bytes that it was written with.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="such as resources and results/demo")
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from lexigraft.artifacts import files_below, verify
+
+    print(f"{verify(files_below(options.folders))} files, none damaged")
+
+
 def _add_generate(subcommands: Any) -> None:
     parser = subcommands.add_parser("generate", help="write the files of a checkout that are generated from others")
     parser.add_argument("root", type=Path, nargs="?", default=Path(), metavar="CHECKOUT", help="default: this folder")
@@ -109,7 +125,14 @@ def _generate(options: argparse.Namespace) -> None:
     write_generated(options.root)
 
 
-_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (_add_export, _add_scores, _add_picture, _add_curves, _add_generate)
+_SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
+    _add_export,
+    _add_scores,
+    _add_picture,
+    _add_curves,
+    _add_verify,
+    _add_generate,
+)
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lexigraft.checkout import use_library_of
+from lexigraft.checkout import configuration_of_run, use_library_of
 from lexigraft.config import load_config
 from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, content_digest, lock_digest
@@ -22,7 +22,7 @@ def or_stop(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-CONFIG = or_stop(load_config, config)
+CONFIG = or_stop(load_config, configuration_of_run(config, workflow.is_main_process))
 MODELS = or_stop(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
 ONLY_PLAN = bool(workflow.output_settings and workflow.output_settings.dryrun)
@@ -181,6 +181,16 @@ def tagged_files(part):
         return [file for file in files if Path(file).is_file() or not ONLY_PLAN]
 
     return find
+
+
+def changed_behind_our_back(dag):
+    """Artifacts whose content changed since a finished job read them, though no job wrote them: the job would run again."""
+    return [
+        file
+        for job in dag.needrun_jobs()
+        for file in dag.reason(job).updated_input
+        if any(file in made for made in dag.dependencies[job].values())
+    ]
 
 
 def tag_score_files(row):

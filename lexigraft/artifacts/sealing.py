@@ -40,6 +40,7 @@ class Provenance:
         code: digest of the library modules that the stage imports.
         lock: digest of the pinned versions.
         inputs: name of each input -> `identity` of that file.
+        beside: name of each file in the same folder that has no seal -> `identity` of that file.
     """
 
     stage: str
@@ -48,6 +49,7 @@ class Provenance:
     code: str = ""
     lock: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -71,8 +73,8 @@ def arrow_metadata(provenance: Provenance) -> dict[str, bytes]:
     return {PROVENANCE_KEY: _describe(provenance).encode(), SEAL_KEY: _ARROW_SEAL + _UNSEALED}
 
 
-def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
-    """Verify the seal of an artifact against all of its bytes and return its provenance.
+def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
+    """Verify the seal of an artifact against all of its bytes and return its provenance; `stage` None takes any stage's.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, foreign, or of another stage or format version.
@@ -86,8 +88,8 @@ def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
     provenance = read_provenance(path)
     if provenance["format_version"] != FORMAT_VERSION:
         raise damaged(path, f"has format version {provenance['format_version']}, this lexigraft reads {FORMAT_VERSION}")
-    stages = (stage,) if isinstance(stage, str) else tuple(stage)
-    if provenance["stage"] not in stages:
+    stages = (stage,) if isinstance(stage, str) else stage
+    if stages is not None and provenance["stage"] not in stages:
         expected = " or ".join(map(repr, stages))
         raise damaged(path, f"was made by stage {provenance['stage']!r}, expected {expected}")
     return provenance
@@ -152,7 +154,10 @@ def unreadable(path: Path, error: Exception) -> ArtifactError:
 
 
 def _describe(provenance: Provenance) -> str:
-    return json.dumps({"format_version": FORMAT_VERSION, **asdict(provenance)}, sort_keys=True, ensure_ascii=False)
+    described = {"format_version": FORMAT_VERSION, **asdict(provenance)}
+    if not provenance.beside:
+        del described["beside"]
+    return json.dumps(described, sort_keys=True, ensure_ascii=False)
 
 
 def _seal_position(handle: BinaryIO, path: Path) -> int:
