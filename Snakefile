@@ -32,11 +32,10 @@ include: "rules/language_modelling.smk"
 include: "rules/report.smk"
 
 
-# before the first job starts: Snakemake removes the outputs of a job that runs again, and a damaged input is no reason to
 onstart:
-    from lexigraft.artifacts import verify
+    from lexigraft.preflight import check_before_start
 
-    or_stop(verify, changed_behind_our_back(workflow.dag))
+    or_stop(check_before_start, *files_of_plan(workflow.dag))
 
 
 rule all:

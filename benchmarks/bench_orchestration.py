@@ -1,7 +1,7 @@
 """What the workflow costs beside its stages: reading the rules, planning, doing nothing, starting jobs.
 
-Plans are dry runs in an empty folder, so that no input has to be there. Jobs are those of the demo with adapters that write empty
-files. Every measurement is a Snakemake of its own, from its start to its end.
+Plans are dry runs in an empty folder, so that no input has to be there. Jobs are those of the demo with adapters that write
+empty files. Every measurement is a Snakemake of its own, from its start to its end.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ for file in [*snakemake.output, *snakemake.log]:
 
 
 @benchmark("parsing the workflow (paper)", limit=2.0)
-def parsing(fraction: float) -> Case:
+def parsing(_: float) -> Case:
     folder = checkout()
     return Case(lambda: _ran(snakemake(folder, "config/paper.yaml", "--list-rules")))
 
 
 @benchmark("planning the demo", limit=5.0)
-def planning_the_demo(fraction: float) -> Case:
+def planning_the_demo(_: float) -> Case:
     return _plan("config/config.yaml", 1)
 
 
 @benchmark("planning the paper", limit=10.0)
-def planning_the_paper(fraction: float) -> Case:
+def planning_the_paper(_: float) -> Case:
     return _plan("config/paper.yaml", 1)
 
 
@@ -53,7 +53,7 @@ def planning_ten_times_the_languages(fraction: float) -> Case:
 
 
 @benchmark("a finished demo run again: nothing to be done", limit=5.0)
-def nothing_to_do(fraction: float) -> Case:
+def nothing_to_do(_: float) -> Case:
     folder = checkout(empty=True)
     snakemake(folder, "config/config.yaml", "--cores", "1", "all")
 

@@ -11,6 +11,7 @@ from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, content_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.outside import outside_files
+from lexigraft.preflight import check_records
 from lexigraft.word_vectors.settings import MATCHING_ONLY
 
 
@@ -22,6 +23,8 @@ def or_stop(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+if workflow.is_main_process:
+    or_stop(check_records, Path(".snakemake"))
 CONFIG = or_stop(load_config, configuration_of_run(config, workflow.is_main_process))
 MODELS = or_stop(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
@@ -183,14 +186,20 @@ def tagged_files(part):
     return find
 
 
-def changed_behind_our_back(dag):
-    """Artifacts whose content changed since a finished job read them, though no job wrote them: the job would run again."""
-    return [
+def files_of_plan(dag):
+    """Of all jobs to run: artifacts that changed since a finished job read them, though no job wrote them; inputs; outputs."""
+    jobs = list(dag.needrun_jobs())
+    changed = [
         file
-        for job in dag.needrun_jobs()
+        for job in jobs
         for file in dag.reason(job).updated_input
         if any(file in made for made in dag.dependencies[job].values())
     ]
+    return (
+        changed,
+        [file for job in jobs for file in job.input],
+        [file for job in jobs for file in [*job.output, *job.log]],
+    )
 
 
 def tag_score_files(row):

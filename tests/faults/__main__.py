@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults.faults import FAULTS, Moment
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--moments", type=int, default=44, help="how many, shared evenly by the faults (default: 44)")
     parser.add_argument("--seed", type=int, default=1, help="what happens when follows from it (default: 1)")
     parser.add_argument("--faults", nargs="+", default=list(FAULTS), metavar="FAULT", help="only these, by their names' starts")
+    parser.add_argument("--jobs", type=int, default=1, help="moments at a time, each of which takes two cores (default: 1)")
     parser.add_argument("--folder", type=Path, help="where to work and to keep everything (default: a temporary folder)")
     options = parser.parse_args(arguments)
     names = [name for name in FAULTS if any(name.startswith(start) for start in options.faults)]
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     a, b = references(folder)
-    found = run(a, b, folder, names, options.moments, options.seed)
+    found = run(a, b, folder, names, options.moments, options.seed, options.jobs)
     print(table(found))
     if options.folder is None:
         shutil.rmtree(folder)
@@ -48,15 +50,21 @@ def references(folder: Path) -> tuple[Ground, Ground]:
     return Ground(folder / "a"), Ground(folder / "b")
 
 
-def run(a: Ground, b: Ground, folder: Path, names: Sequence[str], moments: int, seed: int) -> dict[str, list[Outcome]]:
+def run(
+    a: Ground, b: Ground, folder: Path, names: Sequence[str], moments: int, seed: int, jobs: int = 1
+) -> dict[str, list[Outcome]]:
     """Let so many moments happen, one fault after the other, and return how they ended."""
     found: dict[str, list[Outcome]] = {name: [] for name in names}
-    for number in range(moments):
+
+    def moment(number: int) -> None:
         name = names[number % len(names)]
         started = time.monotonic()
         outcome = one_moment(a, b, folder / f"moment-{number}", name, random.Random(f"{seed}-{number}"))
         found[name].append(outcome)
         print(f"{number + 1}/{moments} {name}: {outcome.kind} ({time.monotonic() - started:.0f} s) {outcome.note}", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(moment, range(moments)))
     return found
 
 

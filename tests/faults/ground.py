@@ -23,7 +23,9 @@ from tests.workflow.conftest import Checkout
 CONFIG = "faults.yaml"
 EDITS = (("layer: 1", "layer: 2"), ("mask_probability: 0.15", "mask_probability: 0.3"))
 """What another configuration, B, says instead of the first one, A."""
-NOBODY = 65534
+_DAC = "-dac_override,-dac_read_search"
+BOUND = ("setpriv", f"--bounding-set={_DAC}", f"--inh-caps={_DAC}")
+"""What takes from root the capabilities by which it passes over permissions."""
 PATIENCE = 900.0
 """Seconds after which a run counts as hanging: twenty times what it takes on two busy cores."""
 _TAGGED = "".join(
@@ -70,39 +72,35 @@ class Run:
 
 @dataclass
 class Ground:
-    """A folder in which Snakemake runs, and the user that it runs as (None: the one who runs the suite)."""
+    """A folder in which Snakemake runs; `bound` makes permissions count for root too."""
 
     folder: Path
-    user: int | None = None
+    config: str = CONFIG
+    bound: bool = False
     runs: list[Run] = field(default_factory=list)
 
     def start(self, *arguments: str) -> Run:
         """Start Snakemake on two cores, in the environment of a user."""
-        return self._start([sys.executable, "-m", "snakemake", "--configfile", CONFIG, "--cores", "2", *arguments])
+        return self._start([sys.executable, "-m", "snakemake", "--configfile", self.config, "--cores", "2", *arguments])
 
     def snakemake(self, *arguments: str) -> Run:
         return self.start(*arguments).wait()
 
     def verify(self) -> Run:
         """Run the command that checks every artifact."""
-        return self._start([sys.executable, "-m", "lexigraft.cli", "verify", "resources", "results/faults"]).wait()
+        return self._start([sys.executable, "-m", "lexigraft.cli", "verify", "resources", "results"]).wait()
 
     def _start(self, command: list[str]) -> Run:
         environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
         environment |= {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
-        if self.user is not None:
-            environment |= {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder / ".cache")}
         log = self.folder.parent / f"{self.folder.name}-{len(self.runs)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command,
+                [*(BOUND if self.bound else ()), *command],
                 cwd=self.folder,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                user=self.user,
-                group=self.user,
-                extra_groups=None if self.user is None else [],
                 start_new_session=True,
             )
         self.runs.append(Run(process, log))
@@ -110,7 +108,7 @@ class Ground:
 
     def edit(self, *, back: bool = False) -> None:
         """Turn configuration A into B, or back."""
-        path = self.folder / CONFIG
+        path = self.folder / self.config
         text = path.read_text(encoding="utf-8")
         for old, new in EDITS:
             old, new = (new, old) if back else (old, new)
@@ -212,7 +210,7 @@ def copy_of(reference: Ground, folder: Path, missing: Iterable[str]) -> Ground:
     shutil.copytree(reference.folder, folder, symlinks=True, dirs_exist_ok=True)
     for name in missing:
         (folder / name).unlink()
-    return Ground(folder)
+    return Ground(folder, config=reference.config)
 
 
 def some_missing(reference: Ground, chance: random.Random, wanted: str = "") -> set[str]:

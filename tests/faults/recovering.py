@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tests.faults.ground import Ground, lines_after
@@ -114,3 +115,7 @@ def must_be_clear(text: str) -> None:
 
 def mounted(*options: str) -> None:
     subprocess.run(["mount", *options], check=True, capture_output=True)
+
+
+def unmounted(folder: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
