@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="what happens when follows from it (default: 1)")
     parser.add_argument("--faults", nargs="+", default=list(FAULTS), metavar="FAULT", help="only these, by their names' starts")
     parser.add_argument("--jobs", type=int, default=1, help="moments at a time, each of which takes two cores (default: 1)")
+    parser.add_argument("--largest", type=int, default=40, help="artifacts that may be missing at the start (default: 40)")
     parser.add_argument("--folder", type=Path, help="where to work and to keep everything (default: a temporary folder)")
     options = parser.parse_args(arguments)
     names = [name for name in FAULTS if any(name.startswith(start) for start in options.faults)]
@@ -34,7 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     a, b = references(folder)
-    found = run(a, b, folder, names, options.moments, options.seed, options.jobs)
+
+    def moment(number: int) -> tuple[str, Outcome]:
+        name = names[number % len(names)]
+        started = time.monotonic()
+        chance = random.Random(f"{options.seed}-{number}")
+        outcome = one_moment(name, Moment(a, b, folder / f"moment-{number}", chance, options.largest))
+        took = f"{time.monotonic() - started:.0f} s"
+        print(f"{number + 1}/{options.moments} {name}: {outcome.kind} ({took}) {outcome.note}", flush=True)
+        return name, outcome
+
+    found: dict[str, list[Outcome]] = {name: [] for name in names}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for name, outcome in pool.map(moment, range(options.moments)):
+            found[name].append(outcome)
     print(table(found))
     if options.folder is None:
         shutil.rmtree(folder)
@@ -50,32 +64,14 @@ def references(folder: Path) -> tuple[Ground, Ground]:
     return Ground(folder / "a"), Ground(folder / "b")
 
 
-def run(
-    a: Ground, b: Ground, folder: Path, names: Sequence[str], moments: int, seed: int, jobs: int = 1
-) -> dict[str, list[Outcome]]:
-    """Let so many moments happen, one fault after the other, and return how they ended."""
-    found: dict[str, list[Outcome]] = {name: [] for name in names}
-
-    def moment(number: int) -> None:
-        name = names[number % len(names)]
-        started = time.monotonic()
-        outcome = one_moment(a, b, folder / f"moment-{number}", name, random.Random(f"{seed}-{number}"))
-        found[name].append(outcome)
-        print(f"{number + 1}/{moments} {name}: {outcome.kind} ({time.monotonic() - started:.0f} s) {outcome.note}", flush=True)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(moment, range(moments)))
-    return found
-
-
-def one_moment(a: Ground, b: Ground, folder: Path, name: str, chance: random.Random) -> Outcome:
+def one_moment(name: str, moment: Moment) -> Outcome:
     """Let one fault happen in a folder, which is removed unless it went wrong."""
     try:
-        outcome = FAULTS[name](Moment(a, b, folder, chance))
+        outcome = FAULTS[name](moment)
     except Wrong as wrong:
-        return Outcome("wrong", f"(see {folder}) {wrong}")
-    shutil.rmtree(folder, ignore_errors=True)
-    for log in folder.parent.glob(f"{folder.name}-*.log"):
+        return Outcome("wrong", f"(see {moment.folder}) {wrong}")
+    shutil.rmtree(moment.folder, ignore_errors=True)
+    for log in moment.folder.parent.glob(f"{moment.folder.name}-*.log"):
         log.unlink()
     return outcome
 

@@ -20,16 +20,17 @@ _MIB = 1 << 20
 
 @dataclass
 class Moment:
-    """What a fault is given: the undisturbed runs of two configurations, an empty place, and chance."""
+    """What a fault is given: undisturbed runs of two configurations, an empty place, chance, and how much may be missing."""
 
     a: Ground
     b: Ground
     folder: Path
     chance: random.Random
+    largest: int = 40
 
     def ground(self, wanted: str = "") -> tuple[Ground, set[str]]:
         """A run of configuration A that got so far, and the artifacts that it has finished."""
-        missing = some_missing(self.a, self.chance, wanted)
+        missing = some_missing(self.a, self.chance, wanted, self.largest)
         return copy_of(self.a, self.folder, missing), set(self.a.artifacts()) - missing
 
     def into_a_stage(self, ground: Ground) -> tuple[Run, int | None]:

@@ -213,9 +213,9 @@ def copy_of(reference: Ground, folder: Path, missing: Iterable[str]) -> Ground:
     return Ground(folder, config=reference.config)
 
 
-def some_missing(reference: Ground, chance: random.Random, wanted: str = "") -> set[str]:
+def some_missing(reference: Ground, chance: random.Random, wanted: str = "", largest: int = 40) -> set[str]:
     """What is missing of a run that got so far: the outputs of a random job and of all that depend on it, mostly few."""
-    most = chance.choice([12, 12, 12, 30, 60])
+    most = min(chance.choice([3, 4, 4, 6, 6, 12, 40]), max(largest, 5 if wanted else 1))
     names = [name for name in sorted(reference.graph) if len(reference.after(name)) <= most]
     choice = [name for name in names if any(wanted in output for output in reference.after(name))]
     return reference.after(chance.choice(choice))
