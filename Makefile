@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench format generated clean
+.PHONY: help demo test lint bench faults format generated clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test       run all tests"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint"
 	@echo "make bench      measure speed and memory against plain ways (NAMES='...' for some), write docs/benchmarks.md"
+	@echo "make faults     interrupt, starve and damage small runs at random moments (MOMENTS=44 SEED=1), print what became of them"
 	@echo "make format     format Python and Snakemake files"
 	@echo "make generated  write config/schema.json, envs/*.yaml, docs/stages.md and the README's picture anew"
 	@echo "make clean      remove results, resources and logs (not .venv)"
@@ -50,6 +51,10 @@ lint: $(VENV)/test-installed
 bench: $(VENV)/test-installed
 	@echo "lexigraft: measuring; input that takes long to make is kept in benchmarks/cache"
 	@$(BIN)/python -m benchmarks $(NAMES)
+
+faults: $(VENV)/test-installed
+	@echo "lexigraft: the fault suite; half an hour to an hour on two cores"
+	@$(BIN)/python -m tests.faults --moments $(or $(MOMENTS),44) --seed $(or $(SEED),1)
 
 format: $(VENV)/test-installed
 	$(BIN)/ruff check --fix .

@@ -51,3 +51,9 @@ localrules:
 
 
 share_marked_rules()
+
+
+onstart:
+    from lexigraft.preflight import check_before_start
+
+    or_stop(check_before_start, *files_of_plan(workflow.dag))

@@ -1,9 +1,19 @@
-"""Which copy of the library the jobs of a workflow run."""
+"""Which copy of the library and which configuration the jobs of a workflow run with."""
 
 from __future__ import annotations
 
+import base64
 import os
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+_CONFIGURATION = "LEXIGRAFT_CONFIGURATION"
+_LONGEST = 100_000
+"""Linux takes at most 128 KiB in one variable."""
 
 from lexigraft.errors import ConfigError
 
@@ -30,3 +40,29 @@ def use_library_of(checkout: Path) -> None:
         )
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), before]))
+
+
+def configuration_of_run(config: Mapping[str, Any], is_head: bool) -> Mapping[str, Any]:
+    """The configuration that a run was started with, also in a job that waited in a queue while the file was edited.
+
+    Jobs on a cluster read the Snakefile and the configuration again when they start, but Snakemake's records say that they ran
+    with what the head process had read. So the head hands its configuration on in the environment.
+
+    Args:
+        config: as read now.
+        is_head: whether this process plans the run; else it runs a job of one.
+    """
+    if is_head:
+        packed = base64.b64encode(zlib.compress(yaml.safe_dump(_plain(config)).encode())).decode()
+        # without it jobs read the file, as they would anyway
+        os.environ[_CONFIGURATION] = packed if len(packed) < _LONGEST else ""
+    elif packed := os.environ.get(_CONFIGURATION, ""):
+        found: Mapping[str, Any] = yaml.safe_load(zlib.decompress(base64.b64decode(packed)))
+        return found
+    return config
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

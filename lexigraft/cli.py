@@ -119,6 +119,22 @@ def _check(options: argparse.Namespace) -> None:
             print(f"sources.{name}.trust_remote_code: code that {source.model} brings along is run")
 
 
+def _add_verify(subcommands: Any) -> None:
+    parser = subcommands.add_parser(
+        "verify",
+        help="check every artifact of a run",
+        description="Check that every artifact below the folders is whole and has the bytes that it was written with.",
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="such as resources and results/demo")
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from lexigraft.artifacts import files_below, verify
+
+    print(f"{verify(files_below(options.folders))} files, none damaged")
+
+
 def _add_generate(subcommands: Any) -> None:
     parser = subcommands.add_parser("generate", help="write the files of a checkout that are generated from others")
     parser.add_argument("root", type=Path, nargs="?", default=Path(), metavar="CHECKOUT", help="default: this folder")
@@ -138,6 +154,7 @@ _SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
     _add_curves,
     _add_check,
     add_cache,
+    _add_verify,
     _add_generate,
 )
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""

@@ -12,11 +12,11 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from lexigraft.errors import LexigraftError
 
@@ -84,9 +84,7 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
     os.environ["TQDM_DISABLE"] = "1"  # bars of other libraries; ours become plain lines in a log
     terminal = sys.stderr
     log_path = Path(job.log[0])
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    opened = log_path.open("w", encoding="utf-8", buffering=1)
-    with opened as log, redirect_stderr(log), redirect_stdout(log), _noting_warnings():
+    with _opened(log_path, name) as log, redirect_stderr(log), redirect_stdout(log), _noting_warnings():
         logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
         for noisy in ("httpx", "filelock", "huggingface_hub", "faiss"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -94,13 +92,15 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
         logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, _devices())
         try:
             params = SimpleNamespace(**{key: plain(value) for key, value in job.params.items()})
-            yield Stage(_paths(job.input), _paths(job.output), params, int(job.threads), _provenance(name, job))
+            with _prepared(log_path, job):
+                yield Stage(_paths(job.input), _paths(job.output), params, int(job.threads), _provenance(name, job))
         except LexigraftError as error:
             logging.error("stage %s failed:\n%s", name, error)
             print(f"lexigraft: stage {name} failed\n{error}", file=terminal, flush=True)
             sys.exit(1)
         except Exception as error:
-            traceback.print_exc(file=log)
+            with suppress(OSError):  # the log may be on the disk that is full
+                traceback.print_exc(file=log)
             print(f"lexigraft: stage {name} failed: {type(error).__name__}: {error}\n  log: {log_path}", file=terminal)
             sys.exit(1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
@@ -138,6 +138,43 @@ def _noting_warnings() -> Iterator[None]:
 def _note_time_limit(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     logging.warning("received %s: the job's time limit is near; where it is reached, the job is run again", name)
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[TextIO]:
+    """The log file of a stage; where it cannot be written, the process ends with one message."""
+    from lexigraft.artifacts.atomic import way_out
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        problem = LexigraftError(f"the log cannot be written: {error}", where=path, hint=way_out(error))
+        print(f"lexigraft: stage {name} failed\n{problem}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    try:
+        yield log
+    finally:
+        with suppress(OSError):
+            log.close()
+
+
+@contextmanager
+def _prepared(log_path: Path, job: Any) -> Iterator[None]:
+    """Claim the outputs, remove what killed jobs left of them, and verify the inputs that have no seal of their own."""
+    from lexigraft.artifacts import check_beside, claim, remove_leftovers
+
+    for path in _flat(job.output):
+        remove_leftovers(path)
+    for path in _flat(job.input):
+        check_beside(path)
+    with claim(log_path):
+        yield
+
+
+def _flat(files: Any) -> Iterator[Path]:
+    for value in _paths(files).__dict__.values():
+        yield from [value] if isinstance(value, Path) else value
 
 
 def _paths(files: Any) -> SimpleNamespace:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lexigraft.checkout import use_library_of
+from lexigraft.checkout import configuration_of_run, use_library_of
 from lexigraft.config import load_config, refuse_templates
 from lexigraft.corpora.sources import corpus_languages
 from lexigraft.digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.outside import outside_files
+from lexigraft.preflight import check_records
 from lexigraft.stages import leave_warnings_to_stages
 from lexigraft.word_vectors.settings import MATCHING_ONLY
 
@@ -24,8 +25,10 @@ def or_stop(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+if workflow.is_main_process:
+    or_stop(check_records, Path(".snakemake"))
 or_stop(refuse_templates, workflow.configfiles)
-CONFIG = or_stop(load_config, config)
+CONFIG = or_stop(load_config, configuration_of_run(config, workflow.is_main_process))
 MODELS = or_stop(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
 ONLY_PLAN = bool(workflow.output_settings and workflow.output_settings.dryrun)
@@ -201,6 +204,22 @@ def tagged_files(part):
         return [file for file in files if Path(file).is_file() or not ONLY_PLAN]
 
     return find
+
+
+def files_of_plan(dag):
+    """Of all jobs to run: artifacts that changed since a finished job read them, though no job wrote them; inputs; outputs."""
+    jobs = list(dag.needrun_jobs())
+    changed = [
+        file
+        for job in jobs
+        for file in dag.reason(job).updated_input
+        if any(file in made for made in dag.dependencies[job].values())
+    ]
+    return (
+        changed,
+        [file for job in jobs for file in job.input],
+        [file for job in jobs for file in [*job.output, *job.log]],
+    )
 
 
 def tag_score_files(row):

@@ -6,7 +6,8 @@ give the same bytes. Writing goes to a temporary file beside the target, is flus
 seal first, so that no parser ever sees an altered file.
 """
 
-from lexigraft.artifacts.atomic import atomic_file, umask, write_json, write_text
+from lexigraft.artifacts.atomic import atomic_file, claim, remove_leftovers, umask, write_json, write_text
+from lexigraft.artifacts.beside import check_beside, vouching_for
 from lexigraft.artifacts.formats import (
     map_arrow,
     read_table,
@@ -18,21 +19,29 @@ from lexigraft.artifacts.formats import (
     write_tensors,
 )
 from lexigraft.artifacts.sealing import PROVENANCE_KEY, Provenance, check, identity, read_provenance, sealed_file
+from lexigraft.artifacts.verifying import files_below, sealed_page, verify
 
 __all__ = [
     "PROVENANCE_KEY",
     "Provenance",
     "atomic_file",
     "check",
+    "check_beside",
+    "claim",
+    "files_below",
     "identity",
     "map_arrow",
     "read_provenance",
     "read_table",
     "read_tensors",
+    "remove_leftovers",
     "scan_table",
     "sealed_file",
+    "sealed_page",
     "tensors_header",
     "umask",
+    "verify",
+    "vouching_for",
     "write_arrow",
     "write_json",
     "write_table",

@@ -2,32 +2,83 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape as glob_escape
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
+
+from lexigraft.errors import ArtifactError
+
+_JOB = "LEXIGRAFT_JOB"
+_WRITABLE = "make the folder writable for the user who runs this, or write elsewhere (`pathvars`), and run again"
+_WAYS_OUT = {
+    errno.ENOSPC: "make room on this disk and run again",
+    errno.EDQUOT: "make room in your quota and run again",
+    errno.EROFS: _WRITABLE,
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+}
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; on success it is flushed to disk and renamed to `path`, else removed."""
+    """Open a temporary file beside `path`; on success it is flushed to disk and renamed to `path`, else removed.
+
+    Raises:
+        ArtifactError: the disk is full, the folder cannot be written, or another job makes this file by now.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
         with os.fdopen(descriptor, "w+b") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        Path(temporary).chmod(0o666 & ~umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(temporary).unlink()
+        temporary.chmod(0o666 & ~umask())
+        _stop_if_superseded(path)
+        temporary.replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        if _is_refusal(error, path.parent):
+            raise ArtifactError(f"cannot be written: {error}", where=path, hint=way_out(error)) from error
         raise
+
+
+@contextmanager
+def claim(log: Path) -> Iterator[None]:
+    """Within it, this process and its children publish files only as long as `log` is the file that it is now.
+
+    Whoever starts the same job again makes its log anew. So a process that was left over by a killed run, perhaps with another
+    configuration, cannot replace what its successor wrote.
+    """
+    found = log.stat()
+    os.environ[_JOB] = json.dumps([str(log.absolute()), found.st_dev, found.st_ino])
+    try:
+        yield
+    finally:
+        del os.environ[_JOB]
+
+
+def way_out(error: OSError) -> str | None:
+    """What to do when the system refuses to write; None for other errors."""
+    return _WAYS_OUT.get(error.errno or 0)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of killed processes that were writing `path`."""
+    for leftover in path.parent.glob(f".{glob_escape(path.name)}.*.part"):
+        with suppress(FileNotFoundError):
+            leftover.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,3 +97,24 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _stop_if_superseded(path: Path) -> None:
+    if (job := os.environ.get(_JOB)) is None:
+        return
+    log, device, inode = json.loads(job)
+    with suppress(FileNotFoundError):
+        found = Path(log).stat()
+        if (found.st_dev, found.st_ino) != (device, inode):
+            raise ArtifactError(
+                "not written: the same job was started again while this process was still running",
+                where=path,
+                hint="nothing, if that other run is the one you want; this process was left over and ends here",
+            )
+
+
+def _is_refusal(error: BaseException, folder: Path) -> TypeGuard[OSError]:
+    """Whether the system refused to write in `folder` (and not to read something else while the file was open)."""
+    if not isinstance(error, OSError) or way_out(error) is None:
+        return False
+    return error.filename is None or Path(error.filename).is_relative_to(folder) or folder.is_relative_to(error.filename)

@@ -43,6 +43,7 @@ class Provenance:
         code: digest of the library modules that the stage imports.
         lock: digest of the pinned versions.
         inputs: name of each input -> `identity` of that file.
+        beside: name of each file in the same folder that has no seal -> `identity` of that file.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Provenance:
     code: str = ""
     lock: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -74,8 +76,8 @@ def arrow_metadata(provenance: Provenance) -> dict[str, bytes]:
     return {PROVENANCE_KEY: _describe(provenance).encode(), SEAL_KEY: _ARROW_SEAL + _UNSEALED}
 
 
-def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
-    """Verify the seal of an artifact against all of its bytes and return its provenance.
+def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
+    """Verify the seal of an artifact against all of its bytes and return its provenance; `stage` None takes any stage's.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, foreign, or of another stage or format version.
@@ -91,8 +93,8 @@ def check(path: Path, stage: str | Sequence[str]) -> dict[str, Any]:
     version, made_by = provenance.get("format_version"), provenance.get("stage")
     if version != FORMAT_VERSION:
         raise damaged(path, f"has format version {version}, this lexigraft reads {FORMAT_VERSION}")
-    stages = (stage,) if isinstance(stage, str) else tuple(stage)
-    if made_by not in stages:
+    stages = (stage,) if isinstance(stage, str) else stage
+    if stages is not None and made_by not in stages:
         expected = " or ".join(map(repr, stages))
         raise damaged(path, f"was made by stage {made_by!r}, expected {expected}")
     return provenance
@@ -167,7 +169,10 @@ def _stored_as(path: Path, identity: str) -> str:
 
 
 def _describe(provenance: Provenance) -> str:
-    return json.dumps({"format_version": FORMAT_VERSION, **asdict(provenance)}, sort_keys=True, ensure_ascii=False)
+    described = {"format_version": FORMAT_VERSION, **asdict(provenance)}
+    if not provenance.beside:
+        del described["beside"]
+    return json.dumps(described, sort_keys=True, ensure_ascii=False)
 
 
 def _seal_position(handle: BinaryIO, path: Path) -> int:

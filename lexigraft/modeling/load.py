@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers.modeling_utils import PreTrainedModel
 
-from lexigraft.artifacts import PROVENANCE_KEY, check
+from lexigraft.artifacts import PROVENANCE_KEY, check, check_beside
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.modeling.families import PREFIX, family_of
 
@@ -36,7 +36,7 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
 
     Raises:
         InputError: the folder does not hold a model of lexigraft.
-        ArtifactError: the weights are missing, truncated, altered, made by another stage, or do not fit `config.json`.
+        ArtifactError: weights or `config.json` are truncated, altered, made by another stage, or do not fit.
     """
     config_path, weights_path = folder / "config.json", folder / _WEIGHTS
     model_type = _model_type(config_path)
@@ -49,6 +49,7 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
         )
     if must_be_sealed or sealed:
         check(weights_path, STAGES)
+        check_beside(config_path)
     else:
         log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
     family = family_of(model_type, where=config_path)

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from transformers.modeling_utils import PreTrainedModel
 
-from lexigraft.artifacts import Provenance, atomic_file, write_table, write_tensors, write_text
+from lexigraft.artifacts import Provenance, atomic_file, vouching_for, write_table, write_tensors, write_text
 from lexigraft.errors import ArtifactError
 from lexigraft.initializers.base import ORIGINS, Initialization
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_PLAIN_FILES = ("config.json", "README.md")
 TOKENS_SCHEMA = pl.Schema(
     {"id": pl.Int32, "token": pl.String, "surface": pl.String, "origin": pl.String, "source_id": pl.Int32}
 )
@@ -61,7 +62,7 @@ def write_model_folder(
             shutil.copyfileobj(source, target)
     write_table(folder / "tokens.parquet", tokens.cast(TOKENS_SCHEMA), provenance)
     write_text(folder / "README.md", card)
-    write_tensors(folder / WEIGHTS, untied_weights(model), provenance)
+    write_tensors(folder / WEIGHTS, untied_weights(model), vouching_for(provenance, folder, (*TOKENIZER_FILES, *_PLAIN_FILES)))
 
 
 def untied_weights(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:

@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lexigraft.artifacts import read_table, write_text
+from lexigraft.artifacts import read_table, sealed_page, write_text
 from lexigraft.report.charts import ORIGIN_COLOURS, VEGA_LITE, Spec, heat_map, method_colours, origin_bars
 from lexigraft.report.comparison import comparisons
 from lexigraft.report.embedding_map import embedding_maps
@@ -75,7 +75,7 @@ def write_report(inputs: ReportInputs, out: Path) -> None:
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     text = environment.get_template("template.html").render(**page)
-    write_text(out, text)
+    write_text(out, sealed_page(text))
     log.info("report of %d models: %s, %.2f MB", len(models), out, len(text.encode()) / 1e6)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexigraft.artifacts import check_beside
 from lexigraft.errors import ArtifactError
-from lexigraft.tokenizers.fast import CONFIG_FILE, TOKENIZER_FILE
+from lexigraft.tokenizers.fast import TOKENIZER_FILES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -18,25 +19,26 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     Neither truncation nor padding is set in its backend.
 
     Raises:
-        ArtifactError: a file is missing or cannot be read.
+        ArtifactError: a file is missing, altered or cannot be read.
     """
     from transformers import PreTrainedTokenizerFast
 
     folder = Path(folder)
-    for name in (TOKENIZER_FILE, CONFIG_FILE):
+    for name in TOKENIZER_FILES:
         if not (folder / name).is_file():
             raise ArtifactError(
                 "the tokenizer's file does not exist",
                 where=folder / name,
                 hint="ask snakemake for this file by its name to make it",
             )
+        check_beside(folder / name)
     try:
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     # the parser written in Rust raises bare exceptions
     except Exception as error:
         raise ArtifactError(
             f"the tokenizer cannot be read ({' '.join(str(error).split())[:200]})",
-            where=folder / TOKENIZER_FILE,
+            where=folder / TOKENIZER_FILES[0],
             hint="delete the file and run snakemake again: it remakes this and what depends on it",
         ) from error
     tokenizer.backend_tokenizer.no_truncation()
