@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
+from lexigraft.errors import ConfigError
+
 _CONFIGURATION = "LEXIGRAFT_CONFIGURATION"
 _LONGEST = 100_000
 """Linux takes at most 128 KiB in one variable."""
-
-from lexigraft.errors import ConfigError
 
 _IMPORTED = Path(__file__).resolve().parents[1]
 

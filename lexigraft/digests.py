@@ -94,8 +94,104 @@ def import_closure(modules: Iterable[str]) -> set[str]:
     return seen
 
 
+def data_files(script: Path, modules: Iterable[str] = ()) -> list[Path]:
+    """Data files of the package that a script, `modules` and all that they import name, sorted."""
+    source = script_source(script)
+    return _data_of([source, *map(module_source, import_closure([*source.modules, *modules]))])
+
+
+def forget() -> None:
+    """Read everything anew: this process sees a change of files only after it."""
+    for cached in (script_source, module_source, _path, _package_data, _file_digest):
+        cached.cache_clear()
+
+
 def _plain_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def script_source(script: Path) -> Source:
+    """What an adapter depends on, directly."""
+    return _source(script, package="")
+
+
+@cache
+def module_source(module: str) -> Source:
+    """What a module of the package depends on, directly; raises ModuleNotFoundError."""
+    path = _path(module)
+    if path is None:
+        raise ModuleNotFoundError(f"{module!r} is no module of {PACKAGE}")
+    source = _source(path, package=module if path.name == "__init__.py" else module.rpartition(".")[0])
+    return Source(source.digest, (source.modules | _parents({module})) - {module}, source.data)
+
+
+def _source(path: Path, package: str) -> Source:
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    imported, strings, tokens = set[str](), set[str](), list[str]()
+    _walk(tree, package, imported, strings, tokens)
+    own = {name for name in imported | strings if name.startswith(f"{PACKAGE}.") and _path(name) is not None}
+    data = {path for text in strings for path in _package_data().get(text.rpartition("/")[2], ())}
+    digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()
+    return Source(digest, frozenset(own | _parents(own)), frozenset(data))
+
+
+def _walk(node: ast.AST, package: str, imported: set[str], strings: set[str], tokens: list[str], counts: bool = True) -> None:
+    """Write a tree without docstrings and positions as `tokens`, and collect what it imports and its strings, if they count."""
+    if counts and isinstance(node, ast.Import | ast.ImportFrom):
+        imported.update(_imported(node, package))
+    elif counts and isinstance(node, ast.Constant) and isinstance(node.value, str):
+        strings.add(node.value)
+    tokens.append(node.__class__.__name__)
+    for field in node._fields:
+        value = getattr(node, field, None)
+        inside = counts and not (field == "body" and isinstance(node, ast.If) and _is_type_checking(node.test))
+        if value.__class__ is list:
+            tokens.append("[")
+            for item in _without_docstring(node, value) if field == "body" else value:
+                if isinstance(item, ast.AST):
+                    _walk(item, package, imported, strings, tokens, inside)
+                else:
+                    tokens.append(repr(item))
+            tokens.append("]")
+        elif isinstance(value, ast.AST):
+            _walk(value, package, imported, strings, tokens, inside)
+        else:
+            tokens.append(repr(value))
+
+
+def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
+    """Full names that a statement may import, modules or not."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    base = node.module or ""
+    if node.level:
+        above = package.split(".")[: len(package.split(".")) - node.level + 1]
+        base = ".".join([*above, *([base] if base else [])])
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
+    return name == "TYPE_CHECKING"
+
+
+def _without_docstring(node: ast.AST, body: list[ast.AST]) -> list[ast.AST]:
+    if body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        first = body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            return body[1:]
+    return body
+
+
+def _parents(modules: set[str]) -> set[str]:
+    """Packages that hold `modules`, whose `__init__` runs first; the top one is left out."""
+    above = {".".join(name.split(".")[:depth]) for name in modules for depth in range(2, name.count(".") + 1)}
+    return {name for name in above if _path(name) is not None}
+
+
+def _data_of(parts: Iterable[Source]) -> list[Path]:
+    return sorted({path for part in parts for path in part.data})
 
 
 @cache
