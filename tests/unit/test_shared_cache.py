@@ -1,0 +1,415 @@
+"""Entries of a shared cache: whole or absent, verified before they are believed, named when they are damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lexigraft.artifacts import Provenance, check, identity, read_table, write_table
+from lexigraft.cli import main
+from lexigraft.digests import installed_otherwise
+from lexigraft.errors import ArtifactError, ConfigError
+from lexigraft.shared_cache.entries import Entry, Output, Recipe, fetch, place, share
+from lexigraft.shared_cache.jobs import SharedCache
+from lexigraft.shared_cache.tidying import DAY, entries, leftovers, remove, too_many
+
+
+def recipe(**changed: Any) -> Recipe:
+    parts: dict[str, Any] = {
+        "rule": "factors",
+        "wildcards": {"dim": "8"},
+        "params": {"dim": 8, "code": "c", "lock": "l"},
+        "inputs": {"weights": ["1"]},
+        "outputs": ["note.txt", "table.parquet"],
+        "software": "",
+        "platform": "here",
+    }
+    return Recipe(**{**parts, **changed})
+
+
+def no_software(_: Any) -> str:
+    return ""
+
+
+def make_files(folder: Path, number: int = 1) -> dict[str, Output]:
+    write_table(folder / "table.parquet", pl.DataFrame({"a": [number] * 100}), Provenance("factors"))
+    (folder / "note.txt").write_text(f"note {number}")
+    return {name: Output(folder / name) for name in ("note.txt", "table.parquet")}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    (tmp_path / "cache").mkdir()
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def stored(cache: Path, tmp_path: Path) -> Entry:
+    share(cache, recipe(), make_files(tmp_path))
+    entry = fetch(cache, recipe().key())
+    assert entry is not None
+    return entry
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    path.parent.chmod(0o755)
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_a_stored_file_is_a_link_and_one_without_a_seal_a_copy(stored: Entry, tmp_path: Path) -> None:
+    assert (tmp_path / "table.parquet").resolve() == stored.folder / "table.parquet"
+    assert not (tmp_path / "note.txt").is_symlink()
+    assert read_table(tmp_path / "table.parquet", "factors")["a"].to_list() == [1] * 100
+    for path in [stored.folder, *stored.folder.iterdir()]:
+        assert path.stat().st_mode & 0o222 == 0
+    elsewhere = {name: Output(tmp_path / "new" / name, as_link=name == "note.txt") for name in stored.files}
+    for name, output in elsewhere.items():
+        place(stored, name, output)
+        assert not output.path.is_symlink()
+        assert output.path.read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rule": "source"},
+        {"wildcards": {"dim": "9"}},
+        {"params": {"dim": 8, "code": "d", "lock": "l"}},
+        {"params": {"dim": 8, "code": "c", "lock": "m"}},
+        {"params": {"dim": 9, "code": "c", "lock": "l"}},
+        {"inputs": {"weights": ["2"]}},
+        {"inputs": {"vectors": ["1"]}},
+        {"inputs": {"weights": ["1", "1"]}},
+        {"outputs": ["table.parquet"]},
+        {"software": "numpy=2"},
+        {"platform": "there"},
+    ],
+)
+def test_everything_in_a_recipe_counts(stored: Entry, changed: dict[str, Any]) -> None:
+    assert fetch(stored.folder.parent, recipe(**changed).key()) is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)
+    )
+)
+def test_the_same_recipe_has_the_same_key_after_json(params: Any) -> None:
+    made = recipe(params={"value": params})
+    assert made.key() == recipe(params=json.loads(json.dumps({"value": params}))).key()
+    assert made.key() != recipe(params={"value": [params]}).key()
+
+
+def damage(stored: Entry, how: str) -> None:
+    table, manifest = stored.folder / "table.parquet", stored.folder / "manifest.json"
+    content = table.read_bytes()
+    if how == "altered":
+        overwrite(table, content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    elif how == "cut short":
+        overwrite(table, content[:-1])
+    elif how == "missing":
+        table.parent.chmod(0o755)
+        table.unlink()
+    elif how == "note altered":
+        overwrite(stored.folder / "note.txt", b"note 2")
+    elif how == "another artifact":
+        other = stored.folder.parent.parent / "other.parquet"
+        write_table(other, pl.DataFrame({"a": [2] * 100}), Provenance("factors"))
+        overwrite(table, other.read_bytes())
+    elif how == "no manifest":
+        table.parent.chmod(0o755)
+        manifest.unlink()
+    elif how == "broken manifest":
+        overwrite(manifest, manifest.read_bytes()[:-20])
+    elif how == "another's manifest":
+        overwrite(manifest, manifest.read_bytes().replace(b'"here"', b'"hers"'))
+    elif how == "list as manifest":
+        overwrite(manifest, b"[]")
+
+
+HOWS = ["altered", "cut short", "missing", "note altered", "another artifact"]
+MANIFESTS = ["no manifest", "broken manifest", "another's manifest", "list as manifest"]
+
+
+@pytest.mark.parametrize("how", [*HOWS, *MANIFESTS])
+def test_a_damaged_entry_is_named_and_can_be_repaired(
+    stored: Entry, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = stored.folder.parent
+    damage(stored, how)
+    with pytest.raises(ArtifactError, match="entry of the shared cache") as caught:
+        fetch(cache, stored.folder.name)
+    assert str(stored.folder) in str(caught.value)
+    assert f"lexigraft cache verify {cache} --remove" in str(caught.value)
+
+    assert main(["cache", "verify", str(cache)]) == 1
+    assert stored.folder.name in capsys.readouterr().err
+    assert main(["cache", "verify", str(cache), "--remove"]) == 0
+    assert list(cache.iterdir()) == []
+    assert fetch(cache, stored.folder.name) is None
+    (tmp_path / "again").mkdir()
+    share(cache, recipe(), make_files(tmp_path / "again"))
+    assert main(["cache", "verify", str(cache)]) == 0
+    # the old link leads to the new entry
+    assert read_table(tmp_path / "table.parquet", "factors")["a"].to_list() == [1] * 100
+
+
+@pytest.mark.parametrize("how", ["altered", "cut short", "another artifact"])
+def test_who_reads_through_a_link_notices(stored: Entry, how: str, tmp_path: Path) -> None:
+    damage(stored, how)
+    with pytest.raises(ArtifactError) as caught:
+        check(tmp_path / "table.parquet", "factors")
+    assert f"a link to the shared cache's {stored.folder}/table.parquet" in str(caught.value)
+    assert f"lexigraft cache verify {stored.folder.parent} --remove" in str(caught.value)
+
+
+def test_an_artifact_of_another_run_behind_a_link_is_not_taken_for_the_stored_one(stored: Entry, tmp_path: Path) -> None:
+    damage(stored, "another artifact")
+    with pytest.raises(ArtifactError, match="was overwritten: it is not the file that was stored"):
+        identity(tmp_path / "table.parquet")
+
+
+def test_whoever_comes_second_keeps_the_entry_of_the_first(stored: Entry, tmp_path: Path) -> None:
+    (tmp_path / "same").mkdir()
+    (tmp_path / "other").mkdir()
+    share(stored.folder.parent, recipe(), make_files(tmp_path / "same"))
+    share(stored.folder.parent, recipe(), make_files(tmp_path / "other", number=2))
+    assert (tmp_path / "same" / "table.parquet").resolve().parent == stored.folder
+    # other bytes: the local file stays
+    assert not (tmp_path / "other" / "table.parquet").is_symlink()
+    assert read_table(tmp_path / "other" / "table.parquet", "factors")["a"][0] == 2
+    assert fetch(stored.folder.parent, stored.folder.name) == stored
+    assert [path.name for path in stored.folder.parent.iterdir()] == [stored.folder.name]
+
+
+def test_a_run_killed_while_storing_leaves_nothing_that_is_believed(cache: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            share(cache, recipe(outputs=["pipe.parquet"]), {"pipe.parquet": Output(pipe)})
+        os._exit(0)
+    with pipe.open("wb") as writer:  # waits until the child reads, which is in the middle of storing
+        writer.write(b"half")
+        writer.flush()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    key = recipe(outputs=["pipe.parquet"]).key()
+    (left,) = cache.iterdir()
+    assert left.name.startswith(".storing-")
+    assert fetch(cache, key) is None
+    assert entries(cache) == []
+    # somebody may be writing there still: it goes after a day
+    assert leftovers(cache, time.time()) == []
+    assert leftovers(cache, time.time() + 2 * DAY) == [left]
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_what_cannot_be_stored_stays_where_it_is(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """The system's answer is the test's; a full and a read-only disk themselves are in tests/workflow."""
+
+    def refuse(_: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    outputs = make_files(tmp_path)
+    before = {name: output.path.read_bytes() for name, output in outputs.items()}
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        share(cache, recipe(), outputs)
+    assert list(cache.iterdir()) == []
+    assert {name: output.path.read_bytes() for name, output in outputs.items()} == before
+    assert not any(output.path.is_symlink() for output in outputs.values())
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter (pytest's own are private)."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def act_as(user: int, group: int, function: Callable[[], object]) -> int:
+    """Exit code of a child process that calls a function as another user, whose umask lets nobody else read."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([group])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            os.umask(0o077)
+            function()
+            os._exit(0)
+        except PermissionError:
+            os._exit(13)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as other users")
+def test_members_of_a_group_use_each_others_entries_and_can_repair_them(open_folder: Path) -> None:
+    a, b, stranger, group, others = 60001, 60002, 60004, 60003, 60005
+    cache = open_folder / "cache"
+    cache.mkdir()
+    os.chown(cache, 0, group)
+    cache.chmod(0o2770)
+
+    def make_files_of(user: int) -> None:
+        folder = open_folder / str(user)
+        folder.mkdir(exist_ok=True)
+        make_files(folder)
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, user, user)
+
+    make_files_of(a)
+    make_files_of(b)
+    outputs = {
+        user: {name: Output(open_folder / str(user) / name) for name in ("note.txt", "table.parquet")} for user in (a, b)
+    }
+    key = recipe().key()
+
+    def read() -> None:
+        entry = fetch(cache, key)
+        assert entry is not None
+        for name, output in outputs[b].items():
+            place(entry, name, output)
+
+    assert act_as(a, group, lambda: share(cache, recipe(), outputs[a])) == 0
+    assert (cache / key).stat().st_uid == a
+    assert act_as(b, group, read) == 0
+    assert (open_folder / str(b) / "table.parquet").resolve().parent == cache / key
+    # through the link nothing can be written, not even by the one who stored it, and strangers see nothing
+    assert act_as(a, group, lambda: (open_folder / str(a) / "table.parquet").write_bytes(b"x")) == 13
+    assert act_as(b, group, lambda: (open_folder / str(b) / "table.parquet").write_bytes(b"x")) == 13
+    assert act_as(stranger, others, read) == 13
+
+    overwrite(cache / key / "table.parquet", b"x")
+    (cache / key).chmod(0o555)
+    assert act_as(b, group, lambda: remove(cache / key)) == 0
+    assert fetch(cache, key) is None
+    make_files_of(b)
+    assert act_as(b, group, lambda: share(cache, recipe(), outputs[b])) == 0
+    assert (cache / key).stat().st_uid == b
+    # what b could only set aside
+    (left,) = leftovers(cache, time.time())
+    assert act_as(a, group, lambda: remove(left)) == 0
+    assert leftovers(cache, time.time()) == []
+
+
+def a_job(folder: Path, **changed: Any) -> Any:
+    (folder / "in.txt").write_text("text") if not (folder / "in.txt").exists() else None
+    parts = {
+        "rule": SimpleNamespace(name="factors"),
+        "wildcards": {"dim": "8"},
+        "params": {"dim": 8, "code": "c", "lock": "l"},
+        "input": {"text": str(folder / "in.txt")},
+        "output": {"table": str(folder / "table.parquet"), "notes": [str(folder / "note.txt")]},
+    }
+    return type("Job", (), {**parts, **changed})()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    (folder / "lexigraft").mkdir(parents=True)
+    (folder / "lexigraft" / "a.py").write_text("x = 1")
+    (folder / "requirements.lock").write_text("pytest==" + pytest.__version__)
+    return folder
+
+
+def test_a_job_is_stored_and_taken_by_another(cache: Path, checkout: Path, tmp_path: Path) -> None:
+    shared = SharedCache(str(cache), checkout, no_software)
+    job = a_job(tmp_path)
+    assert not shared.fetch(job)
+    make_files(tmp_path)
+    assert shared.store(job) is None
+    other = tmp_path / "other"
+    other.mkdir()
+    assert SharedCache(str(cache), checkout, no_software).fetch(a_job(other))
+    assert (other / "note.txt").read_text() == "note 1"
+    assert not SharedCache(str(cache), checkout, lambda _: "numpy=2").fetch(a_job(other))
+    (other / "in.txt").write_text("another text")
+    assert not shared.fetch(a_job(other))
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("in.txt", "an input changed while the job ran"),
+        ("checkout/lexigraft/a.py", "the code was changed since Snakemake was started"),
+        ("checkout/requirements.lock", "the code was changed since Snakemake was started"),
+    ],
+)
+def test_what_changed_during_a_job_is_not_stored(cache: Path, checkout: Path, tmp_path: Path, path: str, reason: str) -> None:
+    shared, job = SharedCache(str(cache), checkout, no_software), a_job(tmp_path)
+    assert not shared.fetch(job)
+    make_files(tmp_path)
+    (tmp_path / path).write_text("changed in the middle")
+    assert shared.store(job) == reason
+    assert list(cache.iterdir()) == []
+    assert (tmp_path / "note.txt").read_text() == "note 1"
+
+
+def test_packages_that_the_lock_does_not_pin_are_not_stored(cache: Path, checkout: Path, tmp_path: Path) -> None:
+    (checkout / "requirements.lock").write_text("PyTest==0.1  # old\nnot-installed==1\nnumpy==0.2 ; python_version < '3'\n")
+    assert [line.split()[0] for line in installed_otherwise(checkout / "requirements.lock")] == ["numpy", "pytest"]
+    shared, job = SharedCache(str(cache), checkout, no_software), a_job(tmp_path)
+    assert not shared.fetch(job)
+    make_files(tmp_path)
+    assert str(shared.store(job)).startswith("requirements.lock does not pin what is installed: numpy ")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_has_to_be_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no folder with its whole path"):
+        SharedCache("cache", tmp_path, no_software)
+    with pytest.raises(ConfigError, match="nowhere' is no folder"):
+        SharedCache(str(tmp_path / "nowhere"), tmp_path, no_software)
+
+
+def test_the_oldest_entries_go_first(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.time()
+    for index, days in enumerate((30, 20, 10)):
+        share(cache, recipe(rule=f"rule_{index}"), make_files(tmp_path))
+        os.utime(cache / recipe(rule=f"rule_{index}").key(), (now, now - days * DAY))
+    found = entries(cache)
+    assert [item.entry.recipe["rule"] for item in found if item.entry] == ["rule_0", "rule_1", "rule_2"]
+    assert [item.entry.recipe["rule"] for item in too_many(found, now, 15, None) if item.entry] == ["rule_0", "rule_1"]
+    assert too_many(found, now, None, found[1].size + found[2].size) == [found[0]]
+    assert too_many(found, now, None, None) == []
+
+    assert main(["cache", "gc", str(cache), "--older-than", "15"]) == 0
+    assert "nothing is changed without --remove" in capsys.readouterr().out
+    assert len(entries(cache)) == 3
+    assert main(["cache", "gc", str(cache), "--older-than", "15", "--remove"]) == 0
+    assert main(["cache", "ls", str(cache)]) == 0
+    printed = capsys.readouterr().out
+    assert "rule_2 dim=8" in printed.splitlines()[-2]
+    assert printed.splitlines()[-1].startswith("1 entries")
+
+
+def test_no_cache_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
+    assert main(["cache", "ls"]) == 1
+    assert "no shared cache is named" in capsys.readouterr().err
