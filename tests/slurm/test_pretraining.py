@@ -13,14 +13,14 @@ from tests.slurm.cluster import Cluster, call, wait_for
 from tests.slurm.conftest import Head, edit
 
 MODEL = "results/mini/models/ofa-minilm-32"
-TARGET = f"{MODEL}/step-40/model.safetensors"
+TARGET = f"{MODEL}/step-20/model.safetensors"
 
 
 def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checkout) -> None:
-    longer = "  steps: 40\n  checkpoints: [40]\n  models: [ofa-minilm-32]\n"
+    longer = "  steps: 20\n  checkpoints: [20]\n  models: [ofa-minilm-32]\n"
     edit(scratch, "  steps: 2\n  checkpoints: [2]\n", longer)
     scratch.run("--", TARGET)
-    patterns = (f"{MODEL}/step-40/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
+    patterns = (f"{MODEL}/step-20/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
     wanted = scratch.artifacts(*patterns)
     assert len(wanted) == 9
     for name in wanted:
@@ -30,7 +30,7 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
 
     with Head(scratch, "--", TARGET) as head:
         job = cluster.wait_for_job("pretraining", name=head.run_id)
-        wait_for("some steps", lambda: log.exists() and "step 4 of 40" in log.read_text())
+        wait_for("some steps", lambda: log.exists() and "step 4 of 20" in log.read_text())
         training = stage_process(cluster.processes(job))
         # training waits, however fast this machine is, until Slurm has sent its warning: five minutes before the limit
         training.suspend()
