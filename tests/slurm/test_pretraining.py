@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from tests.checkout import Checkout
-from tests.slurm.cluster import Cluster, call, wait_for
+from tests.slurm.cluster import Cluster, Job, call, wait_for
 from tests.slurm.conftest import Head, edit
 
 MODEL = "results/mini/models/ofa-minilm-32"
@@ -34,7 +35,7 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
         training = stage_process(cluster.processes(job))
         # training waits, however fast this machine is, until Slurm has sent its warning: five minutes before the limit
         training.suspend()
-        call("scontrol", "update", f"JobId={job.id}", "TimeLimit=5")
+        call("scontrol", "update", f"JobId={job.id}", f"TimeLimit={minutes_run(job) + 5}")
         wait_for("the warning", lambda: is_pending(training.pid, signal.SIGUSR1) or "received SIGUSR1" in log.read_text())
         with suppress(psutil.NoSuchProcess):
             training.resume()
@@ -45,6 +46,13 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
     assert scratch.artifacts(*patterns) == wanted
     states = [found.state for found in cluster.jobs_of("pretraining", name=head.run_id)]
     assert states == ["FAILED", "COMPLETED"]
+
+
+def minutes_run(job: Job) -> int:
+    """How many whole minutes a job has run."""
+    found = re.search(r"RunTime=(\d+):(\d+):\d+", call("scontrol", "show", "job", job.id))
+    assert found is not None
+    return 60 * int(found[1]) + int(found[2])
 
 
 def stage_process(processes: list[psutil.Process]) -> psutil.Process:
