@@ -42,7 +42,8 @@ def test_memory_time_and_cancelling(cluster: Cluster, scratch: Checkout) -> None
     starved = cluster.jobs_of("factors", name=head.run_id)
     (told_by_slurm,) = scratch.folder.glob(f".snakemake/slurm_logs/rule_factors/*/{starved[0].id}.log")
     assert "exceeded memory limit" in told_by_slurm.read_text()
-    assert (starved[0].state, starved[-1].state) == ("FAILED", "COMPLETED")
+    assert starved[0].state in ("FAILED", "OUT_OF_MEMORY")
+    assert starved[-1].state == "COMPLETED"
     asked = [int(job.memory.removesuffix("M")) for job in starved]
     assert asked == pytest.approx([(attempt + 1) * asked[0] for attempt in range(len(asked))], abs=len(asked))
     for language, state in [("fra_Latn", "TIMEOUT"), ("kor_Hang", "CANCELLED")]:
