@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -9,18 +10,18 @@ from pathlib import Path
 import psutil
 
 from tests.checkout import Checkout
-from tests.slurm.cluster import Cluster, call, wait_for
+from tests.slurm.cluster import Cluster, Job, call, wait_for
 from tests.slurm.conftest import Head, edit
 
 MODEL = "results/mini/models/ofa-minilm-32"
-TARGET = f"{MODEL}/step-40/model.safetensors"
+TARGET = f"{MODEL}/step-20/model.safetensors"
 
 
 def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checkout) -> None:
-    longer = "  steps: 40\n  checkpoints: [40]\n  models: [ofa-minilm-32]\n"
+    longer = "  steps: 20\n  checkpoints: [20]\n  models: [ofa-minilm-32]\n"
     edit(scratch, "  steps: 2\n  checkpoints: [2]\n", longer)
     scratch.run("--", TARGET)
-    patterns = (f"{MODEL}/step-40/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
+    patterns = (f"{MODEL}/step-20/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
     wanted = scratch.artifacts(*patterns)
     assert len(wanted) == 9
     for name in wanted:
@@ -30,11 +31,11 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
 
     with Head(scratch, "--", TARGET) as head:
         job = cluster.wait_for_job("pretraining", name=head.run_id)
-        wait_for("some steps", lambda: log.exists() and "step 4 of 40" in log.read_text())
+        wait_for("some steps", lambda: log.exists() and "step 4 of 20" in log.read_text())
         training = stage_process(cluster.processes(job))
         # training waits, however fast this machine is, until Slurm has sent its warning: five minutes before the limit
         training.suspend()
-        call("scontrol", "update", f"JobId={job.id}", "TimeLimit=5")
+        call("scontrol", "update", f"JobId={job.id}", f"TimeLimit={minutes_run(job) + 5}")
         wait_for("the warning", lambda: is_pending(training.pid, signal.SIGUSR1) or "received SIGUSR1" in log.read_text())
         with suppress(psutil.NoSuchProcess):
             training.resume()
@@ -45,6 +46,13 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
     assert scratch.artifacts(*patterns) == wanted
     states = [found.state for found in cluster.jobs_of("pretraining", name=head.run_id)]
     assert states == ["FAILED", "COMPLETED"]
+
+
+def minutes_run(job: Job) -> int:
+    """How many whole minutes a job has run."""
+    found = re.search(r"RunTime=(\d+):(\d+):\d+", call("scontrol", "show", "job", job.id))
+    assert found is not None
+    return 60 * int(found[1]) + int(found[2])
 
 
 def stage_process(processes: list[psutil.Process]) -> psutil.Process:
