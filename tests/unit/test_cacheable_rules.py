@@ -52,7 +52,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
         with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             planned = api.workflow(
                 resource_settings=ResourceSettings(cores=1),
-                config_settings=ConfigSettings(configfiles=[folder / "contract.yaml"], overwrite_config={}),
+                config_settings=ConfigSettings(configfiles=[folder / "contract.yaml"]),
                 snakefile=ROOT / "Snakefile",
                 workdir=folder,
             )
