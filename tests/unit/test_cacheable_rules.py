@@ -82,7 +82,8 @@ def test_every_rule_is_planned_and_marked(jobs: list[Any]) -> None:
 def test_a_rule_is_a_script_with_named_files(jobs: list[Any]) -> None:
     for job in jobs:
         name = job.rule.name
-        assert job.is_script and not job.is_run and not job.is_shell, name
+        assert job.is_script, name
+        assert not (job.is_run or job.is_shell), name
         assert job.rule.benchmark is None, name
         assert len(job.input) == sum(1 if isinstance(files, str) else len(files) for _, files in job.input.items()), name
         assert len(job.output) == sum(1 if isinstance(files, str) else len(files) for _, files in job.output.items()), name
