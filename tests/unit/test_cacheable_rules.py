@@ -52,7 +52,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
         with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             planned = api.workflow(
                 resource_settings=ResourceSettings(cores=1),
-                config_settings=ConfigSettings(configfiles=[folder / "contract.yaml"], overwrite_config={}),
+                config_settings=ConfigSettings(configfiles=[folder / "contract.yaml"]),
                 snakefile=ROOT / "Snakefile",
                 workdir=folder,
             )
@@ -83,7 +83,8 @@ def test_a_rule_is_a_script_with_named_files(jobs: list[Any]) -> None:
     for job in jobs:
         name = job.rule.name
         assert job.is_script, name
-        assert not (job.is_run or job.is_shell), name
+        assert not job.is_run, name
+        assert not job.is_shell, name
         assert job.rule.benchmark is None, name
         assert len(job.input) == sum(1 if isinstance(files, str) else len(files) for _, files in job.input.items()), name
         assert len(job.output) == sum(1 if isinstance(files, str) else len(files) for _, files in job.output.items()), name
