@@ -42,7 +42,7 @@ def use_library_of(checkout: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), before]))
 
 
-def configuration_of_run(config: Mapping[str, Any], is_head: bool) -> Mapping[str, Any]:
+def configuration_of_run(config: Mapping[str, Any], is_head: bool, place: int = 0) -> Mapping[str, Any]:
     """The configuration that a run was started with, also in a job that waited in a queue while the file was edited.
 
     Jobs on a cluster read the Snakefile and the configuration again when they start, but Snakemake's records say that they ran
@@ -51,12 +51,14 @@ def configuration_of_run(config: Mapping[str, Any], is_head: bool) -> Mapping[st
     Args:
         config: as read now.
         is_head: whether this process plans the run; else it runs a job of one.
+        place: tells apart several modules of one workflow, each with a configuration of its own.
     """
+    variable = f"{_CONFIGURATION}_{place}"
     if is_head:
         packed = base64.b64encode(zlib.compress(yaml.safe_dump(_plain(config)).encode())).decode()
         # without it jobs read the file, as they would anyway
-        os.environ[_CONFIGURATION] = packed if len(packed) < _LONGEST else ""
-    elif packed := os.environ.get(_CONFIGURATION, ""):
+        os.environ[variable] = packed if len(packed) < _LONGEST else ""
+    elif packed := os.environ.get(variable, ""):
         found: Mapping[str, Any] = yaml.safe_load(zlib.decompress(base64.b64decode(packed)))
         return found
     return config

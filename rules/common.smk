@@ -28,7 +28,11 @@ def or_stop(function, *arguments):
 if workflow.is_main_process:
     or_stop(check_records, Path(".snakemake"))
 or_stop(refuse_templates, workflow.configfiles)
-CONFIG = or_stop(load_config, configuration_of_run(config, workflow.is_main_process))
+# modules of one workflow differ in how many rules stand before them
+BEFORE = len(list(workflow.rules))
+CONFIG = or_stop(
+    load_config, configuration_of_run(config, workflow.is_main_process, BEFORE)
+)
 MODELS = or_stop(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
 ONLY_PLAN = bool(workflow.output_settings and workflow.output_settings.dryrun)

@@ -189,7 +189,8 @@ def test_verify_counts_each_file_once(tmp_path: Path) -> None:
 
 
 def test_jobs_have_the_configuration_that_their_run_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEXIGRAFT_CONFIGURATION", "")
+    for place in (0, 21):
+        monkeypatch.setenv(f"LEXIGRAFT_CONFIGURATION_{place}", "")
     first = {"run": "a", "sizes": {1: 2, "x": (1, 2)}, "text": "ü: {}"}
     edited = {"run": "b"}
     assert configuration_of_run(edited, is_head=False) == edited  # a job started by hand
@@ -197,6 +198,8 @@ def test_jobs_have_the_configuration_that_their_run_was_started_with(monkeypatch
     assert configuration_of_run(edited, is_head=False) == {**first, "sizes": {1: 2, "x": [1, 2]}}
     assert configuration_of_run(edited, is_head=True) == edited
     assert configuration_of_run(first, is_head=False) == edited
+    assert configuration_of_run(first, is_head=True, place=21) == first  # a second module of the workflow
+    assert configuration_of_run({}, is_head=False) == edited
     large = {"run": "c", "noise": [hash(str(number)) for number in range(100_000)]}
     assert configuration_of_run(large, is_head=True) == large
     assert configuration_of_run(edited, is_head=False) == edited  # it does not fit into the environment
