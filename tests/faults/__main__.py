@@ -50,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, outcome in pool.map(moment, range(options.moments)):
             found[name].append(outcome)
     print(table(found))
-    if options.folder is None:
+    wrong = any(outcome.kind == "wrong" for outcomes in found.values() for outcome in outcomes)
+    if options.folder is None and not wrong:
         shutil.rmtree(folder)
-    return int(any(outcome.kind == "wrong" for outcomes in found.values() for outcome in outcomes))
+    return int(wrong)
 
 
 def references(folder: Path) -> tuple[Ground, Ground]:
