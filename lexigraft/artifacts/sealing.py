@@ -144,7 +144,9 @@ def damaged(path: Path, problem: str) -> ArtifactError:
     where, hint = str(path), "delete the file and run snakemake again: it remakes this and what depends on it"
     if shared := shared_file(path):
         where = f"{path}, a link to the shared cache's {shared.file}"
-        hint = f"lexigraft cache verify {shared.entry.parent} --remove, then run snakemake again: it is computed and stored anew"
+        hint = (
+            f"lexigraft cache verify {shared.entry.parent} --remove, then run snakemake again: it is computed and stored anew"
+        )
     return ArtifactError(f"artifact {problem}", where=where, hint=hint)
 
 
