@@ -257,7 +257,7 @@ def test_an_entry_overwritten_through_a_link_is_named_and_repaired(first: Lab, p
 def test_a_full_and_a_read_only_disk_are_survived(first: Lab, place: Path) -> None:
     disk = place / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("only root can mount a small disk")
     try:
