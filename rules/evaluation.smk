@@ -22,8 +22,7 @@ rule ranks:
             "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
         ),
     output:
-        # kept for the job: languages that stand in it already are not searched again
-        ranks=update("<results>/ranks/{task}/{model}-step-{step}.parquet"),
+        ranks="<results>/ranks/{task}/{model}-step-{step}.parquet",
     log:
         "<logs>/ranks/{task}/{model}-step-{step}.log",
     cache: True

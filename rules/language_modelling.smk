@@ -11,10 +11,7 @@ rule language_modelling:
             "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
         ),
     output:
-        # kept for the job: languages that stand in it already are not scored again
-        sentences=update(
-            "<results>/language_modelling/{task}/{model}-step-{step}.parquet"
-        ),
+        sentences="<results>/language_modelling/{task}/{model}-step-{step}.parquet",
     log:
         "<logs>/language_modelling/{task}/{model}-step-{step}.log",
     cache: True

@@ -45,13 +45,8 @@ rule tag_scores:
         ),
         test=tagged_files("test"),
     output:
-        # kept for the job: languages that stand in it already are not scored again
-        sentences=update(
-            "<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/sentences.parquet"
-        ),
-        confusion=update(
-            "<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/confusion.parquet"
-        ),
+        sentences="<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/sentences.parquet",
+        confusion="<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/confusion.parquet",
     log:
         "<logs>/tag_scores/{task}/{model}-step-{step}-seed-{seed}.log",
     cache: True

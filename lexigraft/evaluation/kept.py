@@ -1,13 +1,17 @@
 """Results of languages that stand already, so that adding a language computes that one only.
 
 A table of results has, besides `language`, a column `made_from`: a digest of everything that the language's rows follow from.
-When the table is made anew, rows of languages whose digest is still the same are taken from the old one.
+When the table is made anew, rows of languages whose digest is still the same are taken from the old one: from a second name of
+the file, `.kept-<name>`, since Snakemake removes a job's outputs before it starts it. (Its `update` outputs stay, but when such
+a job fails, Snakemake puts the old file back and records it as made with the new parameters.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +19,10 @@ from typing import Any
 
 import polars as pl
 
-from lexigraft.artifacts import read_table
+from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError
+
+log = logging.getLogger(__name__)
 
 
 def digest_of(*parts: Any) -> str:
@@ -24,11 +30,23 @@ def digest_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def write_kept(path: Path, table: pl.DataFrame, provenance: Provenance) -> None:
+    """Write a table, and give it the second name under which the next job finds it."""
+    write_table(path, table, provenance)
+    name = _second_name(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.hardlink_to(path)
+        temporary.replace(name)
+    except OSError as error:  # a file system without links: then all is computed anew next time
+        log.warning("%s is not kept for an added language: %s", path, error)
+
+
 def standing(path: Path, stage: str, schema: pl.Schema, keys: Mapping[str, str]) -> dict[str, pl.DataFrame]:
     """Rows of the languages of an earlier table that are still right.
 
     Args:
-        path: the table, if there is one; a missing or damaged one has nothing to keep.
+        path: the table, which need not be there any more; a missing or damaged one has nothing to keep.
         stage: that made it.
         schema: that it must have, with `language` and `made_from`.
         keys: language -> digest that its rows must have.
@@ -37,7 +55,7 @@ def standing(path: Path, stage: str, schema: pl.Schema, keys: Mapping[str, str])
         language -> its rows, in the order of `keys`.
     """
     with suppress(ArtifactError):
-        table = read_table(path, stage)
+        table = read_table(path if path.exists() else _second_name(path), stage)
         if table.schema == schema:
             parts = {str(language): rows for (language,), rows in table.group_by("language", maintain_order=True)}
             return {
@@ -46,3 +64,7 @@ def standing(path: Path, stage: str, schema: pl.Schema, keys: Mapping[str, str])
                 if language in parts and parts[language]["made_from"].unique().to_list() == [key]
             }
     return {}
+
+
+def _second_name(path: Path) -> Path:
+    return path.with_name(f".kept-{path.name}")

@@ -23,10 +23,10 @@ import polars as pl
 import torch
 from safetensors import SafetensorError
 
-from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.artifacts import Provenance, identity, read_table
 from lexigraft.devices import device_for
 from lexigraft.errors import InputError, nearest
-from lexigraft.evaluation.kept import digest_of, standing
+from lexigraft.evaluation.kept import digest_of, standing, write_kept
 from lexigraft.evaluation.likelihoods import LIKELIHOODS, causal_scores, masked_scores
 from lexigraft.evaluation.settings import LanguageModellingTask
 from lexigraft.modeling.families import FAMILIES, PREFIX
@@ -106,7 +106,7 @@ def write_language_modelling(
                 pl.lit(keys[language]).alias("made_from"),
             ).cast(SENTENCES)
             log.info("%s: %s", language, ", ".join(f"{name} {value:.3f}" for name, value in measures(rows[language]).items()))
-    write_table(path, pl.concat([rows[language] for language in languages]), provenance)
+    write_kept(path, pl.concat([rows[language] for language in languages]), provenance)
 
 
 def measures(rows: pl.DataFrame) -> dict[str, float]:

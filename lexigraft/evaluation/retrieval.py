@@ -18,10 +18,10 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.artifacts import Provenance, identity, read_table
 from lexigraft.devices import device_for
 from lexigraft.errors import InputError, nearest
-from lexigraft.evaluation.kept import digest_of, standing
+from lexigraft.evaluation.kept import digest_of, standing, write_kept
 from lexigraft.evaluation.sentences import budget_batches
 from lexigraft.evaluation.settings import RetrievalTask
 from lexigraft.modeling.encoder import stopped_after, usable_positions
@@ -77,7 +77,7 @@ def write_ranks(
             rows[language] = ranks.select(pl.lit(language).alias("language"), pl.all(), made_from).cast(SCHEMA)
             count = ranks.filter(pl.col("variant") == "").height
             log.info("%s: %d queries among %d sentences%s", language, count, len(index), _repeated(index))
-    write_table(path, pl.concat([rows[language] for language in languages]), provenance)
+    write_kept(path, pl.concat([rows[language] for language in languages]), provenance)
 
 
 def ranks_of(

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,8 @@ def one_moment(name: str, moment: Moment) -> Outcome:
         outcome = FAULTS[name](moment)
     except Wrong as wrong:
         return Outcome("wrong", f"(see {moment.folder}) {wrong}")
+    except Exception:  # the other moments go on
+        return Outcome("wrong", f"(see {moment.folder}) the suite itself failed:\n{traceback.format_exc()}")
     shutil.rmtree(moment.folder, ignore_errors=True)
     for log in moment.folder.parent.glob(f"{moment.folder.name}-*.log"):
         log.unlink()

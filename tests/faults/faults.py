@@ -90,6 +90,17 @@ def stopped_head(moment: Moment) -> Outcome:
     return recovery.outcome()
 
 
+def killed_after_change(moment: Moment) -> Outcome:
+    """The configuration is changed, and a stage of the new run is killed: what stands from the old one must not be believed."""
+    ground = copy_of(moment.a, moment.folder, ())
+    ground.edit()
+    run, stage = moment.into_a_stage(ground)
+    kill([stage] if stage else [], moment.chance.choice([signal.SIGKILL, signal.SIGTERM]))
+    if run.wait().code:
+        must_be_clear(run.text)
+    return Recovery(ground, moment.b, set()).outcome()
+
+
 def late_writer(moment: Moment) -> Outcome:
     """The head is killed, the configuration changed, the run made anew; then a stage of the old run wakes up and writes."""
     ground, _ = moment.ground("/ranks/")
@@ -224,6 +235,7 @@ FAULTS: dict[str, Callable[[Moment], Outcome]] = {
     "stage stopped and continued": paused_stage,
     "head killed (-9)": killed_head,
     "head stopped (INT, TERM)": stopped_head,
+    "stage killed after the configuration was changed": killed_after_change,
     "late writer after head killed and configuration changed": late_writer,
     "disk full": full_disk,
     "permissions revoked": revoked_permissions,

@@ -117,10 +117,10 @@ class Ground:
         path.write_text(text, encoding="utf-8")
 
     def artifacts(self) -> list[str]:
-        """Names of all files of the run, but for the one that is measured with a clock."""
+        """Names of all files of the run, but for the one that is measured with a clock, and second names."""
         found = (path for kind in ("resources", "results") for path in sorted((self.folder / kind).rglob("*")))
         names = (str(path.relative_to(self.folder)) for path in found if path.is_file())
-        return [name for name in names if not name.endswith("pretraining_speed.parquet")]
+        return [name for name in names if not name.endswith("pretraining_speed.parquet") and "/.kept-" not in name]
 
     def differences(self, other: Ground, names: Iterable[str] | None = None) -> list[str]:
         """Names of artifacts that are missing, surplus or other than in `other`."""
@@ -215,10 +215,10 @@ def copy_of(reference: Ground, folder: Path, missing: Iterable[str]) -> Ground:
 
 def some_missing(reference: Ground, chance: random.Random, wanted: str = "", largest: int = 40) -> set[str]:
     """What is missing of a run that got so far: the outputs of a random job and of all that depend on it, mostly few."""
-    most = min(chance.choice([3, 4, 4, 6, 6, 12, 40]), max(largest, 5 if wanted else 1))
-    names = [name for name in sorted(reference.graph) if len(reference.after(name)) <= most]
-    choice = [name for name in names if any(wanted in output for output in reference.after(name))]
-    return reference.after(chance.choice(choice))
+    most = min(chance.choice([3, 4, 4, 6, 6, 12, 40]), largest)
+    names = [name for name in sorted(reference.graph) if wanted in name]
+    few = [name for name in names if len(reference.after(name)) <= most]
+    return reference.after(chance.choice(few or names))
 
 
 def same_bytes(one: Path, other: Path) -> bool:

@@ -12,9 +12,9 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.artifacts import Provenance, identity, read_table
 from lexigraft.devices import device_for
-from lexigraft.evaluation.kept import digest_of, standing
+from lexigraft.evaluation.kept import digest_of, standing, write_kept
 from lexigraft.evaluation.settings import TaggingTask
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.entities import COUNTS, sentence_counts
@@ -100,8 +100,8 @@ def write_tag_scores(
                 ),
             )
             log.info("%s: %s", language, ", ".join(f"{name} {value:.1f}" for name, value in scores_of(counts).items()))
-    write_table(confusion_path, pl.concat([kept[language][1] for language in task.test]), provenance)
-    write_table(sentences_path, pl.concat([kept[language][0] for language in task.test]), provenance)
+    write_kept(confusion_path, pl.concat([kept[language][1] for language in task.test]), provenance)
+    write_kept(sentences_path, pl.concat([kept[language][0] for language in task.test]), provenance)
 
 
 def confusion(gold: NDArray[np.int64], predicted: NDArray[np.int64], tags: Sequence[str]) -> pl.DataFrame:
