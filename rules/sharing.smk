@@ -3,13 +3,12 @@
 Snakemake decides which jobs ask the cache; what an entry is named and how it is kept is `lexigraft.shared_cache`.
 """
 
-import os
-
-from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.rule import RuleCache
 from snakemake.exceptions import CacheMissException
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
+
+from lexigraft.shared_cache import cache_location
 
 
 def software_of(job):
@@ -25,7 +24,7 @@ def software_of(job):
 
 def shared_cache():
     """The cache that this run uses, or None."""
-    location = os.environ.get(LOCATION_ENVVAR)
+    location = cache_location()
     if not (workflow.enable_cache and location):
         return None
     # only here: it reads artifacts, and with them comes much that a plan without a cache does not need

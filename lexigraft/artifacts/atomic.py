@@ -113,6 +113,12 @@ def _stop_if_superseded(path: Path) -> None:
             )
 
 
+def refusal_behind(error: OSError | ArtifactError) -> OSError | None:
+    """The system's error that a file could not be written for: the error itself, or what an ArtifactError follows from."""
+    cause = error.__cause__ if isinstance(error, ArtifactError) else error
+    return cause if isinstance(cause, OSError) else None
+
+
 def _is_refusal(error: BaseException, folder: Path) -> TypeGuard[OSError]:
     """Whether the system refused to write in `folder` (and not to read something else while the file was open)."""
     if not isinstance(error, OSError) or way_out(error) is None:

@@ -149,7 +149,8 @@ def existing(path: Path) -> Path:
 
 def damaged(path: Path, problem: str) -> ArtifactError:
     """The error that an artifact is not what it should be."""
-    where, hint = str(path), "delete the file and run snakemake again: it remakes this and what depends on it"
+    where: Path | str = path
+    hint = "delete the file and run snakemake again: it remakes this and what depends on it"
     if shared := shared_file(path):
         where = f"{path}, a link to the shared cache's {shared.file}"
         repair = f"lexigraft cache verify {shared.entry.parent} --remove"

@@ -19,6 +19,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, check, read_provenance, read_tensors, write_tensors
+from lexigraft.artifacts.atomic import refusal_behind
 from lexigraft.errors import ArtifactError, ConfigError, LexigraftError
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,13 @@ def save_checkpoint(
     told = {"step": place.step, "position": place.position, "drawn": dict(place.drawn), "fingerprint": dict(fingerprint)}
     try:
         write_tensors(checkpoint_path(folder, place.step), tensors, Provenance(STAGE, parameters=told, seed=place.seed))
-    except OSError as error:
+    except (OSError, ArtifactError) as error:
+        if (refusal := refusal_behind(error)) is None:
+            raise
         size = sum(array.nbytes for array in tensors.values()) / 1e9
         kept = [step for step in _steps(folder) if step < place.step]
         raise LexigraftError(
-            f"the checkpoint of step {place.step} ({size:.2f} GB) could not be written: {error.strerror or error}",
+            f"the checkpoint of step {place.step} ({size:.2f} GB) could not be written: {refusal.strerror or refusal}",
             where=folder,
             hint=(f"the checkpoint of step {kept[-1]} is whole: " if kept else "")
             + "make room on the disk and run again, which goes on from the last one",

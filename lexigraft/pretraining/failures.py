@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lexigraft.artifacts import Provenance, write_tensors
-from lexigraft.errors import LexigraftError
+from lexigraft.artifacts.atomic import refusal_behind
+from lexigraft.errors import ArtifactError, LexigraftError
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.objectives import Batch
 from lexigraft.pretraining.settings import PretrainingSettings
@@ -46,8 +47,9 @@ def diverged(
     try:
         write_tensors(path, tensors, Provenance(STAGE, parameters=told, seed=job.seed))
         saved = f"its batch is saved in {path}"
-    except OSError as error:
-        saved = f"its batch could not be saved ({error.strerror})"
+    except (OSError, ArtifactError) as error:
+        refusal = refusal_behind(error)
+        saved = f"its batch could not be saved ({refusal.strerror if refusal else error})"
     named = f", first in micro-batch {bad[0]}" if bad else ""
     return LexigraftError(
         f"pre-training diverged at step {step}: loss {loss}, gradient norm {gradient_norm}{named}",
@@ -62,12 +64,13 @@ def disk_full(job: Job) -> Iterator[None]:
     """Turn errors of writing the results into one that says that training need not be repeated."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except (OSError, ArtifactError) as error:
+        refusal = refusal_behind(error)
+        if refusal is None or refusal.errno not in _FULL:
             raise
         raise LexigraftError(
-            f"training is done, but the models could not be written: {error.strerror or error}",
-            where=error.filename or job.folder.parent,
+            f"training is done, but the models could not be written: {refusal.strerror or refusal}",
+            where=refusal.filename or job.folder.parent,
             hint=f"make room on the disk and run again: the checkpoints in {job.folder} hold the models, no step is repeated",
         ) from error
 

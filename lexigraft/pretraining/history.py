@@ -12,6 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, write_table
+from lexigraft.artifacts.atomic import refusal_behind
+from lexigraft.errors import ArtifactError
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +75,10 @@ def write_so_far(history: History, languages: list[str], folder: Path, step: int
     try:
         for name, table in made.items():
             write_table(folder / f"{name}.parquet", table, Provenance("pretraining", parameters={"step": step}, seed=seed))
-    except OSError as error:
-        log.warning("the tables up to step %d could not be written: %s", step, error.strerror or error)
+    except (OSError, ArtifactError) as error:
+        if (refusal := refusal_behind(error)) is None:
+            raise
+        log.warning("the tables up to step %d could not be written: %s", step, refusal.strerror or refusal)
 
 
 def held_out_table(history: History, languages: list[str]) -> pl.DataFrame:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexigraft.errors import ArtifactError, InputError
+from lexigraft.shared_cache import cache_location
 
 if TYPE_CHECKING:
     from lexigraft.shared_cache.tidying import Listed
@@ -37,7 +37,7 @@ def _action(actions: Any, name: str, what: str, run: Any) -> argparse.ArgumentPa
 
 
 def _folder(options: argparse.Namespace) -> Path:
-    location = options.cache or os.environ.get("SNAKEMAKE_OUTPUT_CACHE")
+    location = options.cache or cache_location()
     if not location:
         raise InputError("no shared cache is named", hint="name its folder, or set SNAKEMAKE_OUTPUT_CACHE")
     return Path(location).absolute()

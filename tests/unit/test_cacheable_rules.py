@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
 
     folder, before = tmp_path_factory.mktemp("plan"), Path.cwd()
     (folder / "contract.yaml").write_text(CONFIG, encoding="utf-8")
-    environment = dict(os.environ)
+    environment, on_warning = dict(os.environ), signal.getsignal(signal.SIGUSR1)
     try:
         with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
             planned = api.workflow(
@@ -63,6 +64,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(before)
+        signal.signal(signal.SIGUSR1, on_warning)
 
 
 def marked(jobs: list[Any]) -> set[str]:
