@@ -216,10 +216,12 @@ def changed_config(moment: Moment) -> Outcome:
 def second_snakemake(moment: Moment) -> Outcome:
     """A second Snakemake is started in the same folder, sometimes told to mind no locks."""
     ground, kept = moment.ground()
-    first, stage = moment.into_a_stage(ground)
+    first, _ = moment.into_a_stage(ground)
     nolock = moment.chance.random() < 0.4
     second = ground.snakemake("all", *(["--nolock"] if nolock else []))
-    if not nolock and stage is not None and LOCKED not in second.text and second.code:
+    # the first one ends while the second is planning, and removes the folder of the locks: said in docs/faults.md
+    raced = "FileNotFoundError" in second.text and ".snakemake/locks/" in second.text and first.process.poll() is not None
+    if not nolock and second.code and not raced and LOCKED not in second.text:
         raise Wrong(f"the second run failed without saying why:\n{second.text[-3000:]}")
     if first.wait().code and not nolock:
         raise Wrong(f"the first run was disturbed:\n{first.text[-3000:]}")
