@@ -82,14 +82,6 @@ class Entry:
     files: Mapping[str, StoredFile]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A local file; `as_link`: whether it may be a link into the cache (files without a seal are copied all the same)."""
-
-    path: Path
-    as_link: bool = True
-
-
 def fetch(cache: Path, key: str) -> Entry | None:
     """The entry of this name after verifying all of its files, or None where there is none.
 
@@ -107,11 +99,12 @@ def fetch(cache: Path, key: str) -> Entry | None:
     return entry
 
 
-def share(cache: Path, recipe: Recipe, outputs: Mapping[str, Output]) -> None:
+def share(cache: Path, recipe: Recipe, outputs: Mapping[str, Path]) -> None:
     """Store local files as an entry, and put links to it in their place where the bytes are the same.
 
-    Whoever comes second keeps the first's entry. Local files are replaced only after the entry stands and was read back; where
-    it has other bytes (measured times, numbers of another processor), the local file stays.
+    Files without a seal stay copies. Whoever comes second keeps the first's entry. Local files are replaced only after the
+    entry stands and was read back; where it has other bytes (measured times, numbers of another processor), the local file
+    stays.
 
     Raises:
         OSError: the cache cannot be written (permission, full or read-only disk); the local files are as they were.
@@ -120,21 +113,21 @@ def share(cache: Path, recipe: Recipe, outputs: Mapping[str, Output]) -> None:
     key = recipe.key()
     local = {}
     if not (cache / key).exists():
-        local = _store(cache, key, recipe, {name: output.path for name, output in outputs.items()})
+        local = _store(cache, key, recipe, outputs)
     if (entry := fetch(cache, key)) is None:  # removed meanwhile
         return
-    for name, output in outputs.items():
+    for name, path in outputs.items():
         stored = entry.files[name]
-        if output.as_link and stored.is_sealed and stored == (local.get(name) or _described(output.path)):
-            _link(entry.folder / name, output.path)
+        if stored.is_sealed and stored == (local.get(name) or _described(path)):
+            _link(entry.folder / name, path)
 
 
-def place(entry: Entry, name: str, output: Output) -> None:
-    """Put a file of a verified entry into its local place, as a link or a copy, in one step."""
-    if output.as_link and entry.files[name].is_sealed:
-        _link(entry.folder / name, output.path)
+def place(entry: Entry, name: str, path: Path) -> None:
+    """Put a file of a verified entry into its local place, as a link, or as a copy if it has no seal, in one step."""
+    if entry.files[name].is_sealed:
+        _link(entry.folder / name, path)
     else:
-        with (entry.folder / name).open("rb") as stored, atomic_file(output.path) as handle:
+        with (entry.folder / name).open("rb") as stored, atomic_file(path) as handle:
             shutil.copyfileobj(stored, handle, _BLOCK)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lexigraft.artifacts import identity
 from lexigraft.digests import installed_otherwise
 from lexigraft.errors import ConfigError, InputError, LexigraftError
-from lexigraft.shared_cache.entries import Entry, Output, Recipe, fetch, place, read_entry, share
+from lexigraft.shared_cache.entries import Entry, Recipe, fetch, place, read_entry, share
 from lexigraft.stages import plain
 
 _CODE = ("lexigraft", "workflow_scripts", "rules", "Snakefile", "requirements.lock")
@@ -67,8 +67,8 @@ class SharedCache:
         if entry is None:
             self._begun[job] = recipe, inputs
             return False
-        for name, output in _outputs(job).items():
-            place(entry, name, output)
+        for name, path in _outputs(job).items():
+            place(entry, name, path)
         return True
 
     def store(self, job: Any) -> str | None:
@@ -78,7 +78,7 @@ class SharedCache:
         """
         recipe, inputs = self._begun.pop(job)
         outputs = _outputs(job)
-        if not all(output.path.is_file() for output in outputs.values()):
+        if not all(path.is_file() for path in outputs.values()):
             return "the job has not made all of its files"
         if _state(_inputs(job)) != inputs:
             return "an input changed while the job ran"
@@ -122,7 +122,7 @@ class SharedCache:
                 entry = self._planned_entry(upstream)
                 if entry is None:
                     raise InputError("this file is not made yet", where=file)
-                names = {str(output.path): name for name, output in _outputs(upstream).items()}
+                names = {str(path): name for name, path in _outputs(upstream).items()}
                 return entry.files[names[file]].identity
         return self._identity(job, file)
 
@@ -136,14 +136,13 @@ class SharedCache:
         return self._planned[job]
 
 
-def _outputs(job: Any) -> dict[str, Output]:
-    """Name in an entry -> local file. Snakemake restores a file that is updated by writing to it: that one is no link."""
+def _outputs(job: Any) -> dict[str, Path]:
+    """Name in an entry -> local file."""
     found = {}
     for name, files in job.output.items():
         for index, file in enumerate(_listed(files)):
             label = name if isinstance(files, str) else f"{name}-{index}"
-            as_link = "update" not in getattr(file, "flags", {})
-            found[f"{label}{Path(file).suffix}"] = Output(Path(file), as_link)
+            found[f"{label}{Path(file).suffix}"] = Path(file)
     return found
 
 

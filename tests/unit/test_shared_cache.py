@@ -24,7 +24,7 @@ from lexigraft.artifacts import Provenance, check, identity, read_table, write_t
 from lexigraft.cli import main
 from lexigraft.digests import installed_otherwise
 from lexigraft.errors import ArtifactError, ConfigError
-from lexigraft.shared_cache.entries import Entry, Output, Recipe, fetch, place, share
+from lexigraft.shared_cache.entries import Entry, Recipe, fetch, place, share
 from lexigraft.shared_cache.jobs import SharedCache
 from lexigraft.shared_cache.tidying import DAY, entries, leftovers, remove, too_many
 
@@ -46,10 +46,10 @@ def no_software(_: Any) -> str:
     return ""
 
 
-def make_files(folder: Path, number: int = 1) -> dict[str, Output]:
+def make_files(folder: Path, number: int = 1) -> dict[str]:
     write_table(folder / "table.parquet", pl.DataFrame({"a": [number] * 100}), Provenance("factors"))
     (folder / "note.txt").write_text(f"note {number}")
-    return {name: Output(folder / name) for name in ("note.txt", "table.parquet")}
+    return {name: folder / name for name in ("note.txt", "table.parquet")}
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_a_stored_file_is_a_link_and_one_without_a_seal_a_copy(stored: Entry, tm
     assert read_table(tmp_path / "table.parquet", "factors")["a"].to_list() == [1] * 100
     for path in [stored.folder, *stored.folder.iterdir()]:
         assert path.stat().st_mode & 0o222 == 0
-    elsewhere = {name: Output(tmp_path / "new" / name, as_link=name == "note.txt") for name in stored.files}
-    for name, output in elsewhere.items():
-        place(stored, name, output)
-        assert not output.path.is_symlink()
-        assert output.path.read_bytes() == (tmp_path / name).read_bytes()
+    for name in stored.files:
+        elsewhere = tmp_path / "new" / name
+        place(stored, name, elsewhere)
+        assert elsewhere.is_symlink() == (name == "table.parquet")
+        assert elsewhere.read_bytes() == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_run_killed_while_storing_leaves_nothing_that_is_believed(cache: Path,
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
-            share(cache, recipe(outputs=["pipe.parquet"]), {"pipe.parquet": Output(pipe)})
+            share(cache, recipe(outputs=["pipe.parquet"]), {"pipe.parquet": pipe})
         os._exit(0)
     with pipe.open("wb") as writer:  # waits until the child reads, which is in the middle of storing
         writer.write(b"half")
@@ -231,13 +231,13 @@ def test_what_cannot_be_stored_stays_where_it_is(
         raise OSError(error, os.strerror(error))
 
     outputs = make_files(tmp_path)
-    before = {name: output.path.read_bytes() for name, output in outputs.items()}
+    before = {name: path.read_bytes() for name, path in outputs.items()}
     monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(OSError, match=os.strerror(error)):
         share(cache, recipe(), outputs)
     assert list(cache.iterdir()) == []
-    assert {name: output.path.read_bytes() for name, output in outputs.items()} == before
-    assert not any(output.path.is_symlink() for output in outputs.values())
+    assert {name: path.read_bytes() for name, path in outputs.items()} == before
+    assert not any(path.is_symlink() for path in outputs.values())
 
 
 @pytest.fixture
@@ -284,9 +284,7 @@ def test_members_of_a_group_use_each_others_entries_and_can_repair_them(open_fol
 
     make_files_of(a)
     make_files_of(b)
-    outputs = {
-        user: {name: Output(open_folder / str(user) / name) for name in ("note.txt", "table.parquet")} for user in (a, b)
-    }
+    outputs = {user: {name: open_folder / str(user) / name for name in ("note.txt", "table.parquet")} for user in (a, b)}
     key = recipe().key()
 
     def read() -> None:
