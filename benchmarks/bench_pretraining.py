@@ -58,8 +58,9 @@ def step_of_encoder(fraction: float) -> Case:
 
 def _scaled(vocabulary: int, rank: int) -> None:
     name = "full" if rank == WIDTH else str(rank)
-    # weights, gradients and two moments of each parameter, and what interpreter, libraries and activations take
-    memory = 16 * (ENCODER + vocabulary * (rank + 1)) / 2**30 + 1.5
+    # weights, gradients and two moments of each parameter, once more the gradient of the table, which input and output both
+    # give, and what interpreter, libraries and activations take
+    memory = (16 * (ENCODER + vocabulary * (rank + 1)) + 4 * vocabulary * rank) / 2**30 + 1.5
 
     @benchmark(f"pre-training, {STEPS} steps, V = {vocabulary // 1000}K, D' = {name}, by itself", memory=round(memory, 1))
     def step(fraction: float) -> Case:

@@ -49,7 +49,7 @@ def row(result: Result) -> str:
     """One result as a row of the table."""
     item = result.benchmark
     plain, ours = result.plain, result.ours
-    goals = [f"{item.goal:g}x"] if item.goal is not None else []
+    goals = [f"{item.goal:.3g}x"] if item.goal is not None else []
     goals += [f"{item.limit:g} s"] if item.limit is not None else []
     goals += [f"{item.memory:g} GiB"] if item.memory is not None else []
     goals += [f"{item.lighter:g}x of the memory"] if item.lighter is not None else []
@@ -59,7 +59,7 @@ def row(result: Result) -> str:
         item.plain or "–",
         (_seconds(plain[-1].seconds) + mark) if plain else "–",
         _seconds(ours[-1].seconds),
-        f"{result.ratio:.1f}x" if result.ratio is not None else "–",
+        f"{result.ratio:.{1 if result.ratio >= 1 else 2}f}x" if result.ratio is not None else "–",
         ", ".join(goals) or "–",
         {True: "yes", False: "no", None: "–"}[result.reached],
         _gib(plain[-1]) if plain else "–",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ import yaml
 from lexigraft.errors import ConfigError
 
 _CONFIGURATION = "LEXIGRAFT_CONFIGURATION"
+RUN = "LEXIGRAFT_RUN"
+"""When the run was started that a job belongs to, in nanoseconds since 1970."""
 _LONGEST = 100_000
 """Linux takes at most 128 KiB in one variable."""
 
@@ -54,6 +57,8 @@ def configuration_of_run(config: Mapping[str, Any], is_head: bool, place: int = 
         place: tells apart several modules of one workflow, each with a configuration of its own.
     """
     variable = f"{_CONFIGURATION}_{place}"
+    if is_head:
+        os.environ[RUN] = str(time.time_ns())
     if is_head:
         packed = base64.b64encode(zlib.compress(yaml.safe_dump(_plain(config)).encode())).decode()
         # without it jobs read the file, as they would anyway

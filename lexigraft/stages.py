@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from lexigraft.checkout import RUN
 from lexigraft.errors import LexigraftError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Files = TypeVar("Files", bound="DataclassInstance")
 _NOT_PARAMETERS = frozenset({"code", "lock", "seed"})
+_RUN_OF_LOG = "run "
 WARNING_SIGNAL = signal.SIGUSR1
 """What a cluster sends to all processes of a job some minutes before its time limit."""
 
@@ -147,9 +149,15 @@ def _opened(path: Path, name: str) -> Iterator[TextIO]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _stop_if_outrun(path)
+        # a new file, for which a stage that was left over by a killed run looks
+        path.unlink(missing_ok=True)
         log = path.open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        problem = LexigraftError(f"the log cannot be written: {error}", where=path, hint=way_out(error))
+        print(f"{_RUN_OF_LOG}{os.environ.get(RUN, 0)}", file=log)
+    except (OSError, LexigraftError) as error:
+        problem = error
+        if isinstance(error, OSError):
+            problem = LexigraftError(f"the log cannot be written: {error}", where=path, hint=way_out(error))
         print(f"lexigraft: stage {name} failed\n{problem}", file=sys.stderr, flush=True)
         sys.exit(1)
     try:
@@ -157,6 +165,22 @@ def _opened(path: Path, name: str) -> Iterator[TextIO]:
     finally:
         with suppress(OSError):
             log.close()
+
+
+def _stop_if_outrun(log: Path) -> None:
+    """Refuse to start what a later run has made: this job waited, in a queue or stopped, while its own run was killed.
+
+    Raises:
+        LexigraftError: the log is of a later run.
+    """
+    with suppress(FileNotFoundError), log.open(encoding="utf-8", errors="replace") as lines:
+        theirs = lines.readline().strip().removeprefix(_RUN_OF_LOG)
+        if theirs.isdecimal() and int(theirs) > int(os.environ.get(RUN, sys.maxsize)):
+            raise LexigraftError(
+                "not started: a later run has started the same job, and this one was left over by an earlier run",
+                where=log,
+                hint="nothing, if that later run is the one you want",
+            )
 
 
 @contextmanager

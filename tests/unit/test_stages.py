@@ -110,6 +110,46 @@ def test_a_warning_passes_by_the_workflow_and_its_shells() -> None:
     assert done[1].returncode == -signal.SIGUSR1
 
 
+def test_a_job_that_waited_too_long_does_not_start(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its run was killed, and a later one has made the same files, perhaps with another configuration."""
+    monkeypatch.setenv("LEXIGRAFT_RUN", "2000")
+    for _ in range(2):  # a retry of the same run
+        with stage("factors", job):
+            pass
+    later = Path(job.log[0]).read_text()
+    assert later.startswith("run 2000\n")
+    monkeypatch.setenv("LEXIGRAFT_RUN", "1000")
+    with pytest.raises(SystemExit), stage("factors", job):
+        pytest.fail("started")
+    assert "not started: a later run has started the same job" in capsys.readouterr().err
+    assert Path(job.log[0]).read_text() == later
+
+
+def test_a_stage_that_was_started_again_publishes_nothing(job: SimpleNamespace, tmp_path: Path) -> None:
+    from lexigraft.artifacts import write_text
+
+    def outrun() -> None:
+        with stage("factors", job):
+            write_text(tmp_path / "before.txt", "whole")
+            subprocess.run([sys.executable, "-c", _STARTED_AGAIN.format(log=job.log[0])], check=True)
+            write_text(tmp_path / "after.txt", "late")
+
+    with pytest.raises(SystemExit):
+        outrun()
+    assert (tmp_path / "before.txt").exists()
+    assert not (tmp_path / "after.txt").exists()
+
+
+_STARTED_AGAIN = """
+from types import SimpleNamespace
+from lexigraft.stages import stage
+with stage("factors", SimpleNamespace(input={{}}, output={{}}, params={{}}, log=[{log!r}], threads=1)):
+    pass
+"""
+
+
 def test_the_log_says_which_gpus_were_given(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with stage("factors", job):
