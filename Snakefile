@@ -43,13 +43,6 @@ include: "rules/language_modelling.smk"
 include: "rules/report.smk"
 
 
-# seconds each: not worth a job of a cluster
-localrules:
-    all,
-    initialisation_counts,
-    scores,
-
-
 share_marked_rules()
 
 

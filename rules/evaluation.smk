@@ -62,6 +62,8 @@ rule scores:
     log:
         "<logs>/scores.log",
     cache: True
+    # seconds: not worth a job of a cluster
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

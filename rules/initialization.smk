@@ -80,6 +80,8 @@ rule initialisation_counts:
     log:
         "<logs>/initialisation_counts.log",
     cache: True
+    # seconds: not worth a job of a cluster
+    localrule: True
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -30,7 +30,7 @@ use rule * from lexigraft as lexigraft_*
 
 rule summary:
     input:
-        factors="{base}/resources/factors/minilm-32.safetensors",
+        factors="{base}resources/factors/minilm-32.safetensors",
     output:
         "summary.txt",
     run:
@@ -48,7 +48,7 @@ class Lab:
         folder.mkdir()
         config = yaml.safe_load(MINI.read_text()) | changed
         (folder / "lab.yaml").write_text(yaml.safe_dump({"threshold": 3, "lexigraft": config}))
-        base = "elsewhere" if "pathvars" in changed else "."
+        base = "elsewhere/" if "pathvars" in changed else ""
         (folder / "Snakefile").write_text(OUTER.format(checkout=checkout, base=base))
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
