@@ -85,7 +85,9 @@ class Checkout:
     def artifacts(self, *patterns: str) -> dict[str, bytes]:
         """Bytes of all files below resources/ and results/ (or of those that match)."""
         found = [path for pattern in patterns or ("resources/**/*", "results/**/*") for path in self.folder.glob(pattern)]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found) if path.is_file()}
+        # what begins with a dot is no artifact: second names of tables, for a language more
+        found = [path for path in found if path.is_file() and not path.name.startswith(".")]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found)}
 
 
 def data_packages() -> None:

@@ -98,5 +98,5 @@ def offline(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[
     """Run Snakemake in a process whose sockets lead nowhere."""
     wall = "import socket; socket.socket.connect = lambda *_: (_ for _ in ()).throw(OSError('no network in this test'))"
     start = "import sys; from snakemake.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", f"{wall}\n{start}", "--configfile", "mini.yaml", *arguments]
+    command = [sys.executable, "-c", f"{wall}\n{start}", *arguments, "--configfile", "mini.yaml"]
     return subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True, check=False)
