@@ -81,8 +81,9 @@ def run_and_die_often(inputs: Path, out: Path) -> None:
     How long a moment lasts adapts to the machine, so that some die before their first step and some go on from a checkpoint.
     """
     rng = np.random.default_rng(0)
-    killed, resumed, longest = 0, 0, 0.6
-    while (dying := killed < TIMES or resumed < TIMES // 2) or (out / "state").exists():
+    killed, resumed, longest, through = 0, 0, 0.6, False
+    while not through:
+        dying = killed < TIMES or resumed < TIMES // 2
         before = steps_kept(out)
         child = os.fork()
         if child == 0:
@@ -92,7 +93,9 @@ def run_and_die_often(inputs: Path, out: Path) -> None:
             time.sleep(rng.uniform(0, longest))
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) == -signal.SIGKILL:
+        code = os.waitstatus_to_exitcode(status)
+        assert code in (0, -signal.SIGKILL), f"the run failed with code {code}"
+        if code == -signal.SIGKILL:
             killed += 1
             resumed += bool(before)
             longest *= 1.2 if steps_kept(out) == before else 1
@@ -100,6 +103,8 @@ def run_and_die_often(inputs: Path, out: Path) -> None:
             # it was through too soon: once more from the start, and killed sooner
             shutil.rmtree(out)
             longest *= 0.8
+        else:
+            through = True
     print(f"killed {killed} times, {resumed} times after a checkpoint")
 
 
