@@ -12,7 +12,7 @@ from typing import Literal
 import polars as pl
 import torch
 
-from lexigraft.artifacts import Provenance, identity, read_table, write_table
+from lexigraft.artifacts import Provenance, identity, read_table, remove_leftovers, write_table
 from lexigraft.devices import check_gpus
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.card import trained_card
@@ -105,6 +105,10 @@ def pretrain(
     """
     if sorted(out_folders) != settings.checkpoints:
         raise ConfigError(f"models are wanted after steps {sorted(out_folders)}, `checkpoints` are {settings.checkpoints}")
+    for path in (tables.history, tables.held_out, tables.languages, tables.speed):
+        remove_leftovers(path)
+    for leftover in (path for folder in out_folders.values() for path in folder.glob(".*.part")):
+        leftover.unlink(missing_ok=True)
     device, processes = hardware(gpus, settings.accumulation, nodes)
     fingerprint = _fingerprint(settings, model_folder, data_paths, vocabulary_path, seed, provenance)
     job = Job(
