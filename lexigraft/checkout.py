@@ -49,7 +49,8 @@ def configuration_of_run(config: Mapping[str, Any], is_head: bool, place: int = 
     """The configuration that a run was started with, also in a job that waited in a queue while the file was edited.
 
     Jobs on a cluster read the Snakefile and the configuration again when they start, but Snakemake's records say that they ran
-    with what the head process had read. So the head hands its configuration on in the environment.
+    with what the head process had read. So the head hands its configuration on in the environment, its order too: pages and tables
+    follow it.
 
     Args:
         config: as read now.
@@ -60,7 +61,7 @@ def configuration_of_run(config: Mapping[str, Any], is_head: bool, place: int = 
     if is_head:
         os.environ[RUN] = str(time.time_ns())
     if is_head:
-        packed = base64.b64encode(zlib.compress(yaml.safe_dump(_plain(config)).encode())).decode()
+        packed = base64.b64encode(zlib.compress(yaml.safe_dump(_plain(config), sort_keys=False).encode())).decode()
         # without it jobs read the file, as they would anyway
         os.environ[variable] = packed if len(packed) < _LONGEST else ""
     elif packed := os.environ.get(variable, ""):

@@ -35,7 +35,7 @@ def verify(paths: Iterable[Path]) -> int:
     if problems:
         raise ArtifactError(
             "these artifacts are damaged:\n" + "\n".join(problems),
-            hint="delete these files and run snakemake again: it remakes them and what depends on them",
+            hint="delete these files and run snakemake again: it remakes what the run needs of them, and what depends on them",
         )
     return count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +39,7 @@ class Recovery:
         verified: whether every artifact is checked before the run is believed: where bytes were damaged behind its back.
         restore: gives back the room or the permissions that were taken away.
         before_comparing: what else happens before the end.
+        deleted: files that were deleted because a message said so.
     """
 
     ground: Ground
@@ -47,6 +48,7 @@ class Recovery:
     verified: bool = False
     restore: Callable[[], None] = lambda: None
     before_comparing: Callable[[], None] = lambda: None
+    deleted: set[str] = field(default_factory=set)
 
     def outcome(self) -> Outcome:
         """Run to the end.
@@ -62,8 +64,10 @@ class Recovery:
             advice.append(self._follow(text))
         self.before_comparing()
         self.ground.wait_for_the_end()
-        if differences := self.ground.differences(self.wanted):
-            raise Wrong(f"differ from the undisturbed run: {differences}")
+        # a tagger is made again only where scores need it
+        unneeded = {name for name in self.deleted if "/taggers/" in name and not (self.ground.folder / name).exists()}
+        if differences := set(self.ground.differences(self.wanted)) - unneeded:
+            raise Wrong(f"differ from the undisturbed run: {sorted(differences)}")
         return Outcome("clear error", "; ".join(advice)) if advice else Outcome("survived")
 
     def check_kept(self) -> None:
@@ -96,6 +100,7 @@ class Recovery:
                 raise Wrong(f"no file named to delete:\n{text[-2000:]}")
             for name in files:
                 (self.ground.folder / name).unlink()
+                self.deleted.add(name)
                 self.kept -= self.ground.after(name) if name in self.ground.graph else {name}
             return f"damaged: delete {', '.join(name.rsplit('/', 1)[-1] for name in files)}"
         if "make room" in text:

@@ -12,7 +12,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
-    *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000"),
+    *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=600000"),
 ]
 
 

@@ -31,7 +31,7 @@ DRIVER = """
     return address;
   };
   HTMLAnchorElement.prototype.click = function () { saved[this.download] = this.href; };
-  const until = async (done) => { while (!done()) await new Promise((next) => setTimeout(next, 20)); };
+  const until = async (done) => { while (!done()) await new Promise((next) => setTimeout(next, 5)); };
   const drawn = () => document.querySelectorAll("[data-chart]:not(.drawn)").length === 0;
   await until(drawn);
   const table = document.querySelector("table.languages");
