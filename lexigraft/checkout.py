@@ -49,8 +49,8 @@ def configuration_of_run(config: Mapping[str, Any], is_head: bool, place: int = 
     """The configuration that a run was started with, also in a job that waited in a queue while the file was edited.
 
     Jobs on a cluster read the Snakefile and the configuration again when they start, but Snakemake's records say that they ran
-    with what the head process had read. So the head hands its configuration on in the environment, in its order, which pages and
-    tables follow.
+    with what the head process had read. So the head hands its configuration on in the environment, in its order, which pages
+    and tables follow.
 
     Args:
         config: as read now.
