@@ -4,7 +4,8 @@
 of a language first. Its columns: the code; name; family (the top level, mostly as Glottolog has it, https://glottolog.org);
 script; resource class by the number of sentences in Glot500-c (arXiv 2305.12182; `high` from 5 million, `mid` from 500,000,
 as the paper's own 22 classes have it; empty where Glot500-c lacks the language); whether XLM-R's training data had it (arXiv
-1911.02116, table 6); tasks; codes that others use. A language that the table lacks is no error as long as its code is complete.
+1911.02116, table 6); tasks; codes that others use. A language that the table lacks is no error as long as its code is complete
+and made of codes that ISO 639-3 (or -5, for families such as `ber`) and ISO 15924 have or set aside for private use.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import pycountry
 from pydantic import AfterValidator, BeforeValidator
 
 TABLE = Path(__file__).parent / "data" / "languages.tsv"
@@ -85,13 +87,16 @@ def to_code(text: str) -> str:
 
     Known are ISO 639-1 (`tr`), 639-2/B (`ger`) and 639-3 (`tur`) in any case, which stand for the language in its usual script;
     names of Wikipedias (`zh-yue`), and all of these with a script (`sr-Latn`). A complete code is returned as it is, in the
-    table or not.
+    table or not, if the standards have its parts.
 
     Raises:
         ValueError: no language is known by it; the message names the nearest.
     """
     if _CODE.fullmatch(text):
-        return _aliases().get(text.lower(), text)
+        known = _aliases().get(text.lower())
+        if known is None and (lacking := _not_in_standards(text)):
+            raise ValueError(f"language code {text!r} is unknown: {lacking}; {_nearest(text.lower().replace('_', '-'))}")
+        return known or text
     key = text.lower().replace("_", "-")
     if (known := _aliases().get(key)) is not None:
         return known
@@ -100,6 +105,17 @@ def to_code(text: str) -> str:
     if _CODE.fullmatch(code) and code in languages():
         return code
     raise ValueError(f"language code {text!r} is not of the form iso639-3_Script, such as 'tur_Latn'; {_nearest(key)}")
+
+
+def _not_in_standards(code: str) -> str:
+    """What of a complete code no standard has, in words; empty if all is known or of private use (`qaa` to `qtz`, `Qaaa`)."""
+    language, script = code.split("_")
+    registers = (pycountry.languages, pycountry.language_families)
+    if not "qaa" <= language <= "qtz" and all(register.get(alpha_3=language) is None for register in registers):
+        return f"ISO 639-3 has no language {language!r}"
+    if not script.startswith("Qa") and pycountry.scripts.get(alpha_4=script) is None:
+        return f"ISO 15924 has no script {script!r}"
+    return ""
 
 
 def writes_spaces(code: str) -> bool:

@@ -78,7 +78,7 @@ def test_bad_tsv(tmp_path: Path) -> None:
     file.write_text("eng_Latn\teng_Latn\na\tb\n")
     assert "twice" in error_of(tmp_path, settings)
     file.write_text("eng_Latn\ttur_Latn\na\tb\n")
-    assert "no column for language 'tur_Latm'" in error_of(tmp_path, settings | {"languages": ["tur_Latm"]}, ConfigError)
+    assert "no column for language 'tuk_Latn'" in error_of(tmp_path, settings | {"languages": ["tuk_Latn"]}, ConfigError)
 
 
 def test_a_folder_of_pairs_needs_its_pivot(tmp_path: Path) -> None:

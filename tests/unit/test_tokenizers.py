@@ -170,8 +170,8 @@ def test_languages_and_text_that_are_not_there(tmp_path: Path) -> None:
         build({"kind": "extension", "source": "s"}, sentences, tmp_path / "out")
     source = tmp_path / "source"
     write_tokenizer_files(byte_level(), source)
-    with pytest.raises(InputError, match="no sentence in 'eng_Latm'; did you mean 'eng_Latn'"):
-        build({"kind": "extension", "source": "s", "languages": ["eng_Latm"]}, sentences, tmp_path / "out", source)
+    with pytest.raises(InputError, match="no sentence in 'enm_Latn'; did you mean 'eng_Latn'"):
+        build({"kind": "extension", "source": "s", "languages": ["enm_Latn"]}, sentences, tmp_path / "out", source)
     blank = corpus(tmp_path / "blank.parquet", frame(["  ", "\t"]))
     with pytest.raises(InputError, match="not one word"):
         build({"kind": "unigram"}, blank, tmp_path / "out")
