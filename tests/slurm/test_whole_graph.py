@@ -1,16 +1,22 @@
-"""The whole graph on Slurm: the same bytes as on one machine, also after the head process was killed."""
+"""The whole graph on Slurm: the same bytes as on one machine, also after a killed head process, and out of a shared cache."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.checkout import Checkout
 from tests.slurm.cluster import Cluster, call, wait_for
 from tests.slurm.conftest import QUICK, Head
 
 
-def test_the_whole_graph_with_a_killed_head_process(cluster: Cluster, finished: Checkout, tmp_path: Path) -> None:
+def test_the_whole_graph_with_a_killed_head_process(
+    cluster: Cluster, finished: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
     checkout = Checkout(tmp_path / "checkout")
     with Head(checkout, "all") as head:
         head.wait_for_steps(10)
@@ -37,6 +43,15 @@ def test_the_whole_graph_with_a_killed_head_process(cluster: Cluster, finished: 
     rules = {job.comment.removeprefix("rule_").split("_wildcards")[0] for job in cluster.jobs()}
     assert {"corpus", "pretraining", "report"} <= rules
     assert rules.isdisjoint({"all", "scores", "initialisation_counts"})
+
+    # the next member of the lab gets all of it out of the cache that these jobs filled, without one job
+    next_member = Checkout(tmp_path / "next")
+    with Head(next_member, "all") as head:
+        told = head.wait()
+        assert "is not in the shared cache" not in told
+        assert cluster.jobs_of("", name=head.run_id) == []
+    made = visible(next_member)
+    assert [name for name in wanted if made.get(name) != wanted[name]] == []
 
 
 def visible(checkout: Checkout) -> dict[str, bytes]:
