@@ -106,7 +106,7 @@ def _tags(folder: Path) -> Case:
 
 
 def _tokenizer(folder: Path) -> Case:
-    from fuzz_cases import READERS
+    from fuzz_readers import READERS
 
     (folder / "t.json").write_bytes(READERS["tokenizers"].whole()["unigram.json"])
 

