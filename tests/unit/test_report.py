@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from page_cases import CHROMIUM, Page, console, inline_values, page_of
-from report_cases import DIM, HOSTILE, LANGUAGES, SCORES, SOURCE_SIZE, WIDTH, make_inputs, ranks_of, written
+from page_cases import Page, inline_values, page_of
+from report_cases import DIM, HOSTILE, LANGUAGES, SCORES, WIDTH, make_inputs, ranks_of, written
 
 from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.errors import ArtifactError
@@ -316,22 +316,6 @@ def test_inputs_that_do_not_fit_are_errors(inputs: ReportInputs, tmp_path: Path)
     with pytest.raises(ArtifactError, match="4 embedding rows"):
         write_report(dataclasses.replace(inputs, weights={"ofa-tiny-6": plain}), out)
     assert not out.exists()
-
-
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed")
-def test_browser_draws_every_chart_without_a_word_in_its_console(report: Path, page: Page, tmp_path: Path) -> None:
-    messages, shown = console(report, tmp_path)
-    assert messages == []
-    drawn = Page(shown)
-    wanted = [attributes["data-chart"] for _, attributes in page.elements if "data-chart" in attributes]
-    assert [
-        attributes["data-chart"]
-        for _, attributes in drawn.elements
-        if "data-chart" in attributes and "drawn" in str(attributes.get("class")).split()
-    ] == wanted
-    assert len(wanted) == 12
-    assert sum(tag == "svg" for tag, attributes in drawn.elements if "marks" in str(attributes.get("class"))) == len(wanted)
-    assert sum(tag == "path" for tag, _ in drawn.elements) > 4 * SOURCE_SIZE
 
 
 def test_configuration_in_words() -> None:

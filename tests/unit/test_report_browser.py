@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 from page_cases import CHROMIUM, FLAGS, Page, console, page_of
-from report_cases import LANGUAGES, SCORES, make_inputs, written
+from report_cases import LANGUAGES, SCORES, SOURCE_SIZE, make_inputs, written
 
 from benchmarks.bench_report import made_up_run
 
@@ -110,6 +110,21 @@ def answer(report: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     assert found, "the script at the end of the page did not come to its end"
     said: dict[str, Any] = json.loads(Page(f"<section id=a>{found[0]}</section>").texts["a"])
     return said
+
+
+def test_browser_draws_every_chart_without_a_word_in_its_console(report: Path, tmp_path: Path) -> None:
+    messages, shown = console(report, tmp_path)
+    assert messages == []
+    page, drawn = page_of(report), Page(shown)
+    wanted = [attributes["data-chart"] for _, attributes in page.elements if "data-chart" in attributes]
+    assert [
+        attributes["data-chart"]
+        for _, attributes in drawn.elements
+        if "data-chart" in attributes and "drawn" in str(attributes.get("class")).split()
+    ] == wanted
+    assert len(wanted) == 12
+    assert sum(tag == "svg" for tag, attributes in drawn.elements if "marks" in str(attributes.get("class"))) == len(wanted)
+    assert sum(tag == "path" for tag, _ in drawn.elements) > 4 * SOURCE_SIZE
 
 
 def test_a_click_on_a_head_sorts(answer: dict[str, Any]) -> None:
