@@ -6,9 +6,11 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,6 +229,30 @@ def test_two_runs_at_once_on_an_empty_cache(place: Path, first: Lab) -> None:
     }
     assert "4 entries, none damaged" in lexigraft_cache("verify", cache)
     assert sorted(path.name for path in cache.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_run_killed_while_it_stores_leaves_nothing_that_is_believed(place: Path, first: Lab, tmp_path: Path) -> None:
+    cache = place / "killed"
+    cache.mkdir()
+    member = Lab(tmp_path / "member", cache)
+    for _ in range(2):
+        before = hidden(cache)
+        process = member.start(FACTORS)
+        while process.poll() is None and hidden(cache) == before:
+            time.sleep(0.001)  # an entry is being written for longer than that
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "nothing was stored"
+        member.ends("--unlock")
+    other = Lab(tmp_path / "other", cache)
+    for lab in (other, member):
+        lab.ends("--rerun-incomplete", FACTORS)
+        assert lab.artifacts() == {name: first.artifacts()[name] for name in lab.artifacts()}
+    assert "none damaged" in lexigraft_cache("verify", cache)
+
+
+def hidden(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.name.startswith(".")}
 
 
 def test_an_entry_overwritten_through_a_link_is_named_and_repaired(first: Lab, place: Path, tmp_path: Path) -> None:
