@@ -139,6 +139,7 @@ class Cluster:
             if self._process("slurmctld"):
                 call("scancel", "--full", "--user=root")
                 wait_for("the end of all jobs", lambda: not call("squeue", "--noheader").strip(), 60)
+        self._end_what_jobs_left()
         for daemon in DAEMONS:
             self._end(daemon)
         for name in FILES:
@@ -147,6 +148,15 @@ class Cluster:
         shutil.rmtree(FOLDER, ignore_errors=True)
         if not keep_lock:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _end_what_jobs_left(self) -> None:
+        """Kill processes of ended jobs: without control groups Slurm loses those whose parent ends before them."""
+        if not self._ours(ETC / "slurm.conf"):
+            return
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("SLURM_CONF") == str(ETC / "slurm.conf") and "SLURM_JOB_ID" in process.environ():
+                    process.kill()
 
     def start_node(self) -> None:
         """Start slurmd and wait until the node takes jobs."""
