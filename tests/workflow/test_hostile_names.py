@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Checkout, data_packages
+from .conftest import Checkout
 
 HOSTILE = """we're "here" $(touch pwned) `touch pwned`; touch pwned & #"""
 
@@ -16,7 +16,6 @@ HOSTILE = """we're "here" $(touch pwned) `touch pwned`; touch pwned & #"""
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     """A checkout in a folder of a hostile name, whose configuration names such folders and files everywhere it can."""
-    data_packages()
     found = Checkout(tmp_path / HOSTILE)
     text = found.folder / HOSTILE
     text.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Checkout, data_packages
+from .conftest import Checkout
 
 MINI = Path(__file__).parent / "mini.yaml"
 OUTER = """
@@ -65,7 +65,6 @@ class Lab:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     """A checkout in which nothing was run."""
-    data_packages()
     return Checkout(tmp_path / "checkout")
 
 

