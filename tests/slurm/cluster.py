@@ -83,6 +83,11 @@ class Job:
     memory: str
     minutes: str
 
+    @property
+    def megabytes(self) -> int:
+        """The memory that it asked for."""
+        return int(self.memory.removesuffix("M"))
+
 
 def wait_for(what: str, found: Callable[[], T], seconds: float = 600) -> T:
     """Call `found` until it returns something true, and return that; the limit is for a machine that does much else."""
@@ -215,6 +220,14 @@ class Cluster:
                 if process.environ().get("SLURM_JOB_ID") == job.id:
                     found.append(process)
         return found
+
+    def over_memory(self, job: Job) -> list[psutil.Process]:
+        """The processes of a job if they take a fifth more memory than it asked for (by PSS, as Slurm counts); else none."""
+        found, megabytes = self.processes(job), 0.0
+        for process in found:
+            with suppress(psutil.Error):
+                megabytes += process.memory_full_info().pss / 2**20
+        return found if megabytes > 1.2 * job.megabytes else []
 
     def _install(self) -> None:
         if all(shutil.which(name) for name in ("munged", "slurmctld", "slurmd", "squeue")):
