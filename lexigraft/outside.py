@@ -1,4 +1,4 @@
-"""The files from outside that a run reads, found before anything runs: all that are missing are named at once."""
+"""What a run reads from outside, found before anything runs: all that is missing or does not fit is named at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.corpora.sources import corpus_sources, text_sources
 from lexigraft.errors import InputError, LexigraftError
 from lexigraft.evaluation.settings import TaggingTask
+from lexigraft.source_limits import check_fit
 from lexigraft.sources.resolve import model_files, source_files
-from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.settings import ExistingTokenizer
 from lexigraft.word_vectors.paths import vector_files
 from lexigraft.word_vectors.settings import VectorFiles
@@ -27,18 +27,19 @@ def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
 
     Args:
         config: a checked configuration.
-        only_plan: nothing will run, so what is missing is told and not raised.
+        only_plan: nothing will run, so problems are told and not raised.
 
     Returns:
         section of the configuration -> name -> files (none for what lies on a hub, or is missing); and a line for every
-        missing thing, '' if all is there.
+        thing that is missing or does not fit, '' if there is none.
 
     Raises:
-        InputError: a package, folder or file is missing; the message tells of every one.
+        InputError: a package, folder or file is missing, or a source model is too small for what is asked of it; the message
+            tells of every one.
     """
     wanted: dict[str, dict[str, Callable[[], list[str]]]] = {
         "corpora": {name: partial(_corpus, settings) for name, settings in config.corpora.items()},
-        "sources": {name: partial(_source, source) for name, source in config.sources.items()},
+        "sources": {name: partial(_source, config, name) for name in config.sources},
         "tokenizers": {
             name: partial(_tokenizer, tokenizer)
             for name, tokenizer in config.tokenizers.items()
@@ -76,8 +77,11 @@ def _corpus(settings: CorpusSettings) -> list[str]:
     return files
 
 
-def _source(settings: SourceSettings) -> list[str]:
+def _source(config: Config, name: str) -> list[str]:
+    settings = config.sources[name]
     files = model_files(settings.model, settings.tokenizer, code=settings.trust_remote_code)
+    if folder := next((file.parent for file in files if file.name == "config.json"), None):
+        check_fit(config, name, folder)
     on_hub = not all(source_files(reference) for reference in (settings.model, settings.tokenizer) if reference)
     return _checked(files, None if on_hub else settings.sha256)
 

@@ -39,7 +39,7 @@ ONLY_PLAN = bool(workflow.output_settings and workflow.output_settings.dryrun)
 OUTSIDE, MISSING = or_stop(outside_files, CONFIG, ONLY_PLAN)
 if MISSING:
     print(
-        f"lexigraft: this plan cannot run yet, these inputs are missing:\n{MISSING}",
+        f"lexigraft: this plan cannot run yet, inputs are missing or do not fit:\n{MISSING}",
         file=sys.stderr,
     )
 TRAINED_STEPS = list(CONFIG.pretraining.checkpoints) if CONFIG.pretraining else []

