@@ -1,5 +1,7 @@
 # `make demo` and `make test` work from a fresh clone: they make .venv, install the pinned lock, and run. See README.md.
 PYTHON ?= python3
+# tests at a time; those of Slurm, which mostly wait, are always one after the other
+WORKERS ?= 2
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,7 +41,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/test-installed
 	@echo "lexigraft: running all tests"
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -44,6 +45,13 @@ class Checkout:
             else:
                 shutil.copy(source, folder / name)
         shutil.copy(ROOT / "tests" / "workflow" / "mini.yaml", folder / "mini.yaml")
+
+    @classmethod
+    def at(cls, folder: Path) -> Checkout:
+        """One that is there already."""
+        checkout = cls.__new__(cls)
+        checkout.folder = folder
+        return checkout
 
     def snakemake(
         self, *arguments: str, config: str = "mini.yaml", records: Path | None = None
@@ -90,11 +98,20 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the whole small run has been made once. Tests that change it use `scratch`."""
-    checkout = Checkout(tmp_path_factory.mktemp("finished"))
-    checkout.records = tmp_path_factory.mktemp("records")
-    checkout.run("all", records=checkout.records)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
+    """A checkout with the whole small run, made once for all workers of pytest. Tests that run in it use `scratch`."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder, records, is_made = shared / "finished", shared / "records", shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if not is_made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            records.mkdir(exist_ok=True)
+            Checkout(folder).run("all", records=records)
+            is_made.touch()
+    checkout = Checkout.at(folder)
+    checkout.records = records
     return checkout
 
 
@@ -102,6 +119,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 def scratch(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished checkout, with its results and Snakemake's records, dates and all."""
     shutil.copytree(finished.folder, tmp_path / "scratch", symlinks=True)
-    copy = Checkout.__new__(Checkout)
-    copy.folder = tmp_path / "scratch"
-    return copy
+    return Checkout.at(tmp_path / "scratch")

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import settings
 from pretraining_cases import write_inputs
 
-# how long an example takes depends on what else the machine does
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# how long an example takes depends on what else the machine does; the same examples every time, others with
+# `--hypothesis-profile=exploring`
+settings.register_profile("exploring", deadline=None)
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

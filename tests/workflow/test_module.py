@@ -74,16 +74,16 @@ def jobs(output: str) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
-def test_another_workflow_runs_the_rules_and_plans_all_of_them(finished: Checkout, tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", finished.folder)
+def test_another_workflow_runs_the_rules_and_plans_all_of_them(scratch: Checkout, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", scratch.folder)
     # its own first rule is the default, not that of the module
     assert jobs(lab.run("-n")) == {"lexigraft_source": 1, "lexigraft_factors": 1, "summary": 1, "all": 1}
     lab.run("--cores", "2")
     made = lab.folder / "resources/factors/minilm-32.safetensors"
     assert int((lab.folder / "summary.txt").read_text()) == made.stat().st_size
     # the same bytes as in the checkout itself: the same code, lock and configuration
-    assert made.read_bytes() == (finished.folder / "resources/factors/minilm-32.safetensors").read_bytes()
-    assert not (finished.folder / "summary.txt").exists()
+    assert made.read_bytes() == (scratch.folder / "resources/factors/minilm-32.safetensors").read_bytes()
+    assert not (scratch.folder / "summary.txt").exists()
     assert "Nothing to be done" in lab.run("-n")
     planned = jobs(lab.run("-n", "lexigraft_all"))
     assert planned.pop("lexigraft_all") == 1

@@ -90,8 +90,8 @@ def test_logs_tell_what_was_done_where_and_how_long(finished: Checkout) -> None:
     assert "loss" in training
 
 
-def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
-    assert "Nothing to be done" in finished.run("all")
+def test_a_second_run_has_nothing_to_do(scratch: Checkout) -> None:
+    assert "Nothing to be done" in scratch.run("all")
 
 
 def test_two_runs_with_one_seed_make_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_a_new_seed_makes_other_models(scratch: Checkout) -> None:
     assert (scratch.folder / path).read_bytes() != before
 
 
-def test_the_report_of_snakemake_works(finished: Checkout, tmp_path: Path) -> None:
-    finished.run("--report", str(tmp_path / "snakemake.html"))
+def test_the_report_of_snakemake_works(scratch: Checkout, tmp_path: Path) -> None:
+    scratch.run("--report", str(tmp_path / "snakemake.html"))
     assert "Scores of all models of the run" in (tmp_path / "snakemake.html").read_text()
 
 
