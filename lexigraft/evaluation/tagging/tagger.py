@@ -99,7 +99,15 @@ def labelled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], 
     """Encode sentences and tell of those that the model cannot read at once."""
     pieces = encoder.encode(sentences)
     cut = int((pieces.per_sentence > 1).sum())
-    log.info("%s: %d sentences, %d words, %d tokens", what, len(sentences), len(sentences.words), len(pieces.tokens))
+    words, unknown = len(sentences.words), encoder.unknown_words(pieces)
+    log.info(
+        "%s: %d sentences, %d words (%.1f %% of them hold an unknown token), %d tokens",
+        what,
+        len(sentences),
+        words,
+        100 * unknown / words,
+        len(pieces.tokens),
+    )
     if cut or pieces.shortened:
         log.warning(
             "%s: %d sentences are longer than %d tokens and read in pieces; %d words alone are, and lose their last tokens",
