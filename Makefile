@@ -41,7 +41,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/test-installed
 	@echo "lexigraft: running all tests"
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --no-loadscope-reorder
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .
