@@ -116,6 +116,7 @@ class Cluster:
     def __init__(self) -> None:
         self.host = socket.gethostname().split(".")[0]
         self._lock = (Path(tempfile.gettempdir()) / "lexigraft-test-slurm.lock").open("w")
+        self._is_ours = False  # the lock, and with it all that is in the folder
 
     def start(self) -> None:
         """Install what is missing, start the daemons and wait until the node takes jobs.
@@ -129,6 +130,7 @@ class Cluster:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Unavailable("another session of these tests has the Slurm of this machine") from None
+        self._is_ours = True
         if any((ETC / name).exists() and not self._ours(ETC / name) for name in FILES):
             raise Unavailable(f"this machine has a Slurm of its own ({ETC})")
         self._install()
@@ -139,7 +141,9 @@ class Cluster:
         self.start_node()
 
     def stop(self, keep_lock: bool = False) -> None:
-        """End all jobs and daemons of ours, whoever started them, and remove the files."""
+        """End all jobs and daemons, whoever started them, and remove the files; another session's are left alone."""
+        if not self._is_ours:
+            return
         with suppress(OSError, subprocess.SubprocessError, AssertionError, TimeoutError):
             if self._process("slurmctld"):
                 call("scancel", "--full", "--user=root")
@@ -153,6 +157,7 @@ class Cluster:
         shutil.rmtree(FOLDER, ignore_errors=True)
         if not keep_lock:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._is_ours = False
 
     def _end_what_jobs_left(self) -> None:
         """Kill processes of ended jobs: without control groups Slurm loses those whose parent ends before them."""
@@ -262,6 +267,7 @@ class Cluster:
         subprocess.run(["install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"], check=True)
         call("setpriv", "--reuid", "munge", "--regid", "munge", "--clear-groups", "--", "munged")
         wait_for("munge", lambda: subprocess.run(works, capture_output=True, check=False).returncode == 0, 60)
+        wait_for("munge's number", Path("/run/munge/munged.pid").is_file, 60)
         shutil.copy("/run/munge/munged.pid", FOLDER / "munged.pid")
 
     @staticmethod
