@@ -226,13 +226,22 @@ class Cluster:
                     found.append(process)
         return found
 
-    def over_memory(self, job: Job) -> list[psutil.Process]:
-        """The processes of a job if they take a fifth more memory than it asked for (by PSS, as Slurm counts); else none."""
+    def held_over_memory(self, job: Job) -> bool:
+        """Suspend all processes of a job that has a fifth more memory than it asked for (by PSS, as Slurm counts).
+
+        Returns:
+            whether it is suspended, or has ended before.
+        """
         found, megabytes = self.processes(job), 0.0
         for process in found:
             with suppress(psutil.Error):
                 megabytes += process.memory_full_info().pss / 2**20
-        return found if megabytes > 1.2 * job.megabytes else []
+        if megabytes > 1.2 * job.megabytes:
+            for process in found:
+                with suppress(psutil.Error):
+                    process.suspend()
+            return True
+        return not any(running.id == job.id and running.state == "RUNNING" for running in self.jobs())
 
     def _install(self) -> None:
         if all(shutil.which(name) for name in ("munged", "slurmctld", "slurmd", "squeue")):
