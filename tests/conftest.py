@@ -18,6 +18,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+# minutes each; begun first, so that no worker is left alone with them in the end
+LONG = ["slurm/test_whole_graph", "slurm/", "workflow/test_faults", "workflow/test_shared_cache", "workflow/test_paper_small"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that take longest first."""
+
+    def place(item: pytest.Item) -> int:
+        return next((place for place, name in enumerate(LONG) if item.nodeid.startswith(f"tests/{name}")), len(LONG))
+
+    items.sort(key=place)
+
+
 class _ByFile(LoadScopeScheduling):
     """Tests of a file run in one worker, for they share what the file makes; those of Slurm too, for there is one of it."""
 
