@@ -47,14 +47,15 @@ def _problems(config: Config, source: str, has: dict[str, Any]) -> Iterator[str]
             asked = [layer for layer in (task.layer, *task.layers) if isinstance(layer, int)]
             if wrong := sorted({layer for layer in asked if layer > layers}):
                 yield f"tasks.{name}: layer {wrong[0]} asked for, but the model has {layers} layers"
-    trained = config.pretraining and [model for model in models if model.name in (config.pretraining.models or [model.name])]
-    positions = _positions(has)
-    if config.pretraining and trained and positions is not None and config.pretraining.length > positions:
-        yield f"pretraining.length {config.pretraining.length} is larger than the model's {positions} positions"
+    training, positions = config.pretraining, _positions(has)
+    if training is None or positions is None or training.length <= positions:
+        return
+    if any(model.name in (training.models or [model.name]) for model in models):
+        yield f"pretraining.length {training.length} is larger than the model's {positions} positions"
 
 
 def _positions(has: dict[str, Any]) -> int | None:
     """Longest sequence; RoBERTa's positions start behind the padding id."""
     positions = has.get("max_position_embeddings")
-    lost = has.get("pad_token_id", 1) + 1 if has.get("model_type") in ("roberta", "xlm-roberta") else 0
-    return positions - lost if isinstance(positions, int) and isinstance(lost, int) else None
+    padding = has.get("pad_token_id", 1) if has.get("model_type") in ("roberta", "xlm-roberta") else -1
+    return positions - padding - 1 if isinstance(positions, int) and isinstance(padding, int) else None

@@ -19,6 +19,7 @@ from lexigraft.outside import outside_files
 from lexigraft.source_limits import check_fit
 
 ROOT = Path(__file__).parents[2]
+NO_PADDING = json.dumps({"model_type": "roberta", "hidden_size": None, "max_position_embeddings": 9, "pad_token_id": None})
 
 
 def asking(dim: int = 16, layer: int = 2, layers: Any = (), length: int = 64, trained: list[str] | None = None) -> Config:
@@ -62,7 +63,7 @@ def test_only_what_is_asked_of_this_model_counts(tmp_path: Path) -> None:
     check_fit(untrained, "minilm", tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"hidden_size": "wide"}', json.dumps({"hidden_size": None})])
+@pytest.mark.parametrize("content", ["{", "[]", '{"hidden_size": "wide"}', NO_PADDING])
 def test_a_configuration_that_says_nothing_is_left_to_the_stage(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     check_fit(asking(500, 9, (), 9000), "minilm", tmp_path)
