@@ -19,7 +19,8 @@ def _leave() -> None:
     record = {
         "arguments": sys.argv,
         "modules": sorted(name for name in sys.modules if name.partition(".")[0] == "lexigraft"),
-        "files": sorted(name for name in _opened if not name.endswith((".py", ".pyc"))),
+        # what Python compiles it writes under a name of its own first
+        "files": sorted(name for name in _opened if not name.endswith(".py") and f"{os.sep}__pycache__{os.sep}" not in name),
     }
     Path(_FOLDER, f"{os.getpid()}.json").write_text(json.dumps(record), encoding="utf-8")
 
