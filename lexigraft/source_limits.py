@@ -1,6 +1,8 @@
 """What a run asks of a source model, held against a local model's `config.json` before anything runs.
 
-Imported when the workflow is parsed, so with light imports only. Of a model on a hub the stages that read it find the same.
+Imported when the workflow is parsed, which transformers would slow down: so width and positions are read from the file as
+`modeling.configs.embedding_width` and `modeling.encoder.usable_positions` read them from a configuration; a test compares them.
+Of a model on a hub the stages that read it find the same.
 """
 
 from __future__ import annotations

@@ -15,8 +15,6 @@ from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.errors import InputError, LexigraftError
 from lexigraft.settings import parse
 
-SHARED = Path(__file__).parents[2].parent / "shared"
-
 
 class Corpus:
     """What `write_corpus` made of some settings."""

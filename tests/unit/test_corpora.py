@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora_cases import SHARED, Corpus, error_of, pivot_folder, text_folder
+from corpora_cases import Corpus, error_of, pivot_folder, text_folder
 
 from lexigraft.corpora.held_out import held_out_ids
 from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.corpora.sources import corpus_sources
 from lexigraft.errors import InputError, MissingPackageError
 from lexigraft.settings import parse
+from tests.shared_data import shared_data
 
 
-def test_packaged_ids_are_500_verses_and_the_shared_ones() -> None:
+def test_packaged_ids_are_500_verses() -> None:
     ids = held_out_ids("sr_b")
     assert len(ids) == 500
     assert all(len(verse) == 8 and verse.isdigit() and 40 <= int(verse[:2]) <= 66 for verse in ids)
-    shared = SHARED / "data" / "bible" / "sr_b_verse_ids.txt"
-    if not shared.is_file():
-        pytest.skip("the shared data are not here")
-    assert ids == set(shared.read_text().split())
+
+
+def test_packaged_ids_are_the_shared_ones() -> None:
+    assert held_out_ids("sr_b") == set(shared_data("bible/sr_b_verse_ids.txt").read_text().split())
 
 
 def test_no_held_out() -> None:

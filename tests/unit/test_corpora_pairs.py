@@ -6,11 +6,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from corpora_cases import SHARED, Corpus, error_of, pivot_folder
+from corpora_cases import Corpus, error_of, pivot_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lexigraft.errors import ConfigError
+from tests.shared_data import shared_data
 
 
 def test_pairs_share_ids_through_the_pivot(tmp_path: Path) -> None:
@@ -90,9 +91,7 @@ def test_a_folder_of_pairs_needs_its_pivot(tmp_path: Path) -> None:
 
 
 def test_tatoeba(tmp_path: Path) -> None:
-    source = SHARED / "data" / "tatoeba"
-    if not source.is_dir():
-        pytest.skip("the shared data are not here")
+    source = shared_data("tatoeba")
     codes = {"tur": "tur_Latn", "kor": "kor_Hang", "jpn": "jpn_Jpan"}
     files = {code: (source / f"{name}.tsv").read_text(encoding="utf-8") for name, code in codes.items()}
     corpus = Corpus(tmp_path / "out", pivot_folder(tmp_path / "tsv", files))

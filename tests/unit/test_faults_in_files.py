@@ -32,6 +32,7 @@ from lexigraft.artifacts.verifying import check_page
 from lexigraft.checkout import configuration_of_run
 from lexigraft.cli import main
 from lexigraft.errors import ArtifactError
+from tests.small_disk import small_disk_at
 
 CONFIG = '{"model_type": "bert", "pad_token_id": 0}\n'
 ONE = {"one": np.ones(3, dtype=np.float32)}
@@ -153,15 +154,8 @@ def test_what_a_body_reads_elsewhere_keeps_its_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("a small file system can be mounted by root only")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode()}")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
+    with small_disk_at(tmp_path / "disk", 64 << 10) as disk:
+        yield disk.folder
 
 
 def test_a_full_disk_keeps_the_old_file_and_nothing_else(small_disk: Path) -> None:

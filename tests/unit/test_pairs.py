@@ -15,8 +15,8 @@ from lexigraft.corpora.sources import corpus_languages, corpus_sources
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.evaluation.retrieval import encoded_queries
 from lexigraft.settings import parse
+from tests.shared_data import shared_data
 
-TATOEBA = Path(__file__).parents[3] / "shared" / "data" / "tatoeba"
 PAIRS = [("A cat.", "Bir kedi."), ("A dog.", "Bir köpek."), ("1, 2, 3.", "1, 2, 3."), ("A cat.", "Kedi.")]
 
 
@@ -163,8 +163,6 @@ def test_what_is_wrong_is_named(tsv: Path) -> None:
 
 
 def test_real_pairs(tmp_path: Path) -> None:
-    if not TATOEBA.is_dir():
-        pytest.skip("the Tatoeba test sets are not here")
-    corpus = settings(TATOEBA, languages={"tur_Latn": "tur", "kor_Hang": "kor"}, max_sentences=1000)
+    corpus = settings(shared_data("tatoeba"), languages={"tur_Latn": "tur", "kor_Hang": "kor"}, max_sentences=1000)
     _, held_out, _ = made(corpus, tmp_path)
     assert held_out.group_by("language").len().sort("language")["len"].to_list() == [2000, 1000, 1000]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lexigraft.modeling.load import load_model
 from lexigraft.pretraining.checkpoints import STAGE, checkpoint_path
 from lexigraft.pretraining.failures import disk_full
 from lexigraft.pretraining.trainable import GROUPS
+from tests.small_disk import SmallDisk, small_disk_at
 
 CHECKPOINT = 500_000
 """Bytes, a little more than a checkpoint of the tiny model has."""
@@ -40,28 +40,10 @@ def inputs_with_bias(folder: Path, bias: float) -> Path:
     return folder
 
 
-class SmallDisk:
-    """A file system of a few bytes at `folder`, gone when the test is over."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
-        if mounted.returncode:
-            pytest.skip("a small file system can be mounted by root only")
-
-    def grow(self, size: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", str(self.folder)], check=True)
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    disk = SmallDisk(tmp_path / "disk", 2 * CHECKPOINT)
-    yield disk
-    disk.unmount()
+    with small_disk_at(tmp_path / "disk", 2 * CHECKPOINT) as disk:
+        yield disk
 
 
 class TestDiverged:
@@ -115,8 +97,7 @@ class TestFullDisk:
         self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         out = tmp_path / "out"
-        disk = SmallDisk(out / "step-20", 4096)
-        try:
+        with small_disk_at(out / "step-20", 4096) as disk:
             message = "training is done, but the models could not be written: No space left"
             with pytest.raises(LexigraftError, match=message) as caught:
                 run(pretraining_inputs, out, **LONG)
@@ -127,8 +108,6 @@ class TestFullDisk:
                 run(pretraining_inputs, out, **LONG)
             assert "going on after step 20" in caplog.text
             assert same_files(out, uninterrupted)
-        finally:
-            disk.unmount()
 
     def test_other_errors_of_the_system_are_not_mistaken_for_it(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), disk_full(job(pretraining_inputs, tmp_path)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lexigraft.tagged_corpora.conllu import conllu_sentences
 from lexigraft.tagged_corpora.read import check_tags, read_all, read_tagged, tag_set
 from lexigraft.tagged_corpora.settings import TagFormat, TaggedFile
 from lexigraft.tagged_corpora.table import joined, tagged_sentences
+from tests.shared_data import shared_data
 
 CONLLU = TagFormat(format="conllu")
 REST = "\t_" * 5
@@ -156,16 +156,13 @@ def test_joined_sentences_and_tag_sets(tmp_path: Path) -> None:
     assert read_all(files, TagFormat(format="bio")).words == ["a", "b"]
 
 
-DATA = Path(os.environ.get("LEXIGRAFT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-@pytest.mark.skipif(not (DATA / "ud").is_dir(), reason="no folder with ud/ and ner/: LEXIGRAFT_TEST_DATA can name one")
 def test_real_treebanks_hold_as_many_sentences_and_words_as_they_say() -> None:
-    folder, checked = DATA, 0
+    checked = 0
     for part, suffix, form in (("ud", ".conllu.gz", CONLLU), ("ner", ".tsv.gz", TagFormat(format="bio"))):
-        for row in (folder / part / "COUNTS.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        folder = shared_data(part)
+        for row in (folder / "COUNTS.tsv").read_text(encoding="utf-8").splitlines()[1:]:
             name, sentences, words = row.split("\t")[:3]
-            path = folder / part / f"{name}{suffix}"
+            path = folder / f"{name}{suffix}"
             if path.is_file():
                 found = read_tagged(TaggedFile(path=str(path)), form, name)
                 assert (len(found), len(found.words)) == (int(sentences), int(words)), name

