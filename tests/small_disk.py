@@ -22,7 +22,13 @@ class SmallDisk:
             pytest.skip(f"no file system can be mounted here (it takes root): {mounted.stderr.strip()}")
 
     def grow(self, size: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)
+        self._remount(f"size={size}")
+
+    def make_read_only(self) -> None:
+        self._remount("ro")
+
+    def _remount(self, option: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{option}", str(self.folder)], check=True)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_disk import small_disk_at
+
 from .conftest import ROOT, Checkout
 from .test_reruns import edit
 
@@ -280,24 +282,17 @@ def test_an_entry_overwritten_through_a_link_is_named_and_repaired(first: Lab, p
 
 
 def test_a_full_and_a_read_only_disk_are_survived(first: Lab, place: Path) -> None:
-    disk = place / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("only root can mount a small disk")
-    try:
-        member = Lab(place / "member", disk)
+    with small_disk_at(place / "disk", 256 << 10) as disk:
+        member = Lab(place / "member", disk.folder)
         printed = member.ends(FACTORS)
         assert "No space left on device" in printed
-        assert list(disk.iterdir()) == []
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert list(disk.folder.iterdir()) == []
+        disk.make_read_only()
         (member.folder / FACTORS).unlink()
         printed = member.ends(FACTORS)
         assert "Read-only file system" in printed
         assert (member.folder / FACTORS).read_bytes() == (first.folder / FACTORS).read_bytes()
         assert not (member.folder / FACTORS).is_symlink()
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_cache_that_is_not_there_stops_before_anything_is_computed(tmp_path: Path) -> None:
