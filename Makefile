@@ -46,7 +46,7 @@ test: $(VENV)/test-installed
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict lexigraft
+	$(BIN)/mypy --strict lexigraft tools
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
@@ -64,7 +64,7 @@ format: $(VENV)/test-installed
 	$(BIN)/snakefmt Snakefile rules
 
 generated: $(VENV)/installed
-	$(BIN)/lexigraft generate
+	$(BIN)/python -m tools.generate
 
 clean:
 	rm -rf results resources logs

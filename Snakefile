@@ -35,11 +35,11 @@ include: "rules/word_vectors.smk"
 include: "rules/matches.smk"
 include: "rules/factors.smk"
 include: "rules/hypernetworks.smk"
-include: "rules/initialization.smk"
+include: "rules/initialized_models.smk"
 include: "rules/pretraining.smk"
 include: "rules/evaluation.smk"
 include: "rules/tagging.smk"
-include: "rules/language_modelling.smk"
+include: "rules/language_modeling.smk"
 include: "rules/report.smk"
 
 
@@ -47,6 +47,6 @@ share_marked_rules()
 
 
 onstart:
-    from lexigraft.preflight import check_before_start
+    from lexigraft.workflow.preflight import check_before_start
 
-    or_stop(check_before_start, *files_of_plan(workflow.dag))
+    stop_on_error(check_before_start, *files_of_plan(workflow.dag))

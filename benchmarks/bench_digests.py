@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Arrays, Case, benchmark
-from lexigraft import digests
+from lexigraft.workflow import code_digests as digests
 
 ROOT = Path(__file__).parents[1]
 

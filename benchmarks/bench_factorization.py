@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Arrays, Case, benchmark, cached
-from lexigraft.factorization import factorize
+from lexigraft.factors.factorize import factorize
 
 ROWS, WIDTH, RANK = 250_000, 768, 400
 

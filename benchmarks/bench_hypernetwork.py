@@ -11,7 +11,8 @@ import torch
 from benchmarks.harness import Arrays, Case, benchmark, cached, close
 from benchmarks.real import sentences, word_vectors
 from lexigraft.artifacts import Provenance, write_table
-from lexigraft.factorization import factorize, read_word_embeddings
+from lexigraft.evidence.makers.word_matches import match_words, read_matches
+from lexigraft.factors.factorize import factorize, read_word_embeddings
 from lexigraft.hypernetwork.losses import hypernetwork_loss
 from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
 from lexigraft.hypernetwork.predict import predict_sets
@@ -20,7 +21,6 @@ from lexigraft.hypernetwork.sets import Integers, WordSets, settled
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork
 from lexigraft.hypernetwork.split import split_pairs
 from lexigraft.hypernetwork.train import Run, SetPairs
-from lexigraft.matching import match_words, read_matches
 
 SETTINGS = BiLSTMHypernetwork(kind="bilstm", layers=2, hidden=200, dropout=0.0)  # without dropout both sides can be compared
 LONGEST = SETTINGS.max_words
@@ -134,7 +134,7 @@ def padded_forward(network: SetNetwork, sets: WordSets, batch: Integers, table: 
 
 
 @benchmark(
-    "hypernetwork prediction of all wise targets (BiLSTM 2x200)",
+    "hypernetwork prediction of all computed targets (BiLSTM 2x200)",
     plain="batches of 256 in the order of the vocabulary, padded to the longest (some of the batches)",
     goal=4.0,
 )

@@ -11,7 +11,7 @@ from benchmarks.harness import Arrays, Case, benchmark, cached, close
 from benchmarks.real import recombined, word_vectors
 from lexigraft.initializers.parts.rows import most_similar, similar_combination, token_vectors
 
-TOKENS, WISE, SOURCE, RANK = 401_000, 84_000, 103_000, 100
+TOKENS, COMPUTED, SOURCE, RANK = 401_000, 84_000, 103_000, 100
 TOP_K, TEMPERATURE = 10, 0.1
 _BLOCK = 1024
 _SHOWN = 4
@@ -24,11 +24,11 @@ _SHOWN = 4
     memory=4.0,
 )
 def ofa_rows(fraction: float) -> Case:
-    sizes = [round(size * fraction) for size in (TOKENS, WISE, SOURCE)]
+    sizes = [round(size * fraction) for size in (TOKENS, COMPUTED, SOURCE)]
     file = cached(f"ofa-rows-{sizes[0]}.npz", lambda path: _make_ofa_rows(path, *sizes))
     with np.load(file, allow_pickle=False) as made:
-        targets, sources, rows, wise = (made[name] for name in ("targets", "sources", "rows", "wise"))
-    tokens = np.flatnonzero(wise)
+        targets, sources, rows, computed = (made[name] for name in ("targets", "sources", "rows", "computed"))
+    tokens = np.flatnonzero(computed)
     shown = _SHOWN * _BLOCK
 
     def plain() -> Arrays:
@@ -69,17 +69,17 @@ def ofa_rows(fraction: float) -> Case:
     return Case(ours, plain, same, plain_share=shown / sizes[0])
 
 
-def _make_ofa_rows(path: Path, tokens: int, wise: int, sources: int) -> None:
+def _make_ofa_rows(path: Path, tokens: int, computed: int, sources: int) -> None:
     rng = np.random.default_rng(0)
     real = word_vectors().vectors
     chosen = np.zeros(tokens, dtype=bool)
-    chosen[rng.choice(tokens, wise, replace=False)] = True
+    chosen[rng.choice(tokens, computed, replace=False)] = True
     np.savez(
         path,
         targets=recombined(real, tokens, 1),
         sources=recombined(real, sources, 2),
         rows=(rng.standard_normal((sources, RANK)) / np.sqrt(sources)).astype(np.float32),
-        wise=chosen,
+        computed=chosen,
     )
 
 

@@ -12,7 +12,7 @@ from lexigraft.artifacts import Provenance, write_tensors, write_text
 from lexigraft.modeling.configs import FactorizedRobertaConfig
 from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.load import load_model
-from lexigraft.modeling.saving import untied_weights
+from lexigraft.modeling.saving import weights_without_duplicates
 
 TOKENS, RANK = 401_000, 100
 
@@ -36,5 +36,5 @@ def _make(folder: Path, tokens: int) -> None:
     )
     config.architectures = [FAMILIES["roberta"].masked_lm.__name__]
     write_text(folder / "config.json", config.to_json_string())
-    weights = untied_weights(FAMILIES["roberta"].masked_lm(config))
-    write_tensors(folder / "model.safetensors", weights, Provenance("initialization"))
+    weights = weights_without_duplicates(FAMILIES["roberta"].masked_lm(config))
+    write_tensors(folder / "model.safetensors", weights, Provenance("initialized_model"))

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from benchmarks.harness import Arrays, Case, benchmark, cached
 from benchmarks.real import word_vectors
-from lexigraft.matching import match_words
+from lexigraft.evidence.makers.word_matches import match_words
 from tests.downloads import file_of
 from tests.plain_matching import plain_matches
 

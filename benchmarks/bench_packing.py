@@ -1,4 +1,4 @@
-"""Tokenising and packing sentences of 22 languages for pre-training, on one core."""
+"""Tokenizing and packing sentences of 22 languages for pre-training, on one core."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST = 1000
 """Sentences of a batch of `datasets.map`, whose tokens are compared."""
 
 
-@benchmark("tokenising and packing, 22 Bibles, one core", plain="datasets.map in one process, as in run_mlm.py", goal=5.0)
+@benchmark("tokenizing and packing, 22 Bibles, one core", plain="datasets.map in one process, as in run_mlm.py", goal=5.0)
 def packing(fraction: float) -> Case:
     """Every language is cut to `fraction` of its sentences; the plain way takes a tenth of these."""
     import pyarrow as pa
@@ -81,7 +81,7 @@ def packing(fraction: float) -> Case:
 
 
 def _by_datasets(lines: list[str], tokenizer: Path, folder: Path, language: str) -> np.ndarray:
-    """Tokenise and group as the example run_mlm.py of transformers does."""
+    """Tokenize and group as the example run_mlm.py of transformers does."""
     from datasets import Dataset, disable_progress_bars
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""An optimizer step of masked language modelling: RoBERTa-base's shape, 4 sequences of 128 tokens, without dropout."""
+"""An optimizer step of masked language modeling: RoBERTa-base's shape, 4 sequences of 128 tokens, without dropout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def step_of_transformers(fraction: float) -> Case:
 
 @benchmark(
     f"pre-training, {STEPS} steps, V = {VOCABULARY // 1000}K, logits where they are needed",
-    plain="the same factorised model, logits at every position",
+    plain="the same factorized model, logits at every position",
     goal=1.5,
 )
 def step_everywhere(fraction: float) -> Case:
@@ -114,7 +114,7 @@ def _batch(size: int) -> Any:
     return mask_tokens(tokens, MaskingRule(is_text, np.flatnonzero(is_text), MASK), 0.15, rng)
 
 
-def _factorised(size: int, rank: int) -> Any:
+def _factorized(size: int, rank: int) -> Any:
     import torch
 
     from lexigraft.modeling.configs import FactorizedRobertaConfig
@@ -135,7 +135,7 @@ def _ours(size: int, rank: int) -> Callable[[], float]:
     from lexigraft.pretraining.settings import PretrainingSettings
     from lexigraft.pretraining.trainable import GROUPS
 
-    model = _plain(size, rank) if rank == WIDTH else _factorised(size, rank)
+    model = _plain(size, rank) if rank == WIDTH else _factorized(size, rank)
     model.train()
     optimizer = adamw(model, PretrainingSettings(corpus="bench"))
     set_rates(optimizer, dict.fromkeys(GROUPS, RATE), 1.0)
@@ -164,7 +164,7 @@ def _plain(size: int, rank: int) -> Any:
     model = RobertaForMaskedLM(RobertaConfig(vocab_size=size, **_SHAPE))
     if rank == WIDTH:
         return model
-    made = _factorised(size, rank)
+    made = _factorized(size, rank)
     own = dict(model.named_parameters())
     with torch.no_grad():
         for name, parameter in made.named_parameters():
@@ -179,7 +179,7 @@ def _of_transformers(size: int, rank: int) -> Callable[[], float]:
     return _everywhere(size, rank, _plain)
 
 
-def _everywhere(size: int, rank: int, build: Callable[[int, int], Any] = _factorised) -> Callable[[], float]:
+def _everywhere(size: int, rank: int, build: Callable[[int, int], Any] = _factorized) -> Callable[[], float]:
     """A step as a user of transformers writes it: labels of -100 where nothing is asked, the model's own loss."""
     import torch
 

@@ -54,7 +54,7 @@ class _Run:
         from lexigraft.evaluation.settings import FineTuning
         from lexigraft.evaluation.tagging.encoding import WordEncoder
         from lexigraft.evaluation.tagging.model import Tagger
-        from lexigraft.evaluation.tagging.training import Labelled, adamw
+        from lexigraft.evaluation.tagging.training import Labeled, adamw
         from lexigraft.tagged_corpora.table import tagged_sentences
         from lexigraft.tokenizers.load import load_tokenizer
 
@@ -71,7 +71,7 @@ class _Run:
         if padded:
             self.encoder = _padding(self.encoder)
         sentences = tagged_sentences(_tagged(text) for text in verses)
-        self.train = Labelled(self.encoder.encode(sentences), sentences.tag_ids(TAGS), sentences.starts)
+        self.train = Labeled(self.encoder.encode(sentences), sentences.tag_ids(TAGS), sentences.starts)
         self.optimizer = adamw(self.tagger, self.settings)
         self.device = torch.device("cpu")
 

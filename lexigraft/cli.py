@@ -35,7 +35,7 @@ def _add_export(subcommands: Any) -> None:
     parser = subcommands.add_parser(
         "export",
         help="write a model that loads in plain transformers",
-        description="Multiply the factorised embeddings out and write a folder that loads in transformers without lexigraft.",
+        description="Multiply the factorized embeddings out and write a folder that loads in transformers without lexigraft.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="a model, such as results/demo/models/NAME/step-0")
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER", help="a folder that does not exist or is empty")
@@ -110,7 +110,7 @@ def _add_check(subcommands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from lexigraft.config import read_config
+    from lexigraft.config.configuration import read_config
 
     config = read_config(*options.config)
     print(f"run {config.run}: {len(config.models_by_name())} models")
@@ -135,18 +135,6 @@ def _verify(options: argparse.Namespace) -> None:
     print(f"{verify(files_below(options.folders))} files, none damaged")
 
 
-def _add_generate(subcommands: Any) -> None:
-    parser = subcommands.add_parser("generate", help="write the files of a checkout that are generated from others")
-    parser.add_argument("root", type=Path, nargs="?", default=Path(), metavar="CHECKOUT", help="default: this folder")
-    parser.set_defaults(run=_generate)
-
-
-def _generate(options: argparse.Namespace) -> None:
-    from lexigraft.generated import write_generated
-
-    write_generated(options.root)
-
-
 _SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
     _add_export,
     _add_scores,
@@ -155,7 +143,6 @@ _SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
     _add_check,
     add_cache,
     _add_verify,
-    _add_generate,
 )
 """Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
 

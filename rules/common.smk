@@ -6,18 +6,18 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lexigraft.checkout import configuration_of_run, use_library_of
-from lexigraft.config import load_config, refuse_templates
+from lexigraft.workflow.run_context import configuration_of_run, use_library_of
+from lexigraft.config.configuration import load_config, refuse_templates
 from lexigraft.corpora.sources import corpus_languages
-from lexigraft.digests import code_digest, lock_digest
+from lexigraft.workflow.code_digests import code_digest, lock_digest
 from lexigraft.errors import LexigraftError, nearest
-from lexigraft.outside import outside_files
-from lexigraft.preflight import check_records
-from lexigraft.stages import leave_warnings_to_stages
+from lexigraft.workflow.external_inputs import outside_files
+from lexigraft.workflow.preflight import check_records
+from lexigraft.workflow.stage import ignore_time_limit_signal
 from lexigraft.word_vectors.settings import MATCHING_ONLY
 
 
-def or_stop(function, *arguments):
+def stop_on_error(function, *arguments):
     """Call a library function; an error that a user can act on stops the workflow with its message alone."""
     try:
         return function(*arguments)
@@ -26,17 +26,17 @@ def or_stop(function, *arguments):
 
 
 if workflow.is_main_process:
-    or_stop(check_records, Path(".snakemake"))
-or_stop(refuse_templates, workflow.configfiles)
+    stop_on_error(check_records, Path(".snakemake"))
+stop_on_error(refuse_templates, workflow.configfiles)
 # modules of one workflow differ in how many rules stand before them
 BEFORE = len(list(workflow.rules))
-CONFIG = or_stop(
+CONFIG = stop_on_error(
     load_config, configuration_of_run(config, workflow.is_main_process, BEFORE)
 )
-MODELS = or_stop(CONFIG.models_by_name)
+MODELS = stop_on_error(CONFIG.models_by_name)
 # found here and not in input functions: where an output exists, Snakemake takes their errors for "no rule makes this"
 ONLY_PLAN = bool(workflow.output_settings and workflow.output_settings.dryrun)
-OUTSIDE, MISSING = or_stop(outside_files, CONFIG, ONLY_PLAN)
+OUTSIDE, MISSING = stop_on_error(outside_files, CONFIG, ONLY_PLAN)
 if MISSING:
     print(
         f"lexigraft: this plan cannot run yet, inputs are missing or do not fit:\n{MISSING}",
@@ -50,8 +50,8 @@ TRAINED = [
 ]
 # of this file, wherever a workflow lies that uses it as a module
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
-or_stop(use_library_of, ROOT)
-leave_warnings_to_stages()
+stop_on_error(use_library_of, ROOT)
+ignore_time_limit_signal()
 LOCK = lock_digest(ROOT / "requirements.lock")
 THREADS = CONFIG.resources.threads
 GPUS = CONFIG.resources.gpus
@@ -250,8 +250,8 @@ def card_of(wildcards):
         "name": model.name,
         "method": model.method,
         "source": source.model,
-        "source_licence": source.licence,
-        "languages": or_stop(corpus_languages, corpus) if corpus else [],
+        "source_license": source.license,
+        "languages": stop_on_error(corpus_languages, corpus) if corpus else [],
         "corpus": f"{name} ({corpus.adapter})" if corpus else "none",
         "tokenizer": f"{model.tokenizer} ({tokenizer.kind})",
         "vectors": f"{model.word_vectors} ({vectors.kind})",
@@ -312,7 +312,7 @@ def pretraining_settings():
 def pretraining_languages():
     """Languages to train on, in the order of the corpus."""
     settings = CONFIG.pretraining
-    return settings.languages or or_stop(
+    return settings.languages or stop_on_error(
         corpus_languages, CONFIG.corpora[settings.corpus]
     )
 
@@ -338,7 +338,7 @@ def all_artifacts(wildcards):
             getattr(CONFIG.word_vectors[model.word_vectors], "corpus", None),
             CONFIG.pretraining.corpus if CONFIG.pretraining else None,
             *(task.corpus for task in tasks_of("retrieval").values()),
-            *(task.corpus for task in tasks_of("language_modelling").values()),
+            *(task.corpus for task in tasks_of("language_modeling").values()),
         ]
         found += [
             *(
@@ -381,13 +381,13 @@ def all_artifacts(wildcards):
             ),
             *(
                 f"<resources>/fertility/{task.corpus}/{name}.parquet"
-                for task in tasks_of("language_modelling").values()
+                for task in tasks_of("language_modeling").values()
                 for name in [f"source-{model.source}", f"target-{model.tokenizer}"]
             ),
         ]
     found += [file for row in scored("tagging") for file in tag_score_files(row)]
     found += LANGUAGE_MODELLING
-    found.append("<results>/initialisation.parquet")
+    found.append("<results>/token_origins.parquet")
     if CONFIG.tasks:
         found += [
             f"<results>/{name}"

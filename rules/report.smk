@@ -4,7 +4,7 @@ TESTED_CORPORA = sorted({task.corpus for task in tasks_of("retrieval").values()}
 FERTILITY = [
     f"{corpus}/{tokenizer}"
     for corpus in sorted(
-        {task.corpus for task in tasks_of("language_modelling").values()}
+        {task.corpus for task in tasks_of("language_modeling").values()}
     )
     for tokenizer in [
         *(f"source-{name}" for name in REPORT_SOURCES),
@@ -18,7 +18,7 @@ rule report:
         scores="<results>/scores.parquet",
         intervals="<results>/intervals.parquet",
         comparisons="<results>/comparisons.parquet",
-        initialisation="<results>/initialisation.parquet",
+        initialization="<results>/token_origins.parquet",
         corpora=expand(
             "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
         ),

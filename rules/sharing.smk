@@ -30,7 +30,7 @@ def shared_cache():
     # only here: it reads artifacts, and with them comes much that a plan without a cache does not need
     from lexigraft.shared_cache.jobs import SharedCache
 
-    return or_stop(SharedCache, location, ROOT, software_of)
+    return stop_on_error(SharedCache, location, ROOT, software_of)
 
 
 class SharedRule(RuleCache):
@@ -45,7 +45,7 @@ class SharedRule(RuleCache):
         return SHARED is not None and SHARED.has(job)
 
     async def fetch(self, job):
-        if SHARED is None or not or_stop(SHARED.fetch, job):
+        if SHARED is None or not stop_on_error(SHARED.fetch, job):
             raise CacheMissException(f"{job} is not in the shared cache")
         logger.info(f"lexigraft: {job} taken from the shared cache")
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 
 
 def variants(word: str) -> tuple[str, str, str]:
-    """The three surface forms of a word that are segmented: as it is, after a space, and capitalised.
+    """The three surface forms of a word that are segmented: as it is, after a space, and capitalized.
 
-    A word that begins with a space (`$` in ColexNet+ keys) is capitalised at its start without the space, any other after one.
+    A word that begins with a space (`$` in ColexNet+ keys) is capitalized at its start without the space, any other after one.
     """
     bounded = word.startswith(" ") and len(word) > 1
-    capitalised = word[1].upper() + word[2:] if bounded else " " + word[:1].upper() + word[1:]
-    return word, " " + word, capitalised
+    capitalized = word[1].upper() + word[2:] if bounded else " " + word[:1].upper() + word[1:]
+    return word, " " + word, capitalized
 
 
 def plain_matches(encode: Callable[[str], Iterable[int]], words: Iterable[tuple[int, str]]) -> dict[tuple[int, int], int]:

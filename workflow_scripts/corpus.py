@@ -1,6 +1,6 @@
 """Adapter of the corpus stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("corpus", snakemake) as job:
     from lexigraft.corpora.build import write_corpus

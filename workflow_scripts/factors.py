@@ -1,8 +1,8 @@
-"""Adapter of the factorisation stage."""
+"""Adapter of the factorization stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("factors", snakemake) as job:
-    from lexigraft.factorization import write_factors
+    from lexigraft.factors.factorize import write_factors
 
     write_factors(job.input.weights, job.params.dim, job.output.factors, job.provenance)

@@ -1,6 +1,6 @@
 """Adapter of the fertility of tokenizers."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("fertility", snakemake) as job:
     from lexigraft.evaluation.fertility import write_fertility

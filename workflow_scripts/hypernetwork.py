@@ -1,6 +1,6 @@
 """Adapter of the hypernetwork stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("hypernetwork", snakemake) as job:
     from lexigraft.hypernetwork.build import HypernetworkInputs, HypernetworkOutputs, write_hypernetwork

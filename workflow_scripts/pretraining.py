@@ -1,6 +1,6 @@
 """Adapter of continual pre-training."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("pretraining", snakemake) as job:
     from lexigraft.pretraining.engine import Tables, pretrain

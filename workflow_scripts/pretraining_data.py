@@ -1,6 +1,6 @@
 """Adapter of the packing of pre-training data."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("pretraining_data", snakemake) as job:
     from lexigraft.pretraining.packing import write_shard

@@ -1,6 +1,6 @@
 """Adapter of the retrieval stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("ranks", snakemake) as job:
     from lexigraft.evaluation.retrieval import write_ranks

@@ -1,6 +1,6 @@
 """Adapter of the report."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("report", snakemake) as job:
     from lexigraft.report.inputs import ReportInputs
@@ -15,7 +15,7 @@ with stage("report", snakemake) as job:
         seed=params.seed,
         intervals=job.input.intervals,
         comparisons=job.input.comparisons,
-        initialisation=job.input.initialisation,
+        initialization=job.input.initialization,
         **job.named_files(params.names),
     )
     write_report(inputs, job.output.report)

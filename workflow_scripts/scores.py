@@ -1,15 +1,15 @@
 """Adapter of the score table."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("scores", snakemake) as job:
-    from lexigraft.evaluation.collect import language_modelling_scores, tagging_scores
+    from lexigraft.evaluation.collect import language_modeling_scores, tagging_scores
     from lexigraft.evaluation.scores import collect_scores
 
     params = job.params
     more = [
         tagging_scores(params.tagged, job.input.tag_scores, params.seeds, params.headlines),
-        language_modelling_scores(params.modelled, job.input.language_modelling),
+        language_modeling_scores(params.modeled, job.input.language_modeling),
     ]
     collect_scores(
         job.input.ranks,

@@ -1,6 +1,6 @@
 """Adapter of the intervals and tests."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("significance", snakemake) as job:
     from lexigraft.evaluation.significance import write_statistics
@@ -11,7 +11,7 @@ with stage("significance", snakemake) as job:
         {
             "retrieval": (params.rows, [[path] for path in job.input.ranks]),
             "tagging": (params.tagged, [[next(files) for _ in range(params.seeds[row["task"]])] for row in params.tagged]),
-            "language_modelling": (params.modelled, [[path] for path in job.input.language_modelling]),
+            "language_modeling": (params.modeled, [[path] for path in job.input.language_modeling]),
         },
         intervals_path=job.output.intervals,
         comparisons_path=job.output.comparisons,

@@ -1,6 +1,6 @@
 """Adapter of the source stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("source", snakemake) as job:
     from lexigraft.settings import parse

@@ -1,6 +1,6 @@
 """Adapter of the scoring of taggers."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("tag_scores", snakemake) as job:
     from lexigraft.evaluation.settings import TaggingTask

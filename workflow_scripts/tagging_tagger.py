@@ -1,6 +1,6 @@
 """Adapter of the fine-tuning of taggers."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("tagger", snakemake) as job:
     from lexigraft.evaluation.settings import TaggerSettings

@@ -1,6 +1,6 @@
 """Adapter of the tokenizer stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("tokenizer", snakemake) as job:
     from lexigraft.settings import parse

@@ -1,6 +1,6 @@
 """Adapter of the word vector stage."""
 
-from lexigraft.stages import stage
+from lexigraft.workflow.stage import stage
 
 with stage("word_vectors", snakemake) as job:
     from lexigraft.settings import parse

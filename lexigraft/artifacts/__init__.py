@@ -7,7 +7,7 @@ seal first, so that no parser ever sees an altered file.
 """
 
 from lexigraft.artifacts.atomic import atomic_file, claim, remove_leftovers, umask, write_json, write_text
-from lexigraft.artifacts.beside import check_beside, vouching_for
+from lexigraft.artifacts.companions import check_companion, with_companions
 from lexigraft.artifacts.formats import (
     map_arrow,
     read_table,
@@ -26,7 +26,7 @@ __all__ = [
     "Provenance",
     "atomic_file",
     "check",
-    "check_beside",
+    "check_companion",
     "claim",
     "files_below",
     "identity",
@@ -41,7 +41,7 @@ __all__ = [
     "tensors_header",
     "umask",
     "verify",
-    "vouching_for",
+    "with_companions",
     "write_arrow",
     "write_json",
     "write_table",

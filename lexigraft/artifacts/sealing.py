@@ -52,7 +52,7 @@ class Provenance:
     code: str = ""
     lock: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    beside: Mapping[str, str] = field(default_factory=dict)
+    companions: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -172,8 +172,8 @@ def _stored_as(path: Path, identity: str) -> str:
 
 def _describe(provenance: Provenance) -> str:
     described = {"format_version": FORMAT_VERSION, **asdict(provenance)}
-    if not provenance.beside:
-        del described["beside"]
+    if not provenance.companions:
+        del described["companions"]
     return json.dumps(described, sort_keys=True, ensure_ascii=False)
 
 

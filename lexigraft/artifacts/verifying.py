@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lexigraft.artifacts.beside import SEALED_SUFFIXES, check_beside
+from lexigraft.artifacts.companions import SEALED_SUFFIXES, check_companion
 from lexigraft.artifacts.sealing import check, damaged
 from lexigraft.errors import ArtifactError
 
@@ -29,7 +29,7 @@ def verify(paths: Iterable[Path]) -> int:
             elif path.suffix == ".html":
                 check_page(path)
             else:
-                check_beside(path)
+                check_companion(path)
         except ArtifactError as error:
             problems.append(f"  {path}: {error.problem}")
     if problems:

@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
-from lexigraft.checksums import check_digests
 from lexigraft.corpora.adapter import Adapter
 from lexigraft.corpora.cleaning import clean
 from lexigraft.corpora.held_out import held_out_ids
@@ -18,6 +17,7 @@ from lexigraft.corpora.pairs import Pairs, limit_of
 from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, PairsCorpus, SonofmanCorpus, TextFolderCorpus
 from lexigraft.corpora.sources import ALL, text_sources
 from lexigraft.errors import InputError
+from lexigraft.files.checksums import check_digests
 from lexigraft.progress import progress
 
 log = logging.getLogger(__name__)

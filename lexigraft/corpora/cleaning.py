@@ -21,7 +21,7 @@ _LETTER = r"\p{L}"
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Editorial marks of a text, as regular expressions of the Rust `regex` crate, applied to the normalised text.
+    """Editorial marks of a text, as regular expressions of the Rust `regex` crate, applied to the normalized text.
 
     Attributes:
         replaced: pattern -> what stands in its place, in this order.

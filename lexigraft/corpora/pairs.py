@@ -17,7 +17,7 @@ from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import PairsCorpus
 from lexigraft.corpora.sources import pair_files
 from lexigraft.errors import ConfigError, InputError
-from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
+from lexigraft.files.parquet import holds_text, open_parquet, parquet_blocks, text_column
 
 _SIDES = {"query": pl.String, "sentence": pl.String}
 

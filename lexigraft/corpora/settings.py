@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from lexigraft.checksums import Sha256s
+from lexigraft.files.checksums import Sha256s
 from lexigraft.languages import LanguageCode
 from lexigraft.settings import FilePart, InsidePath, Settings
 

@@ -14,7 +14,7 @@ from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import TextFolderCorpus
 from lexigraft.corpora.sources import TEXT_SUFFIXES, language_files
 from lexigraft.errors import InputError
-from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
+from lexigraft.files.parquet import holds_text, open_parquet, parquet_blocks, text_column
 
 _KEY = "text"
 _TABLE = {"sentence_id": pl.String, "text": pl.String}

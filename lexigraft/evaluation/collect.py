@@ -1,4 +1,4 @@
-"""Scores of tagging and language modelling in the form of the run's score table (`evaluation.scores.SCHEMA`)."""
+"""Scores of tagging and language modeling in the form of the run's score table (`evaluation.scores.SCHEMA`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from lexigraft.evaluation.language_modelling import language_modelling_table
+from lexigraft.evaluation.language_modeling import language_modeling_table
 from lexigraft.evaluation.scores import SCHEMA, about
 from lexigraft.evaluation.tagging.scoring import tag_score_table
 
@@ -36,13 +36,13 @@ def tagging_scores(
     return _in_schema(rows, tables)
 
 
-def language_modelling_scores(rows: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> pl.DataFrame:
-    """Scores of language modelling, one table a row; columns of `SCHEMA`. No percentages, and lower is better.
+def language_modeling_scores(rows: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> pl.DataFrame:
+    """Scores of language modeling, one table a row; columns of `SCHEMA`. No percentages, and lower is better.
 
     Raises:
         ArtifactError: a table is missing or damaged.
     """
-    return _in_schema(rows, [language_modelling_table(path) for path in files])
+    return _in_schema(rows, [language_modeling_table(path) for path in files])
 
 
 def _in_schema(rows: Sequence[Mapping[str, Any]], tables: Sequence[pl.DataFrame]) -> pl.DataFrame:

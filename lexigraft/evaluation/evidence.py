@@ -1,7 +1,7 @@
 """What every score is made of: for each test sentence the counts that are summed, whatever the kind of task.
 
 A score is a function of sums over sentences (`Statistic`), so one bootstrap and one test serve retrieval, tagging and language
-modelling alike.
+modeling alike.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from lexigraft.artifacts import read_table
 from lexigraft.errors import ArtifactError
-from lexigraft.evaluation.language_modelling import PERPLEXITIES
-from lexigraft.evaluation.language_modelling import STAGE as LANGUAGE_MODELLING
+from lexigraft.evaluation.language_modeling import PERPLEXITIES
+from lexigraft.evaluation.language_modeling import STAGE as LANGUAGE_MODELLING
 from lexigraft.evaluation.scores import read_ranks
 from lexigraft.evaluation.statistics import Statistic
 from lexigraft.evaluation.tagging.scoring import STAGE as TAG_SCORES
 
-Kind = Literal["retrieval", "tagging", "language_modelling"]
+Kind = Literal["retrieval", "tagging", "language_modeling"]
 _RANKED = re.compile(r"(?:top_(\d+)|mrr)(?:_(.+))?")
 _TAGGING = {
     "f1": Statistic({"right_entities": 1, "all_entities": -1}, 200.0),
@@ -159,9 +159,9 @@ def _tagged(path: Path, metrics: Sequence[str]) -> pl.DataFrame:  # noqa: ARG001
     )
 
 
-def _modelled(path: Path, metrics: Sequence[str]) -> pl.DataFrame:  # noqa: ARG001
+def _modeled(path: Path, metrics: Sequence[str]) -> pl.DataFrame:  # noqa: ARG001
     table = read_table(path, LANGUAGE_MODELLING).rename({"sentence_id": "sentence"})
     return table.with_columns((-pl.col("log_likelihood")).alias("surprise"))
 
 
-_READERS = {"retrieval": _ranked, "tagging": _tagged, "language_modelling": _modelled}
+_READERS = {"retrieval": _ranked, "tagging": _tagged, "language_modeling": _modeled}

@@ -1,4 +1,4 @@
-"""Log-probabilities of the tokens of sentences, given all others or those before them; see `language_modelling`."""
+"""Log-probabilities of the tokens of sentences, given all others or those before them; see `language_modeling`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lexigraft.evaluation.sentences import Sentences, budget_batches, encode_sentences, ragged, side_by_side, special_tokens
-from lexigraft.evaluation.settings import LanguageModellingTask
+from lexigraft.evaluation.settings import LanguageModelingTask
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.modeling.heads import masked_logits
 from lexigraft.progress import progress
@@ -40,7 +40,7 @@ LOGITS_AT_ONCE = 1 << 26
 
 
 def masked_scores(
-    model: Any, tokenizer: Any, texts: list[str], task: LanguageModellingTask, seed: int, what: str = "sentences"
+    model: Any, tokenizer: Any, texts: list[str], task: LanguageModelingTask, seed: int, what: str = "sentences"
 ) -> pl.DataFrame:
     """Log-likelihoods of masked tokens.
 

@@ -41,7 +41,7 @@ SCHEMA = pl.Schema(
 `variant` is empty for the task's layer and direction, else it names what is other, such as `layer_6`, `back`, `layer_6_back`.
 `made_from` is a digest of all that a language's rows follow from."""
 _TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16384}  # on a CPU what fits its caches is fastest
-_MOST_ON_GPU = 2048  # neighbours that FAISS finds at once there
+_MOST_ON_GPU = 2048  # neighbors that FAISS finds at once there
 
 
 def write_ranks(
@@ -179,7 +179,7 @@ def rank_of(queries: Floats, keys: Floats, right: NDArray[np.int64], top_k: int,
     Args:
         queries: (N, D); keys: (M, D); right: (N,) index of the right key.
         top_k: how far ranks count.
-        gpu: search on the GPU where this FAISS can, which it cannot among more than 2,048 neighbours.
+        gpu: search on the GPU where this FAISS can, which it cannot among more than 2,048 neighbors.
     """
     nearest_of, count = (_unit(queries), _unit(keys)), min(top_k, len(keys))
     if gpu and count <= _MOST_ON_GPU and hasattr(faiss, "StandardGpuResources"):

@@ -29,7 +29,7 @@ _MEAN_KEYS = ["model", "task", "step", "metric"]
 MEAN_DIGITS = 9
 """Means are rounded to so many digits, so that one mean made in two orders of summing is printed as one number."""
 LOWER_IS_BETTER = frozenset({"bits_per_byte", "loss", "masked_perplexity", "pseudo_perplexity", "perplexity"})
-"""Metrics of language modelling: no percentages, and the lowest score is the best one."""
+"""Metrics of language modeling: no percentages, and the lowest score is the best one."""
 
 
 def collect_scores(

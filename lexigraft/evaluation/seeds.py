@@ -1,4 +1,4 @@
-"""Models that differ in their seed only, summarised: the mean over seeds and the lowest and highest of them.
+"""Models that differ in their seed only, summarized: the mean over seeds and the lowest and highest of them.
 
 With the few seeds that a run has, the range says more than a standard deviation, and hides nothing.
 """

@@ -40,7 +40,7 @@ class Sentences:
 
 
 def encode_sentences(backend: Any, texts: Sequence[str], room: int) -> Sentences:
-    """Tokenise sentences without special tokens and keep the first `room` tokens of each.
+    """Tokenize sentences without special tokens and keep the first `room` tokens of each.
 
     Args:
         backend: a tokenizer of `tokenizers`, without truncation and padding.

@@ -108,10 +108,10 @@ class TaggingTask(TaggerSettings):
         return self.model_copy(update={"test": test, "languages": None, "pretrained_languages": None})
 
 
-class LanguageModellingTask(Settings):
+class LanguageModelingTask(Settings):
     """How well a model predicts a corpus's held-out sentences, per language; and the fertility of its tokenizer there."""
 
-    kind: Literal["language_modelling"]
+    kind: Literal["language_modeling"]
     corpus: Name
     languages: list[LanguageCode] | None = None
     """Languages to score (all of the corpus by default)."""
@@ -125,10 +125,10 @@ class LanguageModellingTask(Settings):
     max_length: int = Field(default=512, ge=8)
     """Tokens of a sentence that are read; the rest is counted."""
 
-    def at(self, step: int) -> LanguageModellingTask:
+    def at(self, step: int) -> LanguageModelingTask:
         """The task as it stands at a step of pre-training."""
         languages = self.pretrained_languages if step and self.pretrained_languages else self.languages
         return self.model_copy(update={"languages": languages, "pretrained_languages": None})
 
 
-TaskSettings = Annotated[RetrievalTask | TaggingTask | LanguageModellingTask, Field(discriminator="kind")]
+TaskSettings = Annotated[RetrievalTask | TaggingTask | LanguageModelingTask, Field(discriminator="kind")]

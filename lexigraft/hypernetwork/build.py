@@ -16,7 +16,8 @@ from scipy.sparse import csr_matrix
 from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import ConfigError
-from lexigraft.factorization import Factors, read_factors
+from lexigraft.evidence.makers.word_matches import read_matches
+from lexigraft.factors.factorize import Factors, read_factors
 from lexigraft.hypernetwork import quality
 from lexigraft.hypernetwork.checkpoints import Checkpoints
 from lexigraft.hypernetwork.history import History
@@ -30,7 +31,6 @@ from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_n
 from lexigraft.initializers.base import Predictor
 from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.rows import token_vectors
-from lexigraft.matching import read_matches
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 
@@ -200,15 +200,15 @@ def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
     """Mean word vectors of the source tokens and their scaled rows of F, with near words of other languages."""
     words = pairs.words
     inputs, _ = token_vectors(pairs.evidence, words.vectors)
-    foreign = words.vectors[~words.of_languages(pairs.languages) & (words.sentences >= settings.neighbour_min_sentences)]
+    foreign = words.vectors[~words.of_languages(pairs.languages) & (words.sentences >= settings.neighbor_min_sentences)]
     if not len(foreign):
         foreign = words.vectors
     scale, singular = np.float32(_target_scale(pairs.factors)), pairs.factors.singular_values
     targets = (pairs.targets * singular / scale).astype(np.float32)
-    nearest = nearest_foreign(inputs, foreign, settings.neighbours)
+    nearest = nearest_foreign(inputs, foreign, settings.neighbors)
     kept = np.unique(nearest)
-    unscale, neighbours = (scale / singular).astype(np.float32), np.searchsorted(kept, nearest)
-    return MeanPairs(inputs, targets, unscale, neighbours, foreign[kept], pairs.split)
+    unscale, neighbors = (scale / singular).astype(np.float32), np.searchsorted(kept, nearest)
+    return MeanPairs(inputs, targets, unscale, neighbors, foreign[kept], pairs.split)
 
 
 def _target_scale(factors: Factors) -> float:

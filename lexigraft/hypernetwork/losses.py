@@ -26,7 +26,7 @@ def normalized_l1(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def hypernetwork_loss(predicted: Tensor, target: Tensor, weight: float, temperature: float) -> tuple[Tensor, Tensor]:
-    """weight * contrastive + (1 - weight) * normalised L1, and (4,) `MEASURES` of the batch, detached."""
+    """weight * contrastive + (1 - weight) * normalized L1, and (4,) `MEASURES` of the batch, detached."""
     contrastive = contrastive_loss(predicted, target, temperature)
     l1 = normalized_l1(predicted, target)
     loss = weight * contrastive + (1 - weight) * l1

@@ -44,7 +44,7 @@ def quality_table(
     split: Split,
     named: Mapping[str, object],
 ) -> pl.DataFrame:
-    """Mean cosine and normalised L1 of predicted and true rows on the validation and the test split.
+    """Mean cosine and normalized L1 of predicted and true rows on the validation and the test split.
 
     Args:
         predict: the hypernetwork.

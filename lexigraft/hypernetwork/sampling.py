@@ -13,7 +13,7 @@ _SMALL_SET = 4
 
 
 def resampled(sets: WordSets, max_words: int, mode: str, rng: np.random.Generator) -> WordSets:
-    """One epoch's view of the sets (HyperOFA section 3.3, regularisation).
+    """One epoch's view of the sets (HyperOFA section 3.3, regularization).
 
     `paper`: words are shuffled, sets that are too long are sampled, and with probability 0.5 only a random 50-100 % of the
     words are taken; where words have weights they are taken by weight. `parity` (the published runs): both only for half of

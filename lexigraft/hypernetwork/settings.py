@@ -101,9 +101,9 @@ class MLPHypernetwork(_Hypernetwork):
     """Words weigh min(1, len(token) / len(word)) * sqrt(sentences with the word) in the mean, not their count."""
     unit_words: bool = True
     """Word vectors count with unit length in the mean."""
-    neighbours: PositiveInt = 16
-    neighbour_probability: Fraction = 0.3
-    neighbour_min_sentences: PositiveInt = 3
+    neighbors: PositiveInt = 16
+    neighbor_probability: Fraction = 0.3
+    neighbor_min_sentences: PositiveInt = 3
     networks: PositiveInt = 2
 
 

@@ -36,7 +36,7 @@ class MeanPairs:
         inputs: (N, width) float32, the tokens' mean word vectors.
         targets: (N, D') float32, F * S / scale.
         unscale: (D',) float32, scale / S: what turns targets back into rows of F.
-        neighbours: (N, k) indices into `foreign`, the nearest words of other languages.
+        neighbors: (N, k) indices into `foreign`, the nearest words of other languages.
         foreign: (M, width) float32, vectors of all those words.
         split: of the N pairs.
     """
@@ -44,14 +44,14 @@ class MeanPairs:
     inputs: Floats
     targets: Floats
     unscale: Floats
-    neighbours: Integers
+    neighbors: Integers
     foreign: Floats
     split: Split
 
 
-def nearest_foreign(inputs: Floats, foreign: Floats, neighbours: int) -> Integers:
+def nearest_foreign(inputs: Floats, foreign: Floats, neighbors: int) -> Integers:
     """(N, k) indices of the `foreign` vectors with the largest cosine to each input."""
-    count = min(neighbours, len(foreign))
+    count = min(neighbors, len(foreign))
     _, nearest = faiss.knn(scaled(inputs), scaled(foreign), count, metric=faiss.METRIC_INNER_PRODUCT)
     return np.asarray(nearest, dtype=np.int64)
 
@@ -98,8 +98,8 @@ def _train_one(
         network.train()
         measured, sizes = [], []
         for items in chunks(rng.permutation(split.train), settings.batch_size):
-            picked = pairs.neighbours[items, rng.integers(pairs.neighbours.shape[1], size=len(items))]
-            swap = torch.from_numpy(rng.random(len(items)) < settings.neighbour_probability).to(device)
+            picked = pairs.neighbors[items, rng.integers(pairs.neighbors.shape[1], size=len(items))]
+            swap = torch.from_numpy(rng.random(len(items)) < settings.neighbor_probability).to(device)
             inputs = torch.where(
                 swap[:, None], foreign[torch.from_numpy(picked).to(device)], own[torch.from_numpy(items).to(device)]
             )

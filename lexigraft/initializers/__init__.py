@@ -1,4 +1,4 @@
-"""The registry of initialisers: every module of this package that defines an `Initializer` is a method.
+"""The registry of initializers: every module of this package that defines an `Initializer` is a method.
 
 A method is added with one new file here and one line in the configuration. What methods share is in `parts`.
 """

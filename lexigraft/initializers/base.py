@@ -1,4 +1,4 @@
-"""What every initialiser is given and returns."""
+"""What every initializer is given and returns."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-COPIED, WISE, MEAN, RANDOM = 0, 1, 2, 3
-ORIGINS = ("copied", "wise", "mean", "random")
+COPIED, COMPUTED, MEAN, RANDOM = 0, 1, 2, 3
+ORIGINS = ("copied", "computed", "mean", "random")
 """How a target token's row was made: copied from the source, computed from word vectors, the mean of F, or drawn at random."""
 
 
@@ -37,7 +37,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything an initialiser may look at.
+    """Everything an initializer may look at.
 
     Attributes:
         coordinates: F of the source model, (V_s, D') float32.
@@ -78,7 +78,7 @@ class Initialization:
 
     def put(self, tokens: Integers, rows: Floats) -> None:
         """Set rows (len(tokens), D') that were computed from word vectors; such tokens are no copies."""
-        self.coordinates[tokens], self.origin[tokens], self.source_ids[tokens] = rows, WISE, -1
+        self.coordinates[tokens], self.origin[tokens], self.source_ids[tokens] = rows, COMPUTED, -1
 
     def counts(self) -> dict[str, int]:
         """Number of tokens of each origin; they add up to the vocabulary."""

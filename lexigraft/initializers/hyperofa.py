@@ -21,5 +21,5 @@ class HyperOFA(WordInitializer):
     def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
         """Predictions of the hypernetwork."""
         assert view.hypernetwork is not None
-        tokens = self.wise(evidence, result)
+        tokens = self.computed(evidence, result)
         result.put(tokens, view.hypernetwork(evidence.target_weights[tokens]))

@@ -26,7 +26,7 @@ class SimilarTokens(WordInitializer):
         """Softmax-weighted means of the rows of the `top_k` source tokens with the most similar vectors."""
         from lexigraft.initializers.parts.rows import similar_combination
 
-        tokens, known = self.wise(evidence, result), evidence.source_matched
+        tokens, known = self.computed(evidence, result), evidence.source_matched
         queries, keys = evidence.target_vectors[tokens], evidence.source_vectors[known]
         result.put(tokens, similar_combination(queries, keys, view.coordinates[known], self.top_k, self.temperature))
 

@@ -69,6 +69,6 @@ class WordInitializer(Initializer):
     def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
         """Put the rows that the method computes into `result`, which holds copies and fallbacks."""
 
-    def wise(self, evidence: Evidence, result: Initialization) -> Integers:
+    def computed(self, evidence: Evidence, result: Initialization) -> Integers:
         """Target tokens whose rows the method computes: those with a word; copies only with `predict_copied`."""
         return np.flatnonzero(evidence.target_matched & (self.predict_copied | (result.source_ids < 0)))

@@ -1,4 +1,4 @@
-"""The initialised model: target coordinates and source primitives as embeddings, everything else from the source model."""
+"""The initialized model: target coordinates and source primitives as embeddings, everything else from the source model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def assemble(
 
     Args:
         source_folder: `config.json` and `model.safetensors` of the source stage.
-        primitives: P, (D', D); None where embeddings are not factorised and F is (V, D).
+        primitives: P, (D', D); None where embeddings are not factorized and F is (V, D).
         initialization: F of the target tokens, (V, D'), and how each was made.
         target: the target vocabulary; its roles name the padding, first and last token.
         parity: copy no output bias, all are 0, as in the published runs of HyperOFA; an added head is what it is.
@@ -109,11 +109,11 @@ def _check_sizes(
 ) -> None:
     rows, rank = initialization.coordinates.shape
     if rows != len(target):
-        raise InputError(f"{rows} rows of coordinates for {len(target)} target tokens", where=where, hint="initialise again")
+        raise InputError(f"{rows} rows of coordinates for {len(target)} target tokens", where=where, hint="initialize again")
     width = embedding_width(config)
     if primitives is None and rank != width:
         raise InputError(
-            f"coordinates of width {rank} for a model of width {width} that is not factorised",
+            f"coordinates of width {rank} for a model of width {width} that is not factorized",
             where=where,
             hint="take the factors of this source model",
         )
@@ -126,7 +126,7 @@ def _check_sizes(
         )
     finite = np.isfinite(initialization.coordinates).all() and (primitives is None or np.isfinite(primitives).all())
     if not finite:
-        raise InputError("the coordinates or primitives hold NaN or infinity", where=where, hint="initialise again")
+        raise InputError("the coordinates or primitives hold NaN or infinity", where=where, hint="initialize again")
 
 
 def _target_config(

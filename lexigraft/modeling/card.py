@@ -18,15 +18,15 @@ _METHODS = {
 }
 _ORIGINS = {
     "copied": "copied from the source token of the same form or role",
-    "wise": "computed from word vectors",
+    "computed": "computed from word vectors",
     "mean": "mean of the source's coordinates",
     "random": "drawn at random",
 }
 _LOADING = "## How to load"
-_FACTORISED = "`lexigraft export FOLDER OUT` writes a copy that loads without lexigraft."
+_FACTORizED = "`lexigraft export FOLDER OUT` writes a copy that loads without lexigraft."
 _MULTIPLIED = "The embeddings are multiplied out (E = F P); lexigraft is not needed."
-_PLAIN = "The embeddings are not factorised: this is a plain model of transformers, lexigraft is not needed."
-_INITIALISED, _TRAINED = "initialised, not trained further", "initialised and then pre-trained further"
+_PLAIN = "The embeddings are not factorized: this is a plain model of transformers, lexigraft is not needed."
+_INITIALizED, _TRAINED = "initialized, not trained further", "initialized and then pre-trained further"
 
 
 def model_card(
@@ -36,7 +36,7 @@ def model_card(
     options: Mapping[str, Any],
     seed: int,
     source: str,
-    source_licence: str | None,
+    source_license: str | None,
     base_model: str | None,
     languages: Sequence[str],
     rank: int | None,
@@ -47,17 +47,17 @@ def model_card(
     tokenizer: str,
     vectors: str,
 ) -> str:
-    """Write the card of an initialised model.
+    """Write the card of an initialized model.
 
     Args:
         name: of the model.
-        method, options: the initialiser and its settings.
-        seed: of everything random in the initialisation.
+        method, options: the initializer and its settings.
+        seed: of everything random in the initialization.
         source: the source model as it was named in the configuration.
-        source_licence: licence identifier of the source model, None where it is not known.
+        source_license: license identifier of the source model, None where it is not known.
         base_model: hub id of the source model, None where it has none.
         languages: codes of the form iso639-3_Script that the target tokenizer was made for; empty where that is not known.
-        rank: D', None where the embeddings are not factorised.
+        rank: D', None where the embeddings are not factorized.
         balanced: whether F and P are balanced (`assemble`).
         parameters: of the model.
         counts: number of target tokens of each origin (`Initialization.counts`).
@@ -72,33 +72,33 @@ def model_card(
         "pipeline_tag": "fill-mask",
         "tags": ["lexigraft", "multilingual", *([] if rank is None else ["factorized-embeddings"]), method],
         **({"language": codes} if codes else {}),
-        "license": source_licence or "unknown",
+        "license": source_license or "unknown",
         **({"base_model": base_model} if base_model else {}),
     }
     vocabulary = sum(counts.values())
     of_languages = f" for {_several(len(codes), 'language')}" if codes else ""
-    embeddings = "" if rank is None else f" with factorised word embeddings (E = F P, D' = {rank})"
+    embeddings = "" if rank is None else f" with factorized word embeddings (E = F P, D' = {rank})"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
         f"# {name}",
-        f"A masked language model{embeddings}, {_INITIALISED}: the encoder of "
+        f"A masked language model{embeddings}, {_INITIALizED}: the encoder of "
         f"`{source}` grafted onto a vocabulary of {vocabulary:,} tokens{of_languages}. "
         f"{parameters / 1e6:,.1f} M parameters.",
         _how_made(method, {**options, "seed": seed} | ({"balanced_factors": True} if balanced else {}), counts),
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
     ]
-    parts += [_loading(_PLAIN if rank is None else _FACTORISED), _licence(source, source_licence)]
+    parts += [_loading(_PLAIN if rank is None else _FACTORizED), _license(source, source_license)]
     return "\n\n".join(parts) + "\n"
 
 
 def trained_card(card: str, section: str) -> str:
-    """Return the card of an initialised model after continual pre-training.
+    """Return the card of an initialized model after continual pre-training.
 
     Args:
-        card: of the initialised model.
+        card: of the initialized model.
         section: settings and results of the training, Markdown that starts with a heading `## …`.
     """
-    before, loading, after = card.replace(_INITIALISED, _TRAINED).partition(f"{_LOADING}\n")
+    before, loading, after = card.replace(_INITIALizED, _TRAINED).partition(f"{_LOADING}\n")
     return f"{before.rstrip()}\n\n{section.strip()}\n\n{loading}{after}".rstrip() + "\n"
 
 
@@ -125,7 +125,7 @@ def _how_made(method: str, options: Mapping[str, Any], counts: Mapping[str, int]
 
 
 def _loading(last: str) -> str:
-    first = "import lexigraft  # makes transformers know this kind of model\n" if last == _FACTORISED else ""
+    first = "import lexigraft  # makes transformers know this kind of model\n" if last == _FACTORizED else ""
     return (
         f"{_LOADING}\n\n```python\n{first}from transformers import AutoModelForMaskedLM, AutoTokenizer\n\n"
         'model = AutoModelForMaskedLM.from_pretrained("this folder")\n'
@@ -133,12 +133,12 @@ def _loading(last: str) -> str:
     )
 
 
-def _licence(source: str, licence: str | None) -> str:
-    if licence is None:
+def _license(source: str, license: str | None) -> str:
+    if license is None:
         return (
-            f"## Licence\n\nThe licence of the source model `{source}` is not recorded here; it holds for this model as well."
+            f"## License\n\nThe license of the source model `{source}` is not recorded here; it holds for this model as well."
         )
-    return f"## Licence\n\nThe source model `{source}` is under {licence}; this model is derived from it."
+    return f"## License\n\nThe source model `{source}` is under {license}; this model is derived from it."
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:

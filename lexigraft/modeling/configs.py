@@ -1,4 +1,4 @@
-"""Configurations of models with factorised embeddings. No torch is needed to read them."""
+"""Configurations of models with factorized embeddings. No torch is needed to read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lexigraft.modeling.registration import register_models
 
 
 def embedding_width(config: Any) -> int:
-    """Width D of the word embeddings of a plain or factorised configuration: the hidden width, but in some DeBERTas."""
+    """Width D of the word embeddings of a plain or factorized configuration: the hidden width, but in some DeBERTas."""
     if config.model_type.endswith("deberta-v2"):
         return int(getattr(config, "embedding_size", config.hidden_size))
     return int(config.hidden_size)
@@ -32,7 +32,7 @@ class _Factorized:
         if not 1 <= self.embedding_rank <= width:
             raise ValueError(f"embedding_rank {self.embedding_rank} must lie between 1 and {name} {width}")
         if not self.tie_word_embeddings:
-            raise ValueError("tie_word_embeddings must be true: factorised models share F and P between input and output")
+            raise ValueError("tie_word_embeddings must be true: factorized models share F and P between input and output")
 
 
 @strict
@@ -75,7 +75,7 @@ class FactorizedModernBertConfig(_Factorized, ModernBertConfig):  # type: ignore
 class FactorizedDebertaV2Config(_Factorized, DebertaV2Config):  # type: ignore[no-untyped-call]
     """A DeBERTa (v2, v3) whose word embeddings are the product of (vocab_size, embedding_rank) and (embedding_rank, D).
 
-    D is `embedding_size` where there is one, else `hidden_size`. The masked-language-modelling head is the one that
+    D is `embedding_size` where there is one, else `hidden_size`. The masked-language-modeling head is the one that
     transformers calls legacy; the other one computes the same from weights of other names.
     """
 

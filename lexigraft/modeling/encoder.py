@@ -23,7 +23,7 @@ def stopped_after(model: PreTrainedModel, layer: int) -> PreTrainedModel:
     (ModernBERT), it belongs to the last layer alone.
 
     Args:
-        model: of one of the families, plain or factorised.
+        model: of one of the families, plain or factorized.
         layer: 1 … number of layers.
     """
     family = family_of(model.config.model_type)

@@ -30,7 +30,7 @@ _BLOCK_ROWS = 1 << 16
 def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
     """Write the model of `folder` with E = F P as the plain class of transformers, such as `RobertaForMaskedLM`.
 
-    A model that is not factorised (D' = `full`) is that already: it is written anew in `dtype`. Tokenizer, model card and the
+    A model that is not factorized (D' = `full`) is that already: it is written anew in `dtype`. Tokenizer, model card and the
     table of tokens go along. The folder appears as a whole or not at all.
 
     Args:
@@ -46,7 +46,7 @@ def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
         raise InputError(f"unknown dtype {dtype!r}: {nearest(dtype, DTYPES)}", where="--dtype")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("the output folder exists and is not empty", where=out, hint="name a new folder, or empty this one")
-    plain: Any = materialise(load_model(folder, must_be_sealed=False))
+    plain: Any = materialize(load_model(folder, must_be_sealed=False))
     plain.to(dtype=DTYPES[dtype])
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
@@ -64,10 +64,10 @@ def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
     log.info("exported %s with %.1f M parameters in %s to %s", type(plain).__name__, size, dtype, out)
 
 
-def materialise(model: PreTrainedModel) -> PreTrainedModel:
+def materialize(model: PreTrainedModel) -> PreTrainedModel:
     """Return the plain model of transformers with embeddings E = F P that gives the same logits; float32, on the CPU.
 
-    A model that is not factorised is returned as it is. Memory: the plain model, beside the given one. The two share all other
+    A model that is not factorized is returned as it is. Memory: the plain model, beside the given one. The two share all other
     weights.
     """
     embedding = model.get_input_embeddings()

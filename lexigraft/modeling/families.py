@@ -1,7 +1,7 @@
-"""Model families that can be grafted, and their classes with factorised word embeddings.
+"""Model families that can be grafted, and their classes with factorized word embeddings.
 
 A class is made from a class of transformers by `factorize`: it is built as ever, then its word embeddings and its output layer
-are replaced before weights are initialised or loaded. Tying, loading and saving are transformers' own.
+are replaced before weights are initialized or loaded. Tying, loading and saving are transformers' own.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Factorized:
     """Mixed into a transformers class, before it: F and P take the place of the word embeddings and of the output layer."""
 
     def post_init(self: Any) -> None:
-        """Replace the tables, then do what transformers does at the end of building a model: initialise and tie weights."""
+        """Replace the tables, then do what transformers does at the end of building a model: initialize and tie weights."""
         encoder = self.base_model
         if not isinstance(encoder, Factorized):
-            # transformers initialises the modules of an inner model by that model's class, so it must know F and P as well
+            # transformers initializes the modules of an inner model by that model's class, so it must know F and P as well
             encoder.__class__ = factorize(encoder.__class__, self.config.__class__)
             # what `output_hidden_states` and `output_attentions` record is known by class, and was noted of the plain one
             _CAN_RECORD_REGISTRY[encoder] = encoder._can_record_outputs
@@ -75,7 +75,7 @@ class Factorized:
     def resize_token_embeddings(
         self: Any, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, **_options: object
     ) -> nn.Module:
-        """Refuse: new rows of F would have to be made by an initialiser.
+        """Refuse: new rows of F would have to be made by an initializer.
 
         Raises:
             InputError: unless called without a size, which returns the embeddings as ever.
@@ -84,14 +84,14 @@ class Factorized:
             embedding: nn.Module = self.get_input_embeddings()
             return embedding
         raise InputError(
-            "the vocabulary of a model with factorised embeddings cannot be resized",
+            "the vocabulary of a model with factorized embeddings cannot be resized",
             hint="graft it onto a tokenizer with the tokens you need, or `lexigraft export` it and resize the plain model",
         )
 
 
 @cache
 def factorize(plain: type[PreTrainedModel], config_class: type[Any]) -> type[PreTrainedModel]:
-    """Return `plain`, any model class of a family (encoder, masked language model, classifier), with factorised embeddings.
+    """Return `plain`, any model class of a family (encoder, masked language model, classifier), with factorized embeddings.
 
     Args:
         plain: a class of transformers.
@@ -130,9 +130,9 @@ class Family:
     """Classes of a model family and where its weights are, as named in the masked language model.
 
     Attributes:
-        name: `model_type` of the plain model; that of the factorised one is `lexigraft-` + name.
+        name: `model_type` of the plain model; that of the factorized one is `lexigraft-` + name.
         plain_config, plain_masked_lm: classes of transformers.
-        config, model, masked_lm: their counterparts with factorised embeddings.
+        config, model, masked_lm: their counterparts with factorized embeddings.
         embedding: module of the word embeddings.
         head: modules that turn hidden states into logits, one after the other.
         dense, norm: modules of the head's transform.
@@ -235,7 +235,7 @@ FAMILIES = {family.name: family for family in (_BERT, _ROBERTA, _XLM_ROBERTA, _M
 
 
 def family_of(model_type: str, where: object = None) -> Family:
-    """Return the family of a plain or factorised `model_type`.
+    """Return the family of a plain or factorized `model_type`.
 
     Raises:
         InputError: models of this type cannot be grafted.
@@ -262,7 +262,7 @@ def check_kind(config: Mapping[str, Any], where: object) -> None:
 
 
 def count_parameters(config: Any) -> int:
-    """Number of parameters of the masked language model of `config`, plain or factorised, shared ones counted once.
+    """Number of parameters of the masked language model of `config`, plain or factorized, shared ones counted once.
 
     The model is built on the meta device, so no memory is used.
     """

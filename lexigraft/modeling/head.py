@@ -1,4 +1,4 @@
-"""A masked-language-modelling head for source models that have none, of a shape that plain transformers can hold."""
+"""A masked-language-modeling head for source models that have none, of a shape that plain transformers can hold."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def added_head(family: Family, config: Any, counts: NDArray[np.int64]) -> dict[s
         name in the masked language model -> float32 array, for the whole head but its tied tables.
     """
     log.info(
-        "the source model has no masked-language-modelling head: added one (transform at the identity with offset %g, "
+        "the source model has no masked-language-modeling head: added one (transform at the identity with offset %g, "
         "LayerNorm weight %g, log-unigram output bias from %d counted tokens, tied decoder); train it with the encoder",
         OFFSET,
         SCALE,

@@ -25,7 +25,7 @@ def masked_logits(model: PreTrainedModel, input_ids: Tensor, attention_mask: Ten
     """Run the encoder on whole sequences and the output head on some of their positions.
 
     Args:
-        model: a masked language model of one of the families, plain or factorised.
+        model: a masked language model of one of the families, plain or factorized.
         input_ids: (B, L) integer ids.
         attention_mask: (B, L), 0 at padding; None where nothing is padded.
         positions: (n,) integer indices into the flattened B * L positions.
@@ -46,7 +46,7 @@ class OutputHead:
 
     Attributes:
         transform: modules before the output layer, one after the other; they share their parameters with the model.
-        decoder: the output layer, factorised or plain.
+        decoder: the output layer, factorized or plain.
         summed_loss: computes the cross-entropies.
     """
 

@@ -11,18 +11,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers.modeling_utils import PreTrainedModel
 
-from lexigraft.artifacts import PROVENANCE_KEY, check, check_beside
+from lexigraft.artifacts import PROVENANCE_KEY, check, check_companion
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.modeling.families import PREFIX, family_of
 
 log = logging.getLogger(__name__)
 
-STAGES = ("initialization", "pretraining")
+STAGES = ("initialized_model", "pretraining")
 _WEIGHTS = "model.safetensors"
 
 
 def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
-    """Load a masked language model of lexigraft, factorised or not, from a local folder; nothing is looked up on a hub.
+    """Load a masked language model of lexigraft, factorized or not, from a local folder; nothing is looked up on a hub.
 
     The encoder alone is `load_model(folder).base_model`.
 
@@ -40,8 +40,8 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
     """
     config_path, weights_path = folder / "config.json", folder / _WEIGHTS
     model_type = _model_type(config_path)
-    sealed, factorised = _is_sealed(weights_path), model_type.startswith(PREFIX)
-    if not sealed and not factorised:
+    sealed, factorized = _is_sealed(weights_path), model_type.startswith(PREFIX)
+    if not sealed and not factorized:
         raise InputError(
             f"not a model of lexigraft: its config.json says model_type {model_type!r}, and its weights have no seal",
             where=folder,
@@ -49,12 +49,12 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
         )
     if must_be_sealed or sealed:
         check(weights_path, STAGES)
-        check_beside(config_path)
+        check_companion(config_path)
     else:
         log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
     family = family_of(model_type, where=config_path)
     try:
-        loaded: Any = (family.masked_lm if factorised else family.plain_masked_lm).from_pretrained(
+        loaded: Any = (family.masked_lm if factorized else family.plain_masked_lm).from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,

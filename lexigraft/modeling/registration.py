@@ -1,4 +1,4 @@
-"""Tell transformers' Auto classes about the factorised models, in steps that import nothing before its time.
+"""Tell transformers' Auto classes about the factorized models, in steps that import nothing before its time.
 
 transformers imports its Auto modules while it builds its own model and configuration classes, when nothing can be derived from
 those yet. So a registered value only stands for a class, and becomes it when it is first used:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers.modeling_utils import PreTrainedModel
 
-from lexigraft.artifacts import Provenance, atomic_file, vouching_for, write_table, write_tensors, write_text
+from lexigraft.artifacts import Provenance, atomic_file, with_companions, write_table, write_tensors, write_text
 from lexigraft.errors import ArtifactError
 from lexigraft.initializers.base import ORIGINS, Initialization
 from lexigraft.tokenizers.vocabulary import Vocabulary
@@ -43,7 +43,7 @@ def write_model_folder(
     """Write `model` as a folder that `from_pretrained` loads after `import lexigraft`, the weights last.
 
     Args:
-        model: factorised masked language model, on any device.
+        model: factorized masked language model, on any device.
         tokenizer_folder: has `tokenizer.json` and `tokenizer_config.json`, which are copied.
         folder: is made where it does not exist; files in it are replaced one by one, each atomically.
         tokens: `token_table`, or that of the model's step 0.
@@ -62,10 +62,14 @@ def write_model_folder(
             shutil.copyfileobj(source, target)
     write_table(folder / "tokens.parquet", tokens.cast(TOKENS_SCHEMA), provenance)
     write_text(folder / "README.md", card)
-    write_tensors(folder / WEIGHTS, untied_weights(model), vouching_for(provenance, folder, (*TOKENIZER_FILES, *_PLAIN_FILES)))
+    write_tensors(
+        folder / WEIGHTS,
+        weights_without_duplicates(model),
+        with_companions(provenance, folder, (*TOKENIZER_FILES, *_PLAIN_FILES)),
+    )
 
 
-def untied_weights(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:
+def weights_without_duplicates(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:
     """Parameters of the model by name, as float32 arrays on the CPU, each shared one once."""
     tied = model.all_tied_weights_keys
     return {

@@ -31,7 +31,7 @@ def training_section(settings: PretrainingSettings, history: pl.DataFrame, given
     )
     return f"""## Continual pre-training
 
-{"Masked" if masked else "Causal"} language modelling. This is the model after step {step:,} of {settings.steps:,}:
+{"Masked" if masked else "Causal"} language modeling. This is the model after step {step:,} of {settings.steps:,}:
 {row["tokens"]:,} tokens seen, loss of that step's batch {row["loss"]:.3f} (nats a predicted token).
 
 | | |

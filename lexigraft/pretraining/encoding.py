@@ -1,9 +1,9 @@
-"""Token ids of many sentences, each stretch between two spaces tokenised once and not once for each of its occurrences.
+"""Token ids of many sentences, each stretch between two spaces tokenized once and not once for each of its occurrences.
 
 A corpus repeats its words: thirty thousand verses hold seven hundred thousand stretches, of which thirty thousand differ. A
 tokenizer that never looks across a space gives a stretch the same ids wherever it stands, so a sentence's ids are those of its
-stretches, one after the other. Whether a tokenizer is of that kind is tried out, and every thousandth sentence is tokenised as
-a whole besides and compared; where this fails, sentences are tokenised whole.
+stretches, one after the other. Whether a tokenizer is of that kind is tried out, and every thousandth sentence is tokenized as
+a whole besides and compared; where this fails, sentences are tokenized whole.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def encode(tokenizer: Tokenizer, blocks: Iterator[list[str]], fast: bool = True)
     Args:
         tokenizer: without truncation and padding.
         blocks: sentences; memory is bounded by a block, and a block is searched for repeated words as one.
-        fast: try to tokenise stretches instead of sentences.
+        fast: try to tokenize stretches instead of sentences.
 
     Raises:
-        LooksAcrossSpacesError: stretches were tokenised and a sentence has other ids; call again without `fast`.
+        LooksAcrossSpacesError: stretches were tokenized and a sentence has other ids; call again without `fast`.
     """
     stretches = _Stretches(tokenizer) if fast and splits_at_spaces(tokenizer) else None
     if stretches is None:
-        log.info("the tokenizer looks across spaces: sentences are tokenised as a whole")
+        log.info("the tokenizer looks across spaces: sentences are tokenized as a whole")
     done = 0
     for texts in blocks:
         ids = stretches.encode(texts) if stretches is not None else Ids.of(tokenizer.encode_batch_fast(texts))
@@ -189,7 +189,7 @@ class _Stretches:
         return codes
 
     def _later(self, words: list[str]) -> Ids:
-        """Ids of words as they stand after a space: many are tokenised as one text, and offsets tell whose an id is."""
+        """Ids of words as they stand after a space: many are tokenized as one text, and offsets tell whose an id is."""
         groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
         texts = [" ".join([_ANCHOR, *group]) for group in groups]
         parts = []

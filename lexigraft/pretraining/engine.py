@@ -1,4 +1,4 @@
-"""Continual pre-training of an initialised model: checks, training, and the models after the named steps."""
+"""Continual pre-training of an initialized model: checks, training, and the models after the named steps."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def diverged(
         f"pre-training diverged at step {step}: loss {loss}, gradient norm {gradient_norm}{named}",
         where=f"{saved}; checkpoints before it are kept in {job.folder}",
         hint="lower `learning_rates` or raise `warmup_steps`, and delete that folder to start anew; "
-        "if it happens at the first step, the initialised model or its data are broken",
+        "if it happens at the first step, the initialized model or its data are broken",
     )
 
 

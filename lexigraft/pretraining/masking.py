@@ -1,4 +1,4 @@
-"""Dynamic masking for masked language modelling (BERT, Devlin et al. 2019, section 3.1, https://aclanthology.org/N19-1423)."""
+"""Dynamic masking for masked language modeling (BERT, Devlin et al. 2019, section 3.1, https://aclanthology.org/N19-1423)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def masking_rule(vocabulary: Vocabulary, where: object = None, *, whole_words: b
     """
     if "mask" not in vocabulary.roles:
         raise InputError(
-            "the tokenizer has no mask token, which masked language modelling needs",
+            "the tokenizer has no mask token, which masked language modeling needs",
             where=where,
             hint="take a tokenizer whose vocabulary has a token of the role 'mask'",
         )

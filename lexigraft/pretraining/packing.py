@@ -1,4 +1,4 @@
-"""Pre-training data: the sentences of one language tokenised, joined, and cut to sequences of one length."""
+"""Pre-training data: the sentences of one language tokenized, joined, and cut to sequences of one length."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_shard(
 ) -> None:
     """Write a language of a corpus as sequences of exactly `length` tokens, in the order of the corpus.
 
-    Every sentence is tokenised with the special tokens that the tokenizer's post-processor puts around it; a remainder shorter
+    Every sentence is tokenized with the special tokens that the tokenizer's post-processor puts around it; a remainder shorter
     than a sequence is dropped. Memory is bounded by a block of sentences, whatever the size of the corpus.
 
     Args:
@@ -129,7 +129,7 @@ def _write(
     *,
     fast: bool,
 ) -> None:
-    blocks = progress(_blocks(sentences_path, first, used), -(-used // SENTENCES_A_BLOCK), "tokenising", "blocks")
+    blocks = progress(_blocks(sentences_path, first, used), -(-used // SENTENCES_A_BLOCK), "tokenizing", "blocks")
     packing = _Packing(length)
     write_arrow(out_path, schema_of(length), packing.batches(encode(tokenizer, blocks, fast), sentences_path), provenance)
     log.info(

@@ -20,10 +20,10 @@ class LearningRates(Settings):
     primitives: Rate = 5e-5
     """P, the primitive embeddings (D' x D)."""
     coordinates: Rate = 5e-5
-    """F, the coordinates (V x D'): entries of RMS 1/sqrt(V), so Adam moves them fast. In a model that is not factorised, its
+    """F, the coordinates (V x D'): entries of RMS 1/sqrt(V), so Adam moves them fast. In a model that is not factorized, its
     table of word embeddings."""
     head: Rate = 5e-5
-    """Transform of the masked-language-modelling head, or an output layer that is not tied to the embeddings."""
+    """Transform of the masked-language-modeling head, or an output layer that is not tied to the embeddings."""
     bias: Rate | None = None
     """The output bias (V); that of `head` by default."""
 
@@ -61,13 +61,13 @@ def _only_the_last(data: dict[str, Any]) -> list[int]:
 
 
 class PretrainingSettings(Settings):
-    """Language modelling on packed sentences."""
+    """Language modeling on packed sentences."""
 
     corpus: Name
     models: list[str] | None = Field(default=None, min_length=1)
     """Names of the models to train (all of the run by default)."""
     objective: Literal["mlm", "causal"] = "mlm"
-    """Masked language modelling, or prediction of the next token, for decoder models."""
+    """Masked language modeling, or prediction of the next token, for decoder models."""
     languages: list[LanguageCode] | None = None
     """Languages of the corpus to train on (all of them by default)."""
     max_sentences: PositiveInt | dict[LanguageCode, PositiveInt] | None = None

@@ -29,7 +29,7 @@ class Stream:
         drawn: how many of each an epoch draws; equal to `sizes`, it draws every sequence once.
         seed: of the order.
         buffer: sequences that are shuffled together, at least 1.
-        block: neighbouring sequences of a language that stay together until the buffer is shuffled, at least 1.
+        block: neighboring sequences of a language that stay together until the buffer is shuffled, at least 1.
     """
 
     sizes: tuple[int, ...]

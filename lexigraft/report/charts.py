@@ -19,7 +19,7 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 """The version of Vega-Lite that specifications are written for, which the drawing code must be of."""
 BASELINE = "#8a8f98"
 PALETTE = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#33bbee", "#cc3311", "#aa4499", "#999933")
-"""Vibrant and muted colours of Paul Tol, safe for the colour-blind, https://personal.sron.nl/~pault/."""
+"""Vibrant and muted colors of Paul Tol, safe for the color-blind, https://personal.sron.nl/~pault/."""
 ORIGIN_COLOURS = dict(zip(ORIGINS, ("#0077bb", "#009988", "#c9b458", "#ee7733"), strict=True))
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])
 _RAMP = ("#f2f6fb", "#d3e3f2", "#a3c6e4", "#6aa2d2", "#3a7cb8", "#1d5796", "#0b2f5e")
@@ -27,12 +27,12 @@ _POINTS_A_CURVE = 300
 _NUMBERED_MODELS, _NUMBERED_LANGUAGES = 10, 60
 
 
-def method_colours(methods: Sequence[str]) -> dict[str, str]:
-    """Colour of each method: grey for `random`, the palette in order for the others."""
+def method_colors(methods: Sequence[str]) -> dict[str, str]:
+    """Color of each method: grey for `random`, the palette in order for the others."""
     names = list(dict.fromkeys(methods))
     others = [name for name in names if name != "random"]
-    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(others)}
-    return {name: colours.get(name, BASELINE) for name in names}
+    colors = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(others)}
+    return {name: colors.get(name, BASELINE) for name in names}
 
 
 DATA = alt.NamedData("data")
@@ -91,7 +91,7 @@ def rows_of(table: pl.DataFrame, digits: int = 4) -> list[dict[str, Any]]:
 
 
 def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, highest: float) -> Spec:
-    """Languages x models of one column of the score table: model, language, score; colours run from 0 to `highest`.
+    """Languages x models of one column of the score table: model, language, score; colors run from 0 to `highest`.
 
     With many models cells are too narrow for their numbers, with many languages too low: the tables have them.
     """
@@ -112,8 +112,8 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, 
     y = alt.Y("language:N", sort=languages, title=None, axis=axis)
     base = alt.Chart(DATA).encode(x=x, y=y)
     # the better, the darker
-    colours = list(reversed(_RAMP)) if column.lower_is_better else list(_RAMP)
-    scale = alt.Scale(domain=[0, highest], range=colours, interpolate="lab")
+    colors = list(reversed(_RAMP)) if column.lower_is_better else list(_RAMP)
+    scale = alt.Scale(domain=[0, highest], range=colors, interpolate="lab")
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("score:Q", scale=scale, legend=None),
         tooltip=[
@@ -189,7 +189,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title
     present = [name for name in models if name in set(history["model"])]
     parts = [thinned(history.filter(pl.col("model") == name), "step") for name in present]
     table = pl.concat(parts).with_columns(pl.col("model").replace_strict(short, return_dtype=pl.String))
-    colours = method_colours([model.method for model in models.values()])
+    colors = method_colors([model.method for model in models.values()])
     kinds = list(dict.fromkeys(f"{model.source}-{model.dim}" for model in models.values()))
     dashes = [DASHES[kinds.index(f"{models[name].source}-{models[name].dim}") % len(DASHES)] for name in present]
     domain = [short[name] for name in present]
@@ -199,7 +199,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title
         .encode(
             x=alt.X("step:Q", title="optimizer step").axis(grid=False, tickCount=8),
             y=alt.Y("loss:Q", title=title).scale(zero=False),
-            color=alt.Color("model:N").scale(domain=domain, range=[colours[models[name].method] for name in present]),
+            color=alt.Color("model:N").scale(domain=domain, range=[colors[models[name].method] for name in present]),
             strokeDash=alt.StrokeDash("model:N").scale(domain=domain, range=dashes),
             tooltip=[
                 alt.Tooltip("model:N"),
@@ -216,7 +216,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title
 
 
 def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
-    """One column of histories by epoch: name, epoch, split, and `column`; a colour a network, solid lines for validation."""
+    """One column of histories by epoch: name, epoch, split, and `column`; a color a network, solid lines for validation."""
     names = history["name"].unique(maintain_order=True).to_list()
     splits = history["split"].unique(maintain_order=True).to_list()
     parts = [thinned(part, "epoch") for part in history.partition_by("name", "split", maintain_order=True)]

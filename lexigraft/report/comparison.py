@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from lexigraft.evaluation.seeds import without_seed
-from lexigraft.paper import (
+from lexigraft.report.paper import (
     MEAN,
     MEANS_OF_ALL,
     MEANS_OF_PRETRAINING,

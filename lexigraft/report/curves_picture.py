@@ -11,7 +11,7 @@ import polars as pl
 from lexigraft.artifacts import read_table
 from lexigraft.errors import InputError, nearest
 from lexigraft.evaluation.seeds import seed_summary
-from lexigraft.report.charts import DASHES, DATA, Spec, method_colours, rows_of
+from lexigraft.report.charts import DASHES, DATA, Spec, method_colors, rows_of
 from lexigraft.report.inputs import Model, model_of
 from lexigraft.report.readme_picture import check_kind, draw, static_look
 
@@ -68,12 +68,12 @@ def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> S
     """Panels side by side, each a title and its table of family, step, mean, low and high."""
     families = {model.family: model for model in reversed(list(models.values()))}
     names = list(dict.fromkeys(model.family for model in models.values()))
-    colours = method_colours([families[name].method for name in names])
+    colors = method_colors([families[name].method for name in names])
     kinds = list(dict.fromkeys((families[name].source, families[name].dim) for name in names))
     dashes = [DASHES[kinds.index((families[name].source, families[name].dim)) % len(DASHES)] for name in names]
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1)  # of the lines, not of the bands
-    colour = alt.Color("family:N", title=None, sort=names, legend=legend).scale(
-        domain=names, range=[colours[families[name].method] for name in names]
+    color = alt.Color("family:N", title=None, sort=names, legend=legend).scale(
+        domain=names, range=[colors[families[name].method] for name in names]
     )
     # where all panels have a point; as many as a panel has room for
     shared = sorted(set.intersection(*(set(table["step"]) for table in panels.values())))
@@ -81,12 +81,12 @@ def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> S
     drawn = []
     for title, table in panels.items():
         base = alt.Chart(DATA).transform_filter(alt.datum.panel == title).encode(x=alt.X("step:Q", title="step", axis=ticks))
-        band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
+        band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q"), y2="high:Q", color=color)
         line = base.mark_line(
             strokeWidth=2, point=alt.OverlayMarkDef(size=22) if table["step"].n_unique() < _MOST_TICKS else False
         ).encode(
             y=alt.Y("mean:Q", title=None).scale(zero=False),
-            color=colour,
+            color=color,
             strokeDash=alt.StrokeDash("family:N", title=None, sort=names).scale(domain=names, range=dashes),
         )
         drawn.append((band + line).properties(title=alt.TitleParams(title, anchor="start"), **_PANEL))

@@ -1,4 +1,4 @@
-"""The picture of source and initialised target embeddings: which tokens are shown, where they stand, and what is near them."""
+"""The picture of source and initialized target embeddings: which tokens are shown, where they stand, and what is near them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from safetensors import safe_open
 
 from lexigraft.artifacts import read_provenance, read_table, read_tensors
 from lexigraft.errors import ArtifactError
-from lexigraft.factorization import TABLES
+from lexigraft.factors.factorize import TABLES
 from lexigraft.report.charts import Spec, finish, rows_of
 from lexigraft.report.inputs import Model, ReportInputs
-from lexigraft.report.neighbour_map import NeighbourMap, make_map, nearest_rows
+from lexigraft.report.neighbor_map import NeighborMap, make_map, nearest_rows
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Source:
     coordinates: NDArray[np.float32]
     primitives: NDArray[np.float32]
     sample: Sample
-    places: NeighbourMap
+    places: NeighborMap
     table: pl.DataFrame
 
 
@@ -111,16 +111,16 @@ def _read_source(factors: Path, vocabulary_path: Path) -> _Source:
         )
     sample = source_sample(vocabulary)
     rows = coordinates[sample.ids].astype(np.float64) @ primitives
-    places = make_map(rows) if len(rows) >= _FEWEST_WORDS else NeighbourMap(np.zeros(0), rows, np.zeros((len(rows), 2)))
-    labelled = spaced(places.places, np.arange(1, len(sample.ids) + 1), _LABELLED_SOURCE)
-    table = pl.DataFrame({"word": sample.words, "x": places.places[:, 0], "y": places.places[:, 1], "labelled": labelled})
+    places = make_map(rows) if len(rows) >= _FEWEST_WORDS else NeighborMap(np.zeros(0), rows, np.zeros((len(rows), 2)))
+    labeled = spaced(places.places, np.arange(1, len(sample.ids) + 1), _LABELLED_SOURCE)
+    table = pl.DataFrame({"word": sample.words, "x": places.places[:, 0], "y": places.places[:, 1], "labeled": labeled})
     return _Source(vocabulary, coordinates, primitives, sample, places, table)
 
 
 def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.DataFrame:
     """Where a model's sampled tokens stand, how each was made, and the source tokens nearest to it."""
     coordinates, primitives = _factors_of(weights)
-    made = read_table(tokens, "initialization", ["id", "origin"]).sort("id")
+    made = read_table(tokens, "initialized_model", ["id", "origin"]).sort("id")
     if len(made) > len(coordinates) or len(made) <= int(sample.ids.max(initial=0)):
         raise ArtifactError(
             f"{len(made)} tokens, {len(coordinates)} embedding rows, but the vocabulary has token {sample.ids.max(initial=0)}",
@@ -139,8 +139,8 @@ def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.
     # a copied token stands on its own source token, which tells a reader nothing
     wanted = np.where((origins != "copied").to_numpy(), sample.label_order, 0)
     columns = {"word": sample.words, "script": sample.scripts, "origin": origins, "nearest": near}
-    labelled = spaced(places, wanted, _LABELLED_TARGET)
-    return pl.DataFrame({**columns, "x": places[:, 0], "y": places[:, 1], "labelled": labelled})
+    labeled = spaced(places, wanted, _LABELLED_TARGET)
+    return pl.DataFrame({**columns, "x": places[:, 0], "y": places[:, 1], "labeled": labeled})
 
 
 def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -151,7 +151,7 @@ def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", TABLES)]
     counts = tuple(map(len, found))
     if counts == (0, 0, 1):
-        table = read_tensors(weights, "initialization", found[2])[found[2][0]]
+        table = read_tensors(weights, "initialized_model", found[2])[found[2][0]]
         return table, np.eye(table.shape[1], dtype=table.dtype)
     if counts[:2] != (1, 1):
         raise ArtifactError(
@@ -160,7 +160,7 @@ def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
             hint="delete the model's folder and run snakemake again",
         )
     (coordinates,), (primitives,), _ = found
-    tensors = read_tensors(weights, "initialization", [coordinates, primitives])
+    tensors = read_tensors(weights, "initialized_model", [coordinates, primitives])
     return tensors[coordinates], tensors[primitives]
 
 
@@ -183,7 +183,7 @@ def source_sample(vocabulary: Vocabulary, count: int = SOURCE_TOKENS) -> Sample:
 def target_sample(vocabulary: Vocabulary, count: int = TARGET_TOKENS_A_SCRIPT, scripts: int = SCRIPTS) -> Sample:
     """The most frequent words of letters in each of the most frequent scripts of the target vocabulary.
 
-    The longest of the frequent ones of each script come first to be labelled, scripts in turn: they tell the most to a reader,
+    The longest of the frequent ones of each script come first to be labeled, scripts in turn: they tell the most to a reader,
     and no model chose them.
     """
     ids = [token for token in np.flatnonzero(vocabulary.is_text).tolist() if is_word(vocabulary.surfaces[token], 2)]
@@ -239,7 +239,7 @@ def spaced(places: NDArray[np.float64], order: NDArray[np.int64], count: int) ->
 
 
 def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
-    """Source tokens in grey under target tokens in the colour of their script, with a few of both written out."""
+    """Source tokens in grey under target tokens in the color of their script, with a few of both written out."""
     scripts = target["script"].unique(maintain_order=True).to_list()
     reach = {axis: float(source.select(pl.col(axis).abs().max()).item()) + 0.06 for axis in "xy"}
     x, y = (
@@ -247,8 +247,8 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
         for axis, kind in (("x", alt.X), ("y", alt.Y))
     )
     height = int(np.clip(_CHART_WIDTH * reach["y"] / reach["x"], 0.5 * _CHART_WIDTH, 1.3 * _CHART_WIDTH))
-    colour = alt.Color("script:N", scale=alt.Scale(domain=scripts, range=list(_SCRIPT_COLOURS[: len(scripts)])))
-    made = [origin for origin in ("copied", "wise", "mean", "random") if origin in set(target["origin"])]
+    color = alt.Color("script:N", scale=alt.Scale(domain=scripts, range=list(_SCRIPT_COLOURS[: len(scripts)])))
+    made = [origin for origin in ("copied", "computed", "mean", "random") if origin in set(target["origin"])]
     below, above = alt.NamedData("source"), alt.NamedData("target")
     tooltip = [
         alt.Tooltip("word:N", title="target token"),
@@ -265,18 +265,18 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
         .encode(
             x=x,
             y=y,
-            color=colour,
+            color=color,
             shape=alt.Shape("origin:N", scale=alt.Scale(domain=made, range=[_SHAPES[origin] for origin in made]), legend=None),
             tooltip=tooltip,
         ),
         alt.Chart(below)
-        .transform_filter("datum.labelled")
+        .transform_filter("datum.labeled")
         .mark_text(fontSize=10.5, dy=9, color="#6b7280")
         .encode(x=x, y=y, text="word:N"),
         alt.Chart(above)
-        .transform_filter("datum.labelled")
+        .transform_filter("datum.labeled")
         .mark_text(fontSize=12, dy=-8, fontWeight="bold")
-        .encode(x=x, y=y, text="word:N", color=colour),
+        .encode(x=x, y=y, text="word:N", color=color),
     ]
     return finish(
         alt.layer(*layers).properties(width="container", height=height),
@@ -285,4 +285,4 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
     )
 
 
-_SHAPES = {"copied": "square", "wise": "circle", "mean": "triangle-up", "random": "diamond"}
+_SHAPES = {"copied": "square", "computed": "circle", "mean": "triangle-up", "random": "diamond"}

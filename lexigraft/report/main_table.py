@@ -113,7 +113,7 @@ class MainTable:
 
     @property
     def predicted(self) -> list[str]:
-        """Tasks of language modelling."""
+        """Tasks of language modeling."""
         return [task for task, (column, *_) in self.groups if column.lower_is_better]
 
     @property

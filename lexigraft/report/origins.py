@@ -11,8 +11,8 @@ import polars as pl
 from lexigraft.artifacts import read_table
 from lexigraft.errors import ArtifactError
 from lexigraft.initializers.base import ORIGINS
-from lexigraft.paper import origins_of
 from lexigraft.report.inputs import Model
+from lexigraft.report.paper import origins_of
 
 _ROUNDING = 1000
 
@@ -38,14 +38,14 @@ class Origins:
 
 
 def read_origins(path: Path | None, models: Mapping[str, Model]) -> dict[str, Origins]:
-    """The rows of `initialisation.parquet` of these models, in their order; empty where there is no such file.
+    """The rows of `token_origins.parquet` of these models, in their order; empty where there is no such file.
 
     Raises:
         ArtifactError: the file is missing or damaged, or the counts of a model do not add up.
     """
     if path is None:
         return {}
-    table = read_table(Path(path), "initialisation", ["model", *ORIGINS, "total"])
+    table = read_table(Path(path), "token_origins", ["model", *ORIGINS, "total"])
     rows = {row["model"]: row for row in table.iter_rows(named=True)}
     found = {}
     for name in models:

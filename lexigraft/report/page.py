@@ -18,15 +18,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lexigraft.artifacts import read_table, sealed_page, write_text
-from lexigraft.report.charts import ORIGIN_COLOURS, VEGA_LITE, Spec, heat_map, method_colours, origin_bars
+from lexigraft.report.charts import ORIGIN_COLOURS, VEGA_LITE, Spec, heat_map, method_colors, origin_bars
 from lexigraft.report.comparison import comparisons
 from lexigraft.report.embedding_map import embedding_maps
-from lexigraft.report.families import by_family
 from lexigraft.report.inputs import Model, ReportInputs, labels
 from lexigraft.report.language_tables import empty_intervals, group_table, language_table
 from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
+from lexigraft.report.seed_groups import by_family
 from lexigraft.report.tables import (
     columns_of,
     configuration_sections,
@@ -83,7 +83,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     scores = read_table(inputs.scores, "scores").filter(pl.col("model").is_in(list(models)))
     columns = columns_of(scores)
     charts = _Charts()
-    made = read_origins(inputs.initialisation, models)
+    made = read_origins(inputs.initialization, models)
     test = {name: read_table(path, "corpus", ["language", "text"]) for name, path in inputs.test_sentences.items()}
     counts = {name: corpus_table(name, read_table(path, "corpus"), test.get(name)) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)
@@ -105,8 +105,8 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "models": models,
         "labels": labels(models),
         "short": labels(families),
-        "colours": method_colours([model.method for model in models.values()]),
-        "origin_colours": ORIGIN_COLOURS,
+        "colors": method_colors([model.method for model in models.values()]),
+        "origin_colors": ORIGIN_COLOURS,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "configuration": configuration_sections(inputs.configuration),
         "configuration_text": _as_yaml(inputs.configuration),

@@ -69,7 +69,7 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
     """Grouped horizontal bars: model, step, mean, low, high (percent)."""
     short = labels(models)
     steps = sorted(set(means["step"]))
-    names = {step: "initialised (step 0)" if step == 0 else f"after {step:,} steps of pre-training" for step in steps}
+    names = {step: "initialized (step 0)" if step == 0 else f"after {step:,} steps of pre-training" for step in steps}
     table = means.select(
         pl.col("model").replace_strict(short, return_dtype=pl.String),
         pl.col("step").replace_strict(names, return_dtype=pl.String).alias("when"),
@@ -85,10 +85,10 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
     highest = float(means.select(pl.col("high").max()).item()) * 1.12
     across = alt.Scale(domain=[0, highest], nice=False)
     base = alt.Chart(DATA).encode(y=rows, yOffset=offset)
-    colours = alt.Scale(domain=list(names.values()), range=[_COLOURS[place % len(_COLOURS)] for place in range(len(steps))])
+    colors = alt.Scale(domain=list(names.values()), range=[_COLOURS[place % len(_COLOURS)] for place in range(len(steps))])
     bars = base.mark_bar().encode(
         x=alt.X("mean:Q", title=None, scale=across).axis(tickCount=6),
-        color=alt.Color("when:N", scale=colours, title=None),
+        color=alt.Color("when:N", scale=colors, title=None),
     )
     whiskers = base.mark_rule(color="#1d2430", strokeWidth=1.4).encode(x=alt.X("low:Q", scale=across), x2="high:Q")
     ticks = base.mark_tick(color="#1d2430", thickness=1.4, height=9, opacity=1)

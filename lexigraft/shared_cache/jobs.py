@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lexigraft.artifacts import identity
-from lexigraft.digests import installed_otherwise
 from lexigraft.errors import ConfigError, InputError, LexigraftError
 from lexigraft.shared_cache.entries import Entry, Recipe, fetch, place, read_entry, share
-from lexigraft.stages import plain
+from lexigraft.workflow.code_digests import installed_otherwise
+from lexigraft.workflow.stage import plain
 
 _CODE = ("lexigraft", "workflow_scripts", "rules", "Snakefile", "requirements.lock")
 State = dict[str, tuple[int, int, int] | None]

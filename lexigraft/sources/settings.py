@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lexigraft.checksums import Sha256s
+from lexigraft.files.checksums import Sha256s
 from lexigraft.languages import LanguageCode
 from lexigraft.settings import Settings
 
@@ -29,5 +29,5 @@ class SourceSettings(Settings):
     """Digest of the file, or of each file of model and tokenizer by name, held against what is there before it is read."""
     trust_remote_code: bool = False
     """Run code that the checkpoint brings along. Only for models whose code you have read."""
-    licence: str | None = None
-    """Licence of the weights, for the model card."""
+    license: str | None = None
+    """License of the weights, for the model card."""

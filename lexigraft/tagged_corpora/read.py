@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from lexigraft.checksums import check_digests
 from lexigraft.corpora.lines import line_blocks
 from lexigraft.errors import InputError, nearest
+from lexigraft.files.checksums import check_digests
 from lexigraft.tagged_corpora.columns import bio_sentences, wikiann_sentences
 from lexigraft.tagged_corpora.conllu import conllu_sentences
 from lexigraft.tagged_corpora.settings import TagFormat, TaggedFile

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import GetJsonSchemaHandler, PositiveInt, model_validator
 
-from lexigraft.checksums import Sha256
+from lexigraft.files.checksums import Sha256
 from lexigraft.settings import Settings
 
 

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexigraft.artifacts import Provenance, vouching_for, write_table
-from lexigraft.checksums import check_digests
+from lexigraft.artifacts import Provenance, with_companions, write_table
 from lexigraft.errors import ConfigError
-from lexigraft.sources.resolve import resolve, source_files
+from lexigraft.files.checksums import check_digests
+from lexigraft.files.references import resolve, source_files
 from lexigraft.tokenizers.counting import count_tokens
 from lexigraft.tokenizers.existing import open_tokenizer
 from lexigraft.tokenizers.extension.build import extend_tokenizer
@@ -63,7 +63,7 @@ def write_tokenizer(
     if sentences_path is not None:
         table = table.with_columns(count=count_tokens(tokenizer, sentences_path))
     write_tokenizer_files(tokenizer, folder)
-    write_table(folder / "vocabulary.parquet", table, vouching_for(provenance, folder, TOKENIZER_FILES))
+    write_table(folder / "vocabulary.parquet", table, with_companions(provenance, folder, TOKENIZER_FILES))
     log.info("wrote %d tokens, %d of them special", len(table), table["role"].count())
 
 

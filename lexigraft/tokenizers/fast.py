@@ -45,7 +45,7 @@ def configuration(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Return what `tokenizer_config.json` says of a tokenizer: special tokens by role, length limit, sides.
 
     The class is named `PreTrainedTokenizerFast`, so that transformers 4 and 5 take `tokenizer.json` as it is; a class named for
-    a model (`BertTokenizer`) would build normaliser and pre-tokenizer anew from its own defaults.
+    a model (`BertTokenizer`) would build normalizer and pre-tokenizer anew from its own defaults.
     """
     values: dict[str, Any] = {
         name: getattr(tokenizer, name) for name in ROLE_ATTRIBUTES if getattr(tokenizer, name) is not None

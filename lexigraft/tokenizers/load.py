@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexigraft.artifacts import check_beside
+from lexigraft.artifacts import check_companion
 from lexigraft.errors import ArtifactError
 from lexigraft.tokenizers.fast import TOKENIZER_FILES
 
@@ -31,7 +31,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
                 where=folder / name,
                 hint="ask snakemake for this file by its name to make it",
             )
-        check_beside(folder / name)
+        check_companion(folder / name)
     try:
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     # the parser written in Rust raises bare exceptions

@@ -123,7 +123,7 @@ def _tokenizer(model: Any, pieces: list[tuple[str, float]]) -> Tokenizer:
 def bpe_merges(pieces: list[tuple[str, float]]) -> list[tuple[str, str]]:
     """Return the merges of a SentencePiece BPE model, which stores pieces only: all splits of a piece into two others.
 
-    SentencePiece merges the neighbours whose union has the highest score, so merges are ordered by that score.
+    SentencePiece merges the neighbors whose union has the highest score, so merges are ordered by that score.
 
     Args:
         pieces: (piece, score) of the text pieces.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from lexigraft.checksums import Sha256s
+from lexigraft.files.checksums import Sha256s
 from lexigraft.languages import LanguageCode
 from lexigraft.settings import Name, Settings
 
@@ -32,7 +32,7 @@ class ExistingTokenizer(Settings):
     sha256: Sha256s | None = None
     """Digest of the file, or of each file by name, held against what is there before it is read."""
     corpus: Name | None = None
-    """Text to count tokens on. Only sources without a masked-language-modelling head need the counts: a new head starts from
+    """Text to count tokens on. Only sources without a masked-language-modeling head need the counts: a new head starts from
     them. Without it all counts are 0."""
 
 

@@ -1,4 +1,4 @@
-"""Standardised token strings: one way to write tokens of every tokenizer family, so that vocabularies can be compared.
+"""Standardized token strings: one way to write tokens of every tokenizer family, so that vocabularies can be compared.
 
 A leading space marks the start of a word (docs/methods.md, section 4; Liu et al. 2024, OFA, section 3.2). The family is read
 off the tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
@@ -40,7 +40,7 @@ def family_of(description: Mapping[str, Any]) -> Family:
 
 
 def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]:
-    """Return the standardised string of each token.
+    """Return the standardized string of each token.
 
     SentencePiece `▁x` and byte-level `Ġx` become ` x`; WordPiece `##x` becomes `x` and other WordPiece tokens ` x`. Byte-level
     tokens are decoded; those that are no UTF-8 on their own become `<0xE2><0x96>`, the way SentencePiece writes bytes. In a
@@ -95,7 +95,7 @@ def _decoded(token: str) -> str:
 
 
 def _components(part: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    """All components of a normaliser, pre-tokenizer or decoder, those inside sequences too."""
+    """All components of a normalizer, pre-tokenizer or decoder, those inside sequences too."""
     if part is None:
         return
     yield part

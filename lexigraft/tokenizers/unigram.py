@@ -1,6 +1,6 @@
 """Unigram tokenizers (Kudo 2018, https://arxiv.org/abs/1804.10959): trained by SentencePiece, run by `tokenizers`.
 
-The tokenizer itself normalises the text (NFKC, controls dropped, spaces joined) and SentencePiece is told to change nothing,
+The tokenizer itself normalizes the text (NFKC, controls dropped, spaces joined) and SentencePiece is told to change nothing,
 so both segment the same string. SentencePiece's own `nmt_nfkc` table would not do: `tokenizers` does not compose decomposed
 Korean with it as SentencePiece does, and it turns the zero-width non-joiner, which Persian spelling needs, into a space.
 """
@@ -115,12 +115,12 @@ def unigram_tokenizer(pieces: Sequence[Piece]) -> Tokenizer:
 
 
 def text_front_end() -> Tokenizer:
-    """Return a tokenizer without pieces that normalises and splits text as `unigram_tokenizer` does."""
+    """Return a tokenizer without pieces that normalizes and splits text as `unigram_tokenizer` does."""
     return unigram_tokenizer([(token, 0.0) for token in SPECIAL_TOKENS.values()])
 
 
 def text_normalizer() -> Normalizer:
-    """Return the normaliser of the tokenizers that are trained here.
+    """Return the normalizer of the tokenizers that are trained here.
 
     It drops control, soft-hyphen and direction characters, applies NFKC, makes every run of spaces one space and strips them.
     """

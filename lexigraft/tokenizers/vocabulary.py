@@ -21,7 +21,7 @@ class Vocabulary:
 
     Attributes:
         tokens: the strings of the tokenizer's own vocabulary.
-        surfaces: standardised strings: a leading space marks the start of a word.
+        surfaces: standardized strings: a leading space marks the start of a word.
         roles: `bos` (also cls), `eos` (also sep), `pad`, `unk`, `mask`, `special` for other special tokens, None for text.
         counts: how often each token occurs in the corpus, (V,) int64; 0 where it was not counted.
     """

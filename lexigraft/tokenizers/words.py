@@ -1,4 +1,4 @@
-"""Words of a corpus as a tokenizer's own front end sees them: normalised, pre-tokenised and counted.
+"""Words of a corpus as a tokenizer's own front end sees them: normalized, pre-tokenized and counted.
 
 Everything that learns new pieces learns them on these counts, so the pieces fit what the tokenizer later looks up.
 """
@@ -46,11 +46,11 @@ class WordCounts:
 def count_words(tokenizer: Tokenizer, sentences: pl.LazyFrame) -> WordCounts:
     """Count the words of a corpus.
 
-    Sentences are split at spaces first, so that normaliser and pre-tokenizer run once for each distinct stretch between
+    Sentences are split at spaces first, so that normalizer and pre-tokenizer run once for each distinct stretch between
     spaces and not once for each of its occurrences.
 
     Args:
-        tokenizer: its normaliser and pre-tokenizer are used, its model is not.
+        tokenizer: its normalizer and pre-tokenizer are used, its model is not.
         sentences: a lazy frame with the column `text`.
 
     Raises:

@@ -3,7 +3,7 @@
 A word x sentence-id matrix over all languages at once, positive pointwise mutual information, truncated SVD, rows scaled by
 sqrt(S). Words of different languages that occur in the same sentences get similar vectors. Positive PMI and the sqrt scaling:
 Levy, Goldberg & Dagan 2015 (https://aclanthology.org/Q15-1016); sentence ids as contexts: Levy, Sogaard & Goldberg 2017
-(https://aclanthology.org/E17-1072); the randomised SVD: Halko, Martinsson & Tropp 2011 (arXiv 0909.4061).
+(https://aclanthology.org/E17-1072); the randomized SVD: Halko, Martinsson & Tropp 2011 (arXiv 0909.4061).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def learn_vectors(
         dim: width of the vectors.
         min_sentences: words in fewer sentences are dropped.
         singular_power: p of U S^p, the rows of U S Vt that become vectors.
-        seed: of the randomised SVD. The result does not depend on `threads`.
+        seed: of the randomized SVD. The result does not depend on `threads`.
 
     Returns:
         vectors (N, dim) float32, words ordered by language (as they come) and falling frequency.
@@ -150,7 +150,7 @@ def _positive_pmi(counts: pl.DataFrame, words: int) -> csr_matrix:
 
 
 def _truncated_svd(matrix: csr_matrix, dim: int, seed: int, threads: int) -> tuple[Floats, Floats]:
-    """Randomised SVD with power iterations: U (N, dim), S (dim,), float32, signs fixed."""
+    """Randomized SVD with power iterations: U (N, dim), S (dim,), float32, signs fixed."""
     rng = np.random.default_rng(seed)
     transposed = matrix.T.tocsr()
     basis = rng.standard_normal((matrix.shape[1], dim + _OVERSAMPLING), dtype=np.float32)

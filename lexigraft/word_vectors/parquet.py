@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lexigraft.errors import InputError
-from lexigraft.foreign_parquet import holds_text, open_parquet, parquet_blocks, text_column
+from lexigraft.files.parquet import holds_text, open_parquet, parquet_blocks, text_column
 from lexigraft.word_vectors.word2vec import check_width
 
 Floats = NDArray[np.float32]

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
-from lexigraft.checksums import check_digests
 from lexigraft.errors import InputError
+from lexigraft.files.checksums import check_digests
 from lexigraft.progress import progress
 from lexigraft.word_vectors.formats import Floats, VectorFile, open_vectors
 from lexigraft.word_vectors.paths import vector_files

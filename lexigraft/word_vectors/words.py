@@ -20,7 +20,7 @@ def spaced_words(text: pl.DataFrame) -> pl.DataFrame:
 
 
 def unspaced_words(text: pl.DataFrame) -> pl.DataFrame:
-    """What stands for words where nothing tells where they end: every letter or digit, then every two neighbours.
+    """What stands for words where nothing tells where they end: every letter or digit, then every two neighbors.
 
     Arguments and result are those of `spaced_words`.
     """

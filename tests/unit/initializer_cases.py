@@ -1,4 +1,4 @@
-"""A small view for initialisers: two vocabularies that share some tokens, matched with words of two languages."""
+"""A small view for initializers: two vocabularies that share some tokens, matched with words of two languages."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance, write_tensors
-from lexigraft.factorization import factorize, read_word_embeddings
-from lexigraft.initializers.base import COPIED, RANDOM, WISE, Initialization
+from lexigraft.factors.factorize import factorize, read_word_embeddings
+from lexigraft.initializers.base import COMPUTED, COPIED, RANDOM, Initialization
 from lexigraft.modeling.assembling import assemble
-from lexigraft.modeling.export import materialise
+from lexigraft.modeling.export import materialize
 from lexigraft.modeling.families import FAMILIES, Family
 from lexigraft.modeling.heads import masked_logits
 from lexigraft.sources.build import write_source as write_source_stage
@@ -73,7 +73,7 @@ def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:
 
 
 def random_factorized(name: str, seed: int = 0, **changes: Any) -> Any:
-    """A small factorised model of a family, from its configuration."""
+    """A small factorized model of a family, from its configuration."""
     torch.manual_seed(seed)
     values = {**SIZES, **OPTIONS.get(name, {}), "pad_token_id": 1, "embedding_rank": RANK, **changes}
     return AutoModelForMaskedLM.from_config(FAMILIES[name].config(**values)).eval()
@@ -122,11 +122,11 @@ def factors(embedding: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mixed_initialization(coordinates: np.ndarray, size: int, copied: int, seed: int = 0) -> Initialization:
-    """The first `copied` tokens copied from the same ids, the others made up, half wise and half random."""
+    """The first `copied` tokens copied from the same ids, the others made up, half computed and half random."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(0, coordinates.std(), (size, coordinates.shape[1])).astype(np.float32)
     rows[:copied] = coordinates[:copied]
-    origin = np.where(np.arange(size) < copied, COPIED, np.where(np.arange(size) % 2, WISE, RANDOM)).astype(np.int8)
+    origin = np.where(np.arange(size) < copied, COPIED, np.where(np.arange(size) % 2, COMPUTED, RANDOM)).astype(np.int8)
     return Initialization(rows, origin, np.where(origin == COPIED, np.arange(size), -1).astype(np.int64))
 
 
@@ -173,7 +173,7 @@ def write_checkpoint(folder: Path, model: Any, name: str) -> Path:
 
 
 def grafted_at_full_rank(checkpoint: Path, out: Path, permutation: np.ndarray) -> tuple[Any, Path]:
-    """The checkpoint through source stage, factorisation and assembling, every token copied: token i from permutation[i].
+    """The checkpoint through source stage, factorization and assembling, every token copied: token i from permutation[i].
 
     Returns:
         the model at D' = D, and the folder of the source artifact.
@@ -198,6 +198,6 @@ def assert_same(model: Any, plain: Any, permutation: np.ndarray, mask: torch.Ten
     torch.testing.assert_close(model(ids, attention_mask=mask).logits, expected, rtol=1e-4, atol=1e-3)
     positions = torch.tensor([3, 26, 11])
     torch.testing.assert_close(masked_logits(model, ids, mask, positions), expected[0, positions], rtol=1e-4, atol=1e-3)
-    exported = materialise(model)
+    exported = materialize(model)
     assert type(exported) is type(plain)
     torch.testing.assert_close(exported(ids, attention_mask=mask).logits, expected, rtol=1e-4, atol=1e-3)

@@ -112,9 +112,9 @@ def write_folder(folder: Path, model: Any) -> None:
     table = pl.DataFrame(
         {"id": range(VOCAB), "token": made.tokens, "surface": made.tokens, "origin": "random", "source_id": None}
     )
-    card = "# tiny\n\ninitialised, not trained further\n\n## How to load\n\nas ever\n"
+    card = "# tiny\n\ninitialized, not trained further\n\n## How to load\n\nas ever\n"
     tokens = table.cast(dict(TOKENS_SCHEMA))
-    write_model_folder(model, folder / "tokenizer", folder / "step-0", tokens, card, Provenance("initialization"))
+    write_model_folder(model, folder / "tokenizer", folder / "step-0", tokens, card, Provenance("initialized_model"))
 
 
 def write_inputs(folder: Path, family: str = "bert") -> None:
@@ -172,7 +172,7 @@ def job(inputs: Path, out: Path, processes: int = 1, machines: int = 1, **change
 
 
 def weights(folder: Path, step: int) -> dict[str, np.ndarray]:
-    return read_tensors(folder / f"step-{step}" / "model.safetensors", ("initialization", "pretraining"))
+    return read_tensors(folder / f"step-{step}" / "model.safetensors", ("initialized_model", "pretraining"))
 
 
 def history(folder: Path, table: str = "history") -> pl.DataFrame:

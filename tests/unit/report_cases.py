@@ -16,9 +16,9 @@ from lexigraft.evaluation.intervals import INTERVALS
 from lexigraft.evaluation.scores import collect_scores
 from lexigraft.evaluation.significance import write_statistics
 from lexigraft.hypernetwork.quality import SCHEMA as QUALITY
-from lexigraft.initialization_counts import write_initialisation_counts
 from lexigraft.report.inputs import ReportInputs
 from lexigraft.report.page import write_report
+from lexigraft.token_maps.origins import write_token_origins
 from lexigraft.tokenizers.vocabulary import SCHEMA
 
 LANGUAGES = ("tur_Latn", "fra_Latn", "kor_Hang", "arb_Arab", "rus_Cyrl")
@@ -95,7 +95,7 @@ def make_inputs(folder: Path) -> ReportInputs:
     for method, (share, _) in SCORES.items():
         model = f"{method}-tiny-6"
         copied = [source_id.get(token) for token in target]
-        made = generator.choice(["wise", "mean", "random"], p=(0.8, 0.1, 0.1), size=len(target))
+        made = generator.choice(["computed", "mean", "random"], p=(0.8, 0.1, 0.1), size=len(target))
         origin = ["copied" if source is not None else str(how) for source, how in zip(copied, made, strict=True)]
         rows_of = generator.normal(size=(len(target), DIM)).astype(np.float32)
         for place, source in enumerate(copied):
@@ -104,10 +104,10 @@ def make_inputs(folder: Path) -> ReportInputs:
         rows_of[target.index(words["Hangul"][0])] = coordinates[3]  # nearest to the first hostile token
         columns = {"id": range(len(target)), "token": target, "surface": target, "origin": origin, "source_id": copied}
         tokens[model], weights[model] = folder / f"{method}-tokens.parquet", folder / f"{method}.safetensors"
-        write_table(tokens[model], pl.DataFrame(columns), Provenance("initialization"))
+        write_table(tokens[model], pl.DataFrame(columns), Provenance("initialized_model"))
         names = {"bert.embeddings.coordinates": rows_of, "bert.embeddings.primitives": primitives}
         write_tensors(
-            weights[model], {**names, "bert.pooler.weight": np.zeros((2, 2), np.float32)}, Provenance("initialization")
+            weights[model], {**names, "bert.pooler.weight": np.zeros((2, 2), np.float32)}, Provenance("initialized_model")
         )
         steps = np.arange(1, 401)
         history = {"step": steps, "tokens": steps * 512, "loss": 4 + 4 * np.exp(-steps / 80) + share}
@@ -134,12 +134,12 @@ def make_inputs(folder: Path) -> ReportInputs:
         for network in (0, 1)
         for split, offset in (("train", 0.0), ("validation", 0.2))
     ]
-    write_initialisation_counts(
+    write_token_origins(
         [tokens[row["model"]] for row in rows[::2]],
         [folder / "target.parquet"] * len(tokens),
         [{**row, "tokenizer": row["target"]} for row in rows[::2]],
-        folder / "initialisation.parquet",
-        Provenance("initialisation"),
+        folder / "token_origins.parquet",
+        Provenance("initialized_model"),
     )
     tested = [part.filter(epoch=9).with_columns(split=pl.lit("test")) for part in parts[1::2]]
     write_table(folder / "hypernetwork.parquet", pl.concat([*parts, *tested]), Provenance("hypernetwork"))
@@ -183,7 +183,7 @@ def make_inputs(folder: Path) -> ReportInputs:
             "pretraining": {"steps": 400, "languages": None},
         },
         seed=1,
-        initialisation=folder / "initialisation.parquet",
+        initialization=folder / "token_origins.parquet",
         corpora={"bible": folder / "counts.parquet"},
         test_sentences={"bible": folder / "held_out.parquet"},
         tokens=tokens,

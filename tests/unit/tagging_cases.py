@@ -34,7 +34,7 @@ def word_tokenizer(target: Vocabulary) -> PreTrainedTokenizerFast:
 
 
 def write_model(folder: Path, name: str = "bert", seed: int = 0, full: bool = False) -> Path:
-    """A small model of a family, factorised or `full`, as the initialization stage writes it, with `word_tokenizer`."""
+    """A small model of a family, factorized or `full`, as the initialization stage writes it, with `word_tokenizer`."""
     source = plain_model(name, seed)
     write_source(folder / "source", source, FAMILIES[name])
     embeddings = source.get_input_embeddings().weight.detach().numpy()
@@ -44,7 +44,7 @@ def write_model(folder: Path, name: str = "bert", seed: int = 0, full: bool = Fa
     model = assemble(folder / "source", primitives, initialization, target)
     word_tokenizer(target).save_pretrained(folder / "tokenizer")
     table = token_table(target, initialization)
-    write_model_folder(model, folder / "tokenizer", folder / "model", table, "# a model\n", Provenance("initialization"))
+    write_model_folder(model, folder / "tokenizer", folder / "model", table, "# a model\n", Provenance("initialized_model"))
     return folder / "model"
 
 

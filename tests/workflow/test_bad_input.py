@@ -46,7 +46,7 @@ def test_a_damaged_artifact_is_noticed_by_the_next_stage(scratch: Checkout, dama
         content = bytearray(b"something else")
     path.write_bytes(content)
     target = "results/mini/models/ofa-minilm-32/step-0/config.json"
-    done = scratch.snakemake("--cores", "1", "--forcerun", "initialization", "--", target)
+    done = scratch.snakemake("--cores", "1", "--forcerun", "initialized_model", "--", target)
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert "resources/factors/minilm-32.safetensors" in output

@@ -28,7 +28,7 @@ def checkout(tmp_path: Path) -> Checkout:
     config = yaml.safe_load((found.folder / "mini.yaml").read_text())
     config["corpora"]["own"] = {"adapter": "text_folder", "path": str(text), "held_out": str(text / f"{HOSTILE}.ids")}
     config["word_vectors"]["own"] = {"kind": "files", "paths": str(text / f"{HOSTILE}.vec")}
-    config["sources"]["minilm"]["licence"] = HOSTILE
+    config["sources"]["minilm"]["license"] = HOSTILE
     config["tasks"]["tags"] = {"kind": "tagging", "format": "bio", "train": files, "dev": files, "test": files}
     config["pathvars"] = {name: f"{HOSTILE} {name}" for name in ("results", "resources", "logs")}
     (found.folder / "hostile.yaml").write_text(yaml.safe_dump(config))
@@ -44,7 +44,7 @@ def test_no_name_is_run_and_every_rule_can_be_planned(checkout: Checkout, tmp_pa
     assert (checkout.folder / f"{HOSTILE} logs" / "corpora" / "own.log").is_file()
     planned = checkout.planned("all", config="hostile.yaml")
     assert planned["tagger"] == 8
-    assert {"source", "factors", "hypernetwork", "initialization", "pretraining", "ranks", "report"} <= planned.keys()
+    assert {"source", "factors", "hypernetwork", "initialized_model", "pretraining", "ranks", "report"} <= planned.keys()
     assert not list(tmp_path.rglob("pwned"))
 
 

@@ -114,10 +114,10 @@ def test_folders_of_the_configuration_hold(checkout: Checkout, tmp_path: Path) -
 
 
 def test_a_mistake_in_the_configuration_is_told_as_ever(checkout: Checkout, tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", checkout.folder, tokenisers={})
+    lab = Lab(tmp_path / "lab", checkout.folder, tokenizers={})
     done = lab.snakemake("-n")
     assert done.returncode != 0
-    assert "'tokenisers'" in done.stdout + done.stderr
+    assert "'tokenizers'" in done.stdout + done.stderr
     assert "tokenizers" in done.stdout + done.stderr
 
 

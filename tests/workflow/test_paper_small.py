@@ -37,13 +37,13 @@ def test_every_model_is_scored_and_the_trained_ones_twice(paper: Path) -> None:
 
 
 def test_origins_add_up_to_the_vocabulary(paper: Path) -> None:
-    table = read_table(paper / "results/paper-small/initialisation.parquet", "initialisation")
+    table = read_table(paper / "results/paper-small/token_origins.parquet", "initialized_model")
     assert set(table["model"]) == set(MODELS)
-    assert (table.select(pl.sum_horizontal("copied", "wise", "mean", "random")).to_series() == 4000).all()
+    assert (table.select(pl.sum_horizontal("copied", "computed", "mean", "random")).to_series() == 4000).all()
     assert (table["total"] == 4000).all()
-    wise = dict(table.select("model", "wise").iter_rows())
-    assert wise["random-mono-16"] == 0
-    assert wise["ofa-mono-16"] == wise["ofa-mono-32"] == wise["hyperofa-mono-16"] > 0
+    computed = dict(table.select("model", "computed").iter_rows())
+    assert computed["random-mono-16"] == 0
+    assert computed["ofa-mono-16"] == computed["ofa-mono-32"] == computed["hyperofa-mono-16"] > 0
     copied = dict(table.select("model", "copied").iter_rows())
     # most of the target's pieces are in XLM-R's vocabulary, fewer in the English one
     assert copied["ofa-multi-16"] > copied["ofa-mono-16"]
@@ -67,5 +67,5 @@ def test_each_source_and_dimension_has_its_own_network(paper: Path) -> None:
 
 def test_the_report_tells_all_of_it(paper: Path) -> None:
     page = (paper / "results/paper-small/report.html").read_text()
-    for text in (*MODELS, "multi-16", "copied", "wise"):
+    for text in (*MODELS, "multi-16", "copied", "computed"):
         assert text in page

@@ -18,8 +18,8 @@ PAPER = {
     "target_matches": 1,
     "factors": 6,
     "hypernetwork": 6,
-    "initialization": 18,
-    "initialisation_counts": 1,
+    "initialized_model": 18,
+    "token_origins": 1,
     "pretraining_data": 22,
     "pretraining": 6,
     "ranks": 2 * (18 + 6),
@@ -54,14 +54,14 @@ def test_the_paper_resolves_without_network_and_inputs(checkout: Checkout, monke
 
 def test_the_evaluation_of_the_demo_resolves_without_its_inputs(checkout: Checkout) -> None:
     planned = checkout.planned("all", config="config/evaluation.yaml")
-    jobs = ("initialization", "pretraining", "ranks", "tagger", "tag_scores", "language_modelling", "significance", "report")
+    jobs = ("initialized_model", "pretraining", "ranks", "tagger", "tag_scores", "language_modeling", "significance", "report")
     assert {rule: planned[rule] for rule in jobs} == {
-        "initialization": 4,
+        "initialized_model": 4,
         "pretraining": 4,
         "ranks": 2 * 8,
         "tagger": 2 * 8,
         "tag_scores": 2 * 8,
-        "language_modelling": 8,
+        "language_modeling": 8,
         "significance": 1,
         "report": 1,
     }

@@ -179,13 +179,13 @@ def test_a_full_hit_in_another_checkout_computes_nothing(first: Lab, place: Path
 @pytest.mark.parametrize(
     ("path", "old", "new", "changed", "same"),
     [
-        ("lexigraft/factorization.py", "import annotations", "import annotations\n\nX = 1", "factors", "tokenizers"),
+        ("lexigraft/factors/factorize.py", "import annotations", "import annotations\n\nX = 1", "factors", "tokenizers"),
         ("shared.yaml", "dim: 8}", "dim: 9}", "word_vectors", "tokenizers"),
         ("shared.yaml", "seed: 7", "seed: 8", "tokenizers", "corpora"),
         ("text.tsv", " a", " b", "corpora", "sources"),
         ("requirements.lock", "numpy==", "numpy==0.", "corpora", None),
         ("requirements.lock", "numpy==", "numpy==0.", "sources", None),
-        ("lexigraft/factorization.py", "import annotations", "import annotations  # a comment", None, "factors"),
+        ("lexigraft/factors/factorize.py", "import annotations", "import annotations  # a comment", None, "factors"),
     ],
 )
 def test_what_is_made_otherwise_never_hits(

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
-from lexigraft.digests import data_files, import_closure, script_source
 from lexigraft.initializers import registry
-from lexigraft.rule_graph import direct, mermaid, readme_with_graph, rule_graph
-from lexigraft.stage_table import rules_of_scripts
+from lexigraft.workflow.code_digests import data_files, import_closure, script_source
+from tools.rule_graph import direct, mermaid, readme_with_graph, rule_graph
+from tools.stage_table import rules_of_scripts
 
 from .conftest import ROOT, Checkout
 
@@ -36,7 +36,7 @@ def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout
     methods = import_closure(method.__module__ for method in registry().values())
     for script, modules in loaded.items():
         source = script_source(SCRIPTS / script)
-        covered = import_closure(source.modules) | {"lexigraft"} | (methods if script == "initialization.py" else set())
+        covered = import_closure(source.modules) | {"lexigraft"} | (methods if script == "initialized_model.py" else set())
         assert modules - covered == set(), script
         data = {path.name for path in data_files(SCRIPTS / script)}
         assert opened[script] - data == set(), script
@@ -71,7 +71,7 @@ def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_networ
     with ZipFile(tmp_path / "report.zip") as archive:
         page = archive.read("report/report.html").decode()
         files = {Path(name).name: archive.read(name) for name in archive.namelist() if not name.endswith("report/report.html")}
-    for category in ("Report", "Scores", "Initialisation", "Hypernetworks", "Continual pre-training"):
+    for category in ("Report", "Scores", "Initialization", "Hypernetworks", "Continual pre-training"):
         assert f'"{category}"' in page, category
     for caption in (
         "Scores of all models of the run before and after",  # the page's own
@@ -79,7 +79,7 @@ def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_networ
         "interval of every score in every language",
         "Paired tests of every two methods",
         "How the tokens of all models were made",
-        "Model card of ofa-minilm-32 as initialised",
+        "Model card of ofa-minilm-32 as initialized",
         "Losses of the hypernetwork tiny for minilm",
         "predict the rows of held-out tokens of",
         "Training loss and learning rates of graft-minilm-32",
@@ -88,7 +88,7 @@ def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_networ
     ):
         assert caption in page.replace("\\n", " "), caption
     results = finished.folder / "results/mini"
-    for name in ("report.html", "scores.parquet", "intervals.parquet", "comparisons.parquet", "initialisation.parquet"):
+    for name in ("report.html", "scores.parquet", "intervals.parquet", "comparisons.parquet", "token_origins.parquet"):
         assert files[name] == (results / name).read_bytes()
     # nothing is fetched when the page is opened: its libraries are inside
     assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page)

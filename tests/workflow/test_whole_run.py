@@ -41,9 +41,11 @@ def test_methods_differ_where_they_should(finished: Checkout) -> None:
 
 def test_tokens_are_accounted_for(finished: Checkout) -> None:
     for method in METHODS:
-        tokens = read_table(finished.folder / f"results/mini/models/{method}-minilm-32/step-0/tokens.parquet", "initialization")
+        tokens = read_table(
+            finished.folder / f"results/mini/models/{method}-minilm-32/step-0/tokens.parquet", "initialized_model"
+        )
         assert len(tokens) == 4000
-        assert set(tokens["origin"]) <= {"copied", "wise", "mean", "random"}
+        assert set(tokens["origin"]) <= {"copied", "computed", "mean", "random"}
         assert (tokens["source_id"].is_not_null() == (tokens["origin"] == "copied")).all()
 
 

@@ -1,4 +1,4 @@
-"""Words to tokens: each word is tokenised on its own, and its first token carries the tag.
+"""Words to tokens: each word is tokenized on its own, and its first token carries the tag.
 
 A sentence longer than the model reads at once is cut between words into pieces, as in XTREME's preprocessing (Hu et al. 2020,
 https://arxiv.org/abs/2003.11080), so that every word gets a tag whatever the tokenizer; a word that alone is too long loses its
@@ -92,7 +92,7 @@ class WordEncoder:
             raise InputError(f"max_length {max_length} leaves no room for words", hint="set a larger one")
 
     def encode(self, sentences: TaggedSentences) -> Pieces:
-        """Encode all words of `sentences`; each distinct word is tokenised once."""
+        """Encode all words of `sentences`; each distinct word is tokenized once."""
         index: dict[str, int] = {}
         word_of = np.fromiter((index.setdefault(word, len(index)) for word in sentences.words), dtype=np.int64)
         encodings = self.backend.encode_batch([self.space + word for word in index], add_special_tokens=False)

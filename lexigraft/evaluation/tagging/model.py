@@ -21,7 +21,7 @@ class Tagger(nn.Module):
     """Logits of tags at chosen positions (Devlin et al. 2019, section 5.3, https://aclanthology.org/N19-1423).
 
     Attributes:
-        encoder: `base_model` of a masked language model, plain or factorised; its head is left out.
+        encoder: `base_model` of a masked language model, plain or factorized; its head is left out.
         dropout: of the rate that the model's configuration names for classifiers or hidden states.
         classifier: (D -> tags).
     """

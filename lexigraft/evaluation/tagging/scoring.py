@@ -20,7 +20,7 @@ from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.entities import COUNTS, sentence_counts
 from lexigraft.evaluation.tagging.model import STAGE as TAGGER
 from lexigraft.evaluation.tagging.model import read_tagger
-from lexigraft.evaluation.tagging.tagger import labelled, read_at_once
+from lexigraft.evaluation.tagging.tagger import labeled, read_at_once
 from lexigraft.evaluation.tagging.training import HEADLINES, predict, scores_of
 from lexigraft.tagged_corpora.read import check_tags, read_tagged
 from lexigraft.tokenizers.load import load_tokenizer
@@ -84,7 +84,7 @@ def write_tag_scores(
         encoder = WordEncoder(tokenizer, read_at_once(task, tagger.encoder.config))
         for language in wanted:
             test = read_tagged(task.test[language], task, language)
-            data = labelled(encoder, test, tags, language)
+            data = labeled(encoder, test, tags, language)
             predicted = predict(tagger, encoder, data.pieces, device, f"tagging {language}", task.fine_tuning.precision)
             counts = sentence_counts(data.tags, predicted, data.starts, tags)
             kept[language] = (

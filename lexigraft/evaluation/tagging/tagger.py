@@ -16,7 +16,7 @@ from lexigraft.evaluation.settings import TaggerSettings
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.model import new_tagger
 from lexigraft.evaluation.tagging.state import State
-from lexigraft.evaluation.tagging.training import Labelled, fine_tune
+from lexigraft.evaluation.tagging.training import Labeled, fine_tune
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
 from lexigraft.tagged_corpora.settings import TaggedFile
@@ -78,8 +78,8 @@ def write_tagger(
     history = fine_tune(
         tagger,
         encoder,
-        labelled(encoder, train, tags, "training"),
-        labelled(encoder, dev, tags, "development"),
+        labeled(encoder, train, tags, "training"),
+        labeled(encoder, dev, tags, "development"),
         tags,
         task.fine_tuning,
         headline=task.headline,
@@ -95,7 +95,7 @@ def write_tagger(
     state.clear()
 
 
-def labelled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], what: str) -> Labelled:
+def labeled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], what: str) -> Labeled:
     """Encode sentences and tell of those that the model cannot read at once."""
     pieces = encoder.encode(sentences)
     cut = int((pieces.per_sentence > 1).sum())
@@ -116,7 +116,7 @@ def labelled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], 
             encoder.room,
             pieces.shortened,
         )
-    return Labelled(pieces, sentences.tag_ids(tags), sentences.starts)
+    return Labeled(pieces, sentences.tag_ids(tags), sentences.starts)
 
 
 def read_at_once(task: TaggerSettings, config: Any) -> int:

@@ -39,7 +39,7 @@ _ORDER, _DROPOUT = range(2)  # what a seed is for, mixed into it
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class Labeled:
     """Encoded sentences with their tags.
 
     Attributes:
@@ -67,8 +67,8 @@ class Progress:
 def fine_tune(
     tagger: Tagger,
     encoder: WordEncoder,
-    train: Labelled,
-    dev: Labelled,
+    train: Labeled,
+    dev: Labeled,
     tags: list[str],
     settings: FineTuning,
     *,
@@ -186,7 +186,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 def train_step(
     tagger: Tagger,
     encoder: WordEncoder,
-    train: Labelled,
+    train: Labeled,
     chosen: Integers,
     settings: FineTuning,
     optimizer: torch.optim.Optimizer,
@@ -235,7 +235,7 @@ def _evaluate(
     step: int,
     tagger: Tagger,
     encoder: WordEncoder,
-    dev: Labelled,
+    dev: Labeled,
     tags: list[str],
     headline: str,
     settings: FineTuning,

@@ -19,10 +19,10 @@ def contained_words(surfaces: tuple[str, ...], tokens: Integers, vectors: WordVe
     """Shares (V, words), float32, of the words in the surfaces of some tokens: len(word) / len(token).
 
     Words of a surface are what word vectors are learned of, whatever its script: runs of letters and digits, and of these every
-    character and every two neighbours. Case does not count.
+    character and every two neighbors. Case does not count.
 
     Args:
-        surfaces: standardised strings of the V tokens.
+        surfaces: standardized strings of the V tokens.
         tokens: ids of the tokens whose surfaces are searched; the rows of all others are empty.
         vectors: the words to find, in any language.
     """

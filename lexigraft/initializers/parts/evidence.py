@@ -22,7 +22,7 @@ def word_evidence(
 
     Args:
         matches: (V, words) counts.
-        surfaces: standardised strings of the V tokens.
+        surfaces: standardized strings of the V tokens.
         vectors: the words.
         weighted: weigh a word by min(1, len(token) / len(word)) * sqrt(sentences with the word), else by its count.
         unit: divide a word's weight by the length of its vector, so that vectors count with unit length.

@@ -13,7 +13,7 @@ from lexigraft.tokenizers.vocabulary import ROLES, Vocabulary
 def overlap(source: Vocabulary, target: Vocabulary) -> Integers:
     """Source id of every target token that the source vocabulary has, -1 elsewhere; (V_t,) int64.
 
-    Standardised strings are compared exactly first, then without regard to case; of duplicates the last id wins. Special
+    Standardized strings are compared exactly first, then without regard to case; of duplicates the last id wins. Special
     tokens are matched by role, never by their string.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Building blocks of initialisers: random rows, token vectors, and combinations of similar source tokens."""
+"""Building blocks of initializers: random rows, token vectors, and combinations of similar source tokens."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def token_vectors(weights: csr_matrix, vectors: Floats) -> tuple[Floats, NDArray
     """Weighted mean of the vectors of each token's matched words.
 
     Args:
-        weights: (V, words) float32 CSR, not negative; a row is normalised to sum 1.
+        weights: (V, words) float32 CSR, not negative; a row is normalized to sum 1.
         vectors: (words, dim) float32.
 
     Returns:

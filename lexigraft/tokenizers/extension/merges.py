@@ -20,7 +20,7 @@ _FIRST_CHARACTER, _SURROGATES, _SURROGATE_COUNT = 0x3400, 0xD800, 0x800
 
 
 def learn_merges(words: Sequence[Sequence[int]], counts: NDArray[np.int64], merges: int) -> list[Merge]:
-    """Learn merges of neighbouring symbols, most frequent pair first; ties go to the smaller symbols.
+    """Learn merges of neighboring symbols, most frequent pair first; ties go to the smaller symbols.
 
     Args:
         words: each a sequence of symbols, integers from 0 (for example token ids).

@@ -19,7 +19,7 @@ from lexigraft.tokenizers.segmentation.ragged import Integers, code_points, slic
 from lexigraft.tokenizers.surfaces import METASPACE, bytes_by_character
 
 _CODE_POINTS = 0x110000
-# letters but those that a normaliser could take for marks on the space: property Grapheme_Cluster_Break, Unicode Annex 29
+# letters but those that a normalizer could take for marks on the space: property Grapheme_Cluster_Break, Unicode Annex 29
 _SPACE_FIRST = r"^ [\p{L}\p{N}--[\x{E33}\x{EB3}\x{FF9E}\x{FF9F}]]"
 _UNSEEN, _LETTER, _NUMBER, _OTHER, _SPACE = range(5)
 
@@ -43,7 +43,7 @@ class FrontEnd(Protocol):
     """A pre-tokenizer."""
 
     def split(self, texts: pl.Series) -> PreTokens:
-        """Split normalised texts."""
+        """Split normalized texts."""
 
     def spelled(self, strings: pl.Series) -> Iterator[str]:
         """Pre-tokens as the model spells them, in stretches with a separator after each."""

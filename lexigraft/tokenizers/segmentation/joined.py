@@ -1,7 +1,7 @@
 """Segmenting many texts in few calls of `tokenizers`: texts are joined, with a token between them that is made known as such.
 
 A call costs more than the segmentation of a word. What is made known to a tokenizer as a token of its own is cut out of a text
-before anything else happens to it, and what lies between is normalised, split and segmented as if it stood alone.
+before anything else happens to it, and what lies between is normalized, split and segmented as if it stood alone.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def cut(text: str, ends: NDArray[np.int64]) -> Iterator[str]:
 
 
 def whole_pipeline(tokenizer: Tokenizer) -> JoinedTexts | None:
-    """All of a tokenizer: normaliser, pre-tokenizer, model and added tokens; None where texts depend on where they stand."""
+    """All of a tokenizer: normalizer, pre-tokenizer, model and added tokens; None where texts depend on where they stand."""
     from tokenizers import Tokenizer as RustTokenizer
 
     front = description(tokenizer)
@@ -148,7 +148,7 @@ def whole_pipeline(tokenizer: Tokenizer) -> JoinedTexts | None:
 
 
 def model_alone(tokenizer: Tokenizer) -> JoinedTexts:
-    """The model of a tokenizer, for texts that are normalised and split already."""
+    """The model of a tokenizer, for texts that are normalized and split already."""
     from tokenizers import Tokenizer as RustTokenizer
 
     return JoinedTexts(RustTokenizer(tokenizer.model), {})
@@ -162,7 +162,7 @@ def _id(tokenizer: Tokenizer, token: str) -> int:
 
 
 def description(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What `tokenizer.json` says of normaliser and pre-tokenizer (keys `normalizer`, `pre_tokenizer`)."""
+    """What `tokenizer.json` says of normalizer and pre-tokenizer (keys `normalizer`, `pre_tokenizer`)."""
     from tokenizers import Tokenizer as RustTokenizer
     from tokenizers import models
 

@@ -1,4 +1,4 @@
-"""Normalising many texts in few calls of `tokenizers`, where a normaliser treats joined texts as texts of their own."""
+"""Normalizing many texts in few calls of `tokenizers`, where a normalizer treats joined texts as texts of their own."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _SEVERAL_SPACES = " {2,}"
 
 
 class Normalizer:
-    """Applies a normaliser to texts."""
+    """Applies a normalizer to texts."""
 
     def __init__(self, description: dict[str, Any] | None) -> None:
-        """Take the description of a normaliser from `tokenizer.json`; None leaves texts as they are.
+        """Take the description of a normalizer from `tokenizer.json`; None leaves texts as they are.
 
         Raises:
             ValueError: it may look beyond the ends of a text when texts are joined.
         """
         steps = _steps(description)
         if not all(_is_local(step) or step["type"] == "Strip" for step in steps):
-            raise ValueError("the normaliser is of no kind that can be applied to joined texts")
+            raise ValueError("the normalizer is of no kind that can be applied to joined texts")
         self._steps = [(kind, list(part)) for kind, part in groupby(steps, lambda step: step["type"] == "Strip")]
         self._local = [None if is_strip else _rust_normalizer(part) for is_strip, part in self._steps]
 
     def __call__(self, texts: pl.Series) -> pl.Series:
-        """Normalise texts, none of which holds the separator.
+        """Normalize texts, none of which holds the separator.
 
         Raises:
             SeparatorLostError: it cannot be told where texts end.

@@ -2,7 +2,7 @@
 
 Three ways, each for the texts that the one before cannot take:
 
-1. with arrays: normalise all texts at once, split them into pre-tokens, and segment each distinct pre-token once, with the
+1. with arrays: normalize all texts at once, split them into pre-tokens, and segment each distinct pre-token once, with the
    tokenizer's own model or, for unigram models, with `viterbi.UnigramSegmenter`;
 2. joined: the whole tokenizer, many texts a call;
 3. one by one.
@@ -94,7 +94,7 @@ class Segmenter:
 
 
 class _Arrays:
-    """Normaliser and pre-tokenizer with arrays, and a model that segments distinct pre-tokens."""
+    """Normalizer and pre-tokenizer with arrays, and a model that segments distinct pre-tokens."""
 
     def __init__(self, tokenizer: Tokenizer, normalizer: Normalizer, front: FrontEnd) -> None:
         from tokenizers.models import BPE, Unigram
@@ -112,7 +112,7 @@ class _Arrays:
 
     @staticmethod
     def of(tokenizer: Tokenizer) -> _Arrays | None:
-        """None where normaliser or pre-tokenizer are of other kinds."""
+        """None where normalizer or pre-tokenizer are of other kinds."""
         described = description(tokenizer)
         front = front_end(described["pre_tokenizer"])
         try:
@@ -170,7 +170,7 @@ def _pieces(tokenizer: Tokenizer) -> list[tuple[str, float]]:
 
 
 def _added_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Added tokens as they are looked for in texts, some of them in normalised texts and normalised themselves."""
+    """Added tokens as they are looked for in texts, some of them in normalized texts and normalized themselves."""
     tokens = tokenizer.get_added_tokens_decoder().values()
     normalizer = tokenizer.normalizer
     normalized = [normalizer.normalize_str(token.content) for token in tokens if token.normalized] if normalizer else []

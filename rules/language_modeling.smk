@@ -1,0 +1,91 @@
+FERTILITY_CODE = code_of("fertility.py")
+
+
+rule language_modeling:
+    input:
+        sentences=lambda wildcards: (
+            f"<resources>/corpora/{named('tasks', 'task')(wildcards).corpus}/held_out.parquet"
+        ),
+        weights="<results>/models/{model}/step-{step}/model.safetensors",
+        files=expand(
+            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
+        ),
+    output:
+        sentences="<results>/language_modeling/{task}/{model}-step-{step}.parquet",
+    log:
+        "<logs>/language_modeling/{task}/{model}-step-{step}.log",
+    cache: True
+    conda:
+        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=memory(3000, 4, GPUS),
+        runtime=minutes(120),
+        gpu=GPUS,
+    params:
+        task="{task}",
+        model="{model}",
+        step="{step}",
+        settings=task_settings,
+        gpus=GPUS,
+        seed=CONFIG.seed,
+        code=code_of("language_modeling.py"),
+        lock=LOCK,
+    message:
+        "{wildcards.task} of {wildcards.model} at step {wildcards.step}"
+    script:
+        "../workflow_scripts/language_modeling.py"
+
+
+rule source_fertility:
+    input:
+        sentences="<resources>/corpora/{corpus}/held_out.parquet",
+        tokenizer="<resources>/sources/{source}/tokenizer.json",
+        tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
+    output:
+        fertility="<resources>/fertility/{corpus}/source-{source}.parquet",
+    log:
+        "<logs>/fertility/{corpus}/source-{source}.log",
+    cache: True
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
+    params:
+        corpus="{corpus}",
+        source="{source}",
+        code=FERTILITY_CODE,
+        lock=LOCK,
+    message:
+        "fertility of {wildcards.source}'s tokenizer on {wildcards.corpus}"
+    script:
+        "../workflow_scripts/fertility.py"
+
+
+rule target_fertility:
+    input:
+        sentences="<resources>/corpora/{corpus}/held_out.parquet",
+        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
+        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
+    output:
+        fertility="<resources>/fertility/{corpus}/target-{tokenizer}.parquet",
+    log:
+        "<logs>/fertility/{corpus}/target-{tokenizer}.log",
+    cache: True
+    conda:
+        "../envs/cpu.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=memory(1500, 4),
+        runtime=minutes(15),
+    params:
+        corpus="{corpus}",
+        tokenizer="{tokenizer}",
+        code=FERTILITY_CODE,
+        lock=LOCK,
+    message:
+        "fertility of tokenizer {wildcards.tokenizer} on {wildcards.corpus}"
+    script:
+        "../workflow_scripts/fertility.py"

@@ -1,0 +1,277 @@
+"""Models whose embeddings are not factorized (D' = `full`), and balanced factors, from the stage to training and export."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from modeling_cases import (
+    FAMILY_NAMES,
+    copied_from,
+    factors,
+    mixed_initialization,
+    permuted,
+    plain_model,
+    vocabulary,
+    write_tokenizer,
+)
+from modeling_cases import write_source as write_small_source
+from safetensors.numpy import load_file
+from torch.nn.functional import cross_entropy
+from transformers.models.roberta.configuration_roberta import RobertaConfig
+
+from lexigraft.artifacts import Provenance, read_table, read_tensors, write_table, write_tensors
+from lexigraft.cli import main
+from lexigraft.errors import InputError
+from lexigraft.factors.factorize import read_factors, write_factors
+from lexigraft.initialization.build import InitializationInputs, write_initialized_model
+from lexigraft.modeling.assembling import assemble
+from lexigraft.modeling.families import FAMILIES, count_parameters
+from lexigraft.modeling.heads import masked_logits
+from lexigraft.modeling.load import STAGES, load_model
+from lexigraft.modeling.saving import write_model_folder
+from lexigraft.pretraining.optimizer import adamw, set_rates
+from lexigraft.pretraining.settings import PretrainingSettings
+from lexigraft.pretraining.trainable import load_trainable, parameter_groups
+from lexigraft.report.embedding_map import _factors_of
+from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
+from lexigraft.word_vectors.table import WordVectors, write_word_vectors
+
+WORDS, DIM = 40, 6
+
+
+def logits_of(model: Any, size: int, seed: int = 0) -> torch.Tensor:
+    ids = torch.randint(5, size, (3, 11), generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        logits: torch.Tensor = model(ids, torch.ones_like(ids)).logits
+    return logits
+
+
+def write_vocabulary(path: Path, made: Vocabulary, stage: str) -> None:
+    rows = {"id": range(len(made)), "token": made.tokens, "surface": made.surfaces, "role": made.roles, "count": made.counts}
+    write_table(path, pl.DataFrame(rows).cast(dict(SCHEMA)), Provenance(stage))
+
+
+def run_stage(tmp_path: Path, name: str, dim: Any, target: Vocabulary, *, balanced: bool = False) -> tuple[Any, Path]:
+    """The stages `factors` and `initialization` with OFA on a small source; returns the source model and the model's folder."""
+    source_model, source_vocabulary = plain_model(name), vocabulary(name)
+    source = write_small_source(tmp_path / "source", source_model, FAMILIES[name])
+    write_vocabulary(source / "vocabulary.parquet", source_vocabulary, "source")
+    tokenizer = write_tokenizer(tmp_path / "tokenizer", target)
+    write_vocabulary(tokenizer / "vocabulary.parquet", target, "tokenizer")
+    write_factors(source / "model.safetensors", dim, tmp_path / "factors.safetensors", Provenance("factors"))
+    rng = np.random.default_rng(0)
+    vectors = WordVectors(
+        pl.Series(["eng_Latn"] * WORDS),
+        pl.Series([f"word{index}" for index in range(WORDS)]),
+        np.ones(WORDS, np.int64),
+        rng.standard_normal((WORDS, DIM)).astype(np.float32),
+    )
+    write_word_vectors(vectors, tmp_path / "words.parquet", tmp_path / "vectors.safetensors", Provenance("word_vectors"))
+    for side, size in (("source", len(source_vocabulary)), ("target", len(target))):
+        tokens = np.repeat(np.arange(5, size), 3)
+        table = pl.DataFrame({"token": tokens, "word": rng.integers(WORDS, size=len(tokens)), "count": 1}).unique()
+        cast = table.cast({"token": pl.Int32, "word": pl.Int32, "count": pl.UInt8}).sort("token", "word")
+        write_table(tmp_path / f"{side}.parquet", cast, Provenance("matches"))
+    inputs = InitializationInputs(
+        weights=source / "model.safetensors",
+        tokenizer=tokenizer / "tokenizer.json",
+        source_vocabulary=source / "vocabulary.parquet",
+        target_vocabulary=tokenizer / "vocabulary.parquet",
+        factors=tmp_path / "factors.safetensors",
+        source_matches=tmp_path / "source.parquet",
+        target_matches=tmp_path / "target.parquet",
+        words=tmp_path / "words.parquet",
+        vectors=tmp_path / "vectors.safetensors",
+    )
+    card = {
+        "name": "ofa-small",
+        "method": "ofa",
+        "source": "input:small",
+        "source_license": "mit",
+        "languages": ["eng_Latn"],
+        "corpus": "none",
+        "tokenizer": "words",
+        "vectors": "made up",
+    }
+    write_initialized_model(
+        {"initializer": "ofa"},
+        inputs,
+        tmp_path / "step-0",
+        source_languages=("eng_Latn",),
+        card=card,
+        parity=False,
+        balanced=balanced,
+        threads=1,
+        gpus=0,
+        provenance=Provenance("initialized_model", seed=1),
+    )
+    return source_model, tmp_path / "step-0"
+
+
+def extended(name: str, new: int) -> Vocabulary:
+    """The family's small vocabulary with `new` tokens that the source does not have behind it."""
+    made = vocabulary(name)
+    tokens = (*made.tokens, *(f"new{index}" for index in range(new)))
+    counts = np.arange(len(tokens), dtype=np.int64)
+    return Vocabulary(tokens, tuple(f" {token}" for token in tokens), made.roles + (None,) * new, counts)
+
+
+class TestFull:
+    @pytest.mark.parametrize("name", FAMILY_NAMES)
+    def test_ofa_on_the_sources_own_vocabulary_is_the_source(self, tmp_path: Path, name: str) -> None:
+        source, folder = run_stage(tmp_path, name, "full", vocabulary(name))
+        model = load_model(folder)
+        assert type(model) is FAMILIES[name].plain_masked_lm
+        torch.testing.assert_close(logits_of(model, 60), logits_of(source, 60), rtol=0, atol=0)
+        assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in source.parameters())
+        assert set(read_table(folder / "tokens.parquet", "initialized_model")["origin"]) == {"copied"}
+
+    def test_factors_are_the_embeddings(self, tmp_path: Path) -> None:
+        source, _ = run_stage(tmp_path, "roberta", "full", vocabulary("roberta"))
+        full = read_factors(tmp_path / "factors.safetensors")
+        embeddings = source.get_input_embeddings().weight.detach().numpy()
+        np.testing.assert_array_equal(full.coordinates, embeddings)
+        np.testing.assert_array_equal(full.coordinates @ full.primitives, embeddings)
+        np.testing.assert_array_equal(full.singular_values, 1)
+        assert full.is_full
+        # all of the width, but factorized
+        write_factors(tmp_path / "source" / "model.safetensors", 24, tmp_path / "all.safetensors", Provenance("factors"))
+        assert not read_factors(tmp_path / "all.safetensors").is_full
+
+    def test_damaged_embeddings_are_refused(self, tmp_path: Path) -> None:
+        table = np.ones((50, 4), np.float32)
+        table[7, 2] = np.inf
+        write_tensors(tmp_path / "m.safetensors", {"x.word_embeddings.weight": table}, Provenance("source"))
+        with pytest.raises(InputError, match="NaN or infinity"):
+            write_factors(tmp_path / "m.safetensors", "full", tmp_path / "f.safetensors", Provenance("factors"))
+        assert not (tmp_path / "f.safetensors").exists()
+
+    def test_plain_transformers_loads_it(self, tmp_path: Path) -> None:
+        name = "roberta"
+        target = extended(name, 15)
+        _, folder = run_stage(tmp_path, name, "full", target)
+        table = read_table(folder / "tokens.parquet", "initialized_model")
+        assert dict(table["origin"].value_counts().iter_rows()) == {"copied": 60, "computed": 15}
+        config = json.loads((folder / "config.json").read_text())
+        assert (config["model_type"], config["vocab_size"]) == (name, 75)
+        assert "embedding_rank" not in config
+        code = (
+            "import sys; sys.modules['lexigraft'] = None\n"
+            "import numpy, torch\n"
+            "from transformers import AutoModelForMaskedLM, AutoTokenizer\n"
+            "options = {'local_files_only': True, 'output_loading_info': True}\n"
+            "model, report = AutoModelForMaskedLM.from_pretrained(sys.argv[1], **options)\n"
+            "assert not any(report.values()), report\n"
+            "tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], local_files_only=True)\n"
+            "ids = tokenizer('w7 new3', return_tensors='pt').input_ids\n"
+            "with torch.no_grad(): numpy.savez(sys.argv[2], ids=ids.numpy(), logits=model.eval()(ids).logits.numpy())\n"
+            "print(type(model).__module__.split('.')[0])\n"
+        )
+        command = [sys.executable, "-c", code, str(folder), str(tmp_path / "out.npz")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == ["transformers"], done.stderr
+        seen = np.load(tmp_path / "out.npz")
+        assert seen["ids"].tolist() == [[7, 63]]
+        with torch.no_grad():
+            expected = load_model(folder)(torch.from_numpy(seen["ids"])).logits
+        np.testing.assert_allclose(seen["logits"], expected.numpy(), rtol=1e-5, atol=1e-5)
+
+    def test_its_card_says_so(self, tmp_path: Path) -> None:
+        _, folder = run_stage(tmp_path, "bert", "full", extended("bert", 15))
+        card = (folder / "README.md").read_text()
+        assert "import lexigraft" not in card
+        assert "factorized-embeddings" not in card
+        assert "this is a plain model of transformers" in card
+        assert "D' =" not in card
+
+    def test_export_writes_the_same_model(self, tmp_path: Path) -> None:
+        _, folder = run_stage(tmp_path, "xlm-roberta", "full", extended("xlm-roberta", 15))
+        assert main(["export", str(folder), str(tmp_path / "plain")]) == 0
+        old, new = load_file(folder / "model.safetensors"), load_file(tmp_path / "plain" / "model.safetensors")
+        assert set(old) == set(new)
+        for key, value in old.items():
+            np.testing.assert_array_equal(new[key], value)
+        assert (tmp_path / "plain" / "README.md").read_text() == (folder / "README.md").read_text()
+
+    def test_the_report_finds_its_embeddings(self, tmp_path: Path) -> None:
+        _, folder = run_stage(tmp_path, "roberta", "full", extended("roberta", 15))
+        rows, primitives = _factors_of(folder / "model.safetensors")
+        embeddings: Any = load_model(folder).get_input_embeddings()
+        np.testing.assert_array_equal(rows @ primitives, embeddings.weight.detach().numpy())
+
+    def test_parameters_with_401k_tokens_are_those_of_a_plain_model(self) -> None:
+        sizes = {"vocab_size": 401_000, "max_position_embeddings": 514, "type_vocab_size": 1}
+        assert round(count_parameters(RobertaConfig(**sizes)) / 1e6, 1) == 394.4
+
+    def test_coordinates_of_another_width_are_refused(self, tmp_path: Path) -> None:
+        source = plain_model("bert")
+        folder = write_small_source(tmp_path, source, FAMILIES["bert"])
+        rows, _ = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
+        with pytest.raises(InputError, match="coordinates of width 7 for a model of width 24 that is not factorized"):
+            assemble(folder, None, mixed_initialization(rows, 60, 30), vocabulary("bert"))
+
+
+class TestTraining:
+    @pytest.mark.parametrize("name", FAMILY_NAMES)
+    def test_the_embeddings_are_the_group_of_f(self, tmp_path: Path, name: str) -> None:
+        _, folder = run_stage(tmp_path, name, "full", extended(name, 15))
+        model: Any = load_trainable(folder, "mlm")
+        groups = parameter_groups(model)
+        assert [id(p) for p in groups["coordinates"]] == [id(model.get_input_embeddings().weight)]
+        assert not groups["primitives"]
+        assert all(groups[name] for name in ("encoder", "head", "bias"))
+
+    @pytest.mark.parametrize(("dim", "balanced"), [("full", False), (7, True)])
+    def test_steps_of_training_lead_to_a_model_of_the_same_kind(self, tmp_path: Path, dim: Any, balanced: bool) -> None:
+        _, folder = run_stage(tmp_path, "roberta", dim, extended("roberta", 15), balanced=balanced)
+        model = load_trainable(folder, "mlm")
+        settings = PretrainingSettings(corpus="c", learning_rates={"coordinates": 3e-3, "primitives": 2e-3})
+        optimizer = adamw(model, settings)
+        set_rates(optimizer, settings.learning_rates.by_group(), 1.0)
+        ids, positions = torch.arange(5, 65).reshape(4, 15), torch.arange(0, 60, 4)
+        losses = []
+        for _ in range(8):
+            optimizer.zero_grad()
+            loss = cross_entropy(masked_logits(model, ids, None, positions), ids.flatten()[positions])
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < 0.9 * losses[0]
+        out, tokens = tmp_path / "step-8", read_table(folder / "tokens.parquet", "initialized_model")
+        write_model_folder(model, tmp_path / "tokenizer", out, tokens, "card", Provenance("pretraining"))
+        before, after = (read_tensors(at / "model.safetensors", STAGES) for at in (folder, out))
+        assert before.keys() == after.keys()
+        changed = {key for key in before if not np.array_equal(before[key], after[key])}
+        assert {key for key in before if "word_embeddings" in key} <= changed
+        trained = load_model(out)
+        assert type(trained) is type(load_model(folder))
+        torch.testing.assert_close(logits_of(trained, 75), logits_of(model.eval(), 75), rtol=0, atol=0)
+
+
+class TestBalanced:
+    @pytest.mark.parametrize("name", FAMILY_NAMES)
+    def test_it_is_the_same_function_with_rows_of_size_one(self, tmp_path: Path, name: str) -> None:
+        source = plain_model(name)
+        folder = write_small_source(tmp_path / "source", source, FAMILIES[name])
+        coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
+        order = np.random.default_rng(0).permutation(60)
+        target = permuted(vocabulary(name), order)
+        plain = assemble(folder, primitives, copied_from(coordinates, order), target)
+        made: Any = assemble(folder, primitives, copied_from(coordinates, order), target, balanced=True)
+        torch.testing.assert_close(logits_of(made, 60), logits_of(plain, 60), rtol=1e-4, atol=1e-4)
+        embedding = made.get_input_embeddings()
+        np.testing.assert_allclose(embedding.coordinates.detach().numpy(), coordinates[order] * np.sqrt(60), rtol=1e-6)
+        np.testing.assert_allclose(embedding.primitives.detach().numpy(), primitives / np.sqrt(60), rtol=1e-6)
+        assert float(embedding.coordinates.detach().square().mean()) == pytest.approx(1, rel=1e-4)
+
+    def test_the_card_says_so(self, tmp_path: Path) -> None:
+        _, folder = run_stage(tmp_path, "bert", 7, extended("bert", 15), balanced=True)
+        assert "| balanced_factors | True |" in (folder / "README.md").read_text()

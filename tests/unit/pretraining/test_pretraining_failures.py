@@ -1,0 +1,128 @@
+"""A loss that is not finite, a disk that fills: what is said, what is saved, and what of the run is left."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pretraining_cases import LONG, history, job, run, same_files, steps_kept, write_folder, write_inputs
+
+from lexigraft.artifacts import check, read_table, read_tensors
+from lexigraft.errors import InputError, LexigraftError
+from lexigraft.modeling.load import load_model
+from lexigraft.pretraining.checkpoints import STAGE, checkpoint_path
+from lexigraft.pretraining.failures import disk_full
+from lexigraft.pretraining.trainable import GROUPS
+from tests.small_disk import SmallDisk, small_disk_at
+
+CHECKPOINT = 500_000
+"""Bytes, a little more than a checkpoint of the tiny model has."""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(pretraining_inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
+
+
+def inputs_with_bias(folder: Path, bias: float) -> Path:
+    """Inputs of a run whose model has the same output bias for most tokens."""
+    write_inputs(folder)
+    model = load_model(folder / "step-0")
+    with torch.no_grad():
+        model.get_output_embeddings().bias[20:] = bias  # type: ignore[no-untyped-call]
+    shutil.rmtree(folder / "step-0")
+    write_folder(folder, model)
+    return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk_at(tmp_path / "disk", 2 * CHECKPOINT) as disk:
+        yield disk
+
+
+class TestDiverged:
+    def test_the_batch_is_saved_and_the_checkpoints_stay(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+        with pytest.raises(LexigraftError, match="diverged at step 2: loss nan") as caught:
+            run(pretraining_inputs, tmp_path, learning_rates=dict.fromkeys(GROUPS, 1e38), save_every=1)
+        assert "lower `learning_rates`" in str(caught.value)
+        assert "first in micro-batch 0" in str(caught.value)
+        path = tmp_path / "state" / "diverged-step-00000002-process-0.safetensors"
+        assert str(path) in str(caught.value)
+        told = check(path, "pretraining_diverged")["parameters"]
+        assert told == {"step": 2, "micro_batches": [0, 1, 2, 3], "not_finite": [0, 1, 2, 3]}
+        tensors = read_tensors(path, "pretraining_diverged")
+        assert tensors["micro_batch_3/input_ids"].shape == (2, 16)
+        assert len(tensors["micro_batch_3/labels"]) == len(tensors["micro_batch_3/positions"])
+        assert steps_kept(tmp_path) == [1]
+        assert not list(tmp_path.glob("step-*"))
+
+    def test_an_infinite_loss_is_told_of_as_well(self, tmp_path: Path) -> None:
+        with pytest.raises(LexigraftError, match="diverged at step 1: loss inf") as caught:
+            run(inputs_with_bias(tmp_path / "inputs", -math.inf), tmp_path / "out")
+        assert "the initialized model or its data are broken" in str(caught.value)
+        assert [path.name for path in (tmp_path / "out" / "state").iterdir()] == [
+            "diverged-step-00000001-process-0.safetensors"
+        ]
+
+    def test_a_model_that_gives_nan_is_not_trained(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="is NaN before anything is trained"):
+            run(inputs_with_bias(tmp_path / "inputs", math.nan), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+class TestFullDisk:
+    def test_it_leaves_the_last_good_checkpoint(
+        self, pretraining_inputs: Path, uninterrupted: Path, small_disk: SmallDisk
+    ) -> None:
+        out = small_disk.folder
+        with pytest.raises(LexigraftError, match=r"checkpoint of step \d+ .* could not be written: No space left") as caught:
+            run(pretraining_inputs, out, **LONG)
+        kept = steps_kept(out)
+        assert kept
+        assert f"the checkpoint of step {kept[-1]} is whole" in str(caught.value)
+        assert not list(out.rglob("*.part"))
+        for step in kept:
+            check(checkpoint_path(out / "state", step), STAGE)
+        small_disk.grow(200 * CHECKPOINT)
+        run(pretraining_inputs, out, **LONG)
+        assert same_files(out, uninterrupted)
+
+    def test_it_leaves_the_trained_model_where_the_results_find_no_room(
+        self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        out = tmp_path / "out"
+        with small_disk_at(out / "step-20", 4096) as disk:
+            message = "training is done, but the models could not be written: No space left"
+            with pytest.raises(LexigraftError, match=message) as caught:
+                run(pretraining_inputs, out, **LONG)
+            assert "no step is repeated" in str(caught.value)
+            assert not (out / "step-20" / "model.safetensors").exists()
+            disk.grow(100 * CHECKPOINT)
+            with caplog.at_level(logging.INFO):
+                run(pretraining_inputs, out, **LONG)
+            assert "going on after step 20" in caplog.text
+            assert same_files(out, uninterrupted)
+
+    def test_other_errors_of_the_system_are_not_mistaken_for_it(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError), disk_full(job(pretraining_inputs, tmp_path)):
+            (tmp_path / "missing").read_bytes()
+
+
+def test_the_tables_can_be_watched_while_it_runs(pretraining_inputs: Path, tmp_path: Path) -> None:
+    """At every checkpoint; a run that diverges leaves them."""
+    phases = [{"until": 1}, {"until": 8, "learning_rates": dict.fromkeys(GROUPS, 1e38)}]
+    with pytest.raises(LexigraftError, match="diverged at step 3"):
+        run(pretraining_inputs, tmp_path, phases=phases, save_every=1, evaluate_every=1)
+    for name, rows in {"history": 2, "speed": 2, "held_out": 6}.items():
+        table = read_table(tmp_path / "state" / f"{name}.parquet", "pretraining")
+        assert len(table) == rows
+        assert table["step"][-1] == 2
+    done = run(pretraining_inputs, tmp_path / "done")
+    assert history(done)["loss"][:2].equals(read_table(tmp_path / "state" / "history.parquet", "pretraining")["loss"])
+    assert not (done / "state").exists()
