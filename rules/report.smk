@@ -18,7 +18,7 @@ rule report:
         scores="<results>/scores.parquet",
         intervals="<results>/intervals.parquet",
         comparisons="<results>/comparisons.parquet",
-        initialization="<results>/token_origins.parquet",
+        token_origins="<results>/token_origins.parquet",
         corpora=expand(
             "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
         ),

@@ -15,7 +15,7 @@ with stage("report", snakemake) as job:
         seed=params.seed,
         intervals=job.input.intervals,
         comparisons=job.input.comparisons,
-        initialization=job.input.initialization,
+        token_origins=job.input.token_origins,
         **job.named_files(params.names),
     )
     write_report(inputs, job.output.report)

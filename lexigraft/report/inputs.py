@@ -23,7 +23,7 @@ class ReportInputs:
         seed: of the run.
         intervals: `intervals.parquet`.
         comparisons: `comparisons.parquet`.
-        initialization: `token_origins.parquet`: how the rows of every model were made.
+        token_origins: `token_origins.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
         test_sentences: name of a corpus that retrieval is tested on -> `held_out.parquet`.
         tokens: name of a model -> `tokens.parquet` of step 0.
@@ -45,7 +45,7 @@ class ReportInputs:
     seed: int
     intervals: Path | None = None
     comparisons: Path | None = None
-    initialization: Path | None = None
+    token_origins: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
     test_sentences: Mapping[str, Path] = field(default_factory=dict)
     tokens: Mapping[str, Path] = field(default_factory=dict)

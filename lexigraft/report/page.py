@@ -83,7 +83,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     scores = read_table(inputs.scores, "scores").filter(pl.col("model").is_in(list(models)))
     columns = columns_of(scores)
     charts = _Charts()
-    made = read_origins(inputs.initialization, models)
+    made = read_origins(inputs.token_origins, models)
     test = {name: read_table(path, "corpus", ["language", "text"]) for name, path in inputs.test_sentences.items()}
     counts = {name: corpus_table(name, read_table(path, "corpus"), test.get(name)) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)

@@ -139,7 +139,7 @@ def make_inputs(folder: Path) -> ReportInputs:
         [folder / "target.parquet"] * len(tokens),
         [{**row, "tokenizer": row["target"]} for row in rows[::2]],
         folder / "token_origins.parquet",
-        Provenance("initialized_model"),
+        Provenance("token_origins"),
     )
     tested = [part.filter(epoch=9).with_columns(split=pl.lit("test")) for part in parts[1::2]]
     write_table(folder / "hypernetwork.parquet", pl.concat([*parts, *tested]), Provenance("hypernetwork"))
@@ -183,7 +183,7 @@ def make_inputs(folder: Path) -> ReportInputs:
             "pretraining": {"steps": 400, "languages": None},
         },
         seed=1,
-        initialization=folder / "token_origins.parquet",
+        token_origins=folder / "token_origins.parquet",
         corpora={"bible": folder / "counts.parquet"},
         test_sentences={"bible": folder / "held_out.parquet"},
         tokens=tokens,

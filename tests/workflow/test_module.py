@@ -90,7 +90,7 @@ def test_another_workflow_runs_the_rules_and_plans_all_of_them(scratch: Checkout
     assert {name for name in planned if not name.startswith("lexigraft_")} == set()
     # all 31 jobs of the small run but the source and the factors, which are there
     assert sum(planned.values()) == 29
-    assert planned["lexigraft_initialization"] == 4
+    assert planned["lexigraft_initialized_model"] == 4
     # the run's name is that of the configuration given to the module
     assert jobs(lab.run("-n", "results/mini/scores.parquet"))["lexigraft_scores"] == 1
 

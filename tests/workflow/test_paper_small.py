@@ -37,7 +37,7 @@ def test_every_model_is_scored_and_the_trained_ones_twice(paper: Path) -> None:
 
 
 def test_origins_add_up_to_the_vocabulary(paper: Path) -> None:
-    table = read_table(paper / "results/paper-small/token_origins.parquet", "initialized_model")
+    table = read_table(paper / "results/paper-small/token_origins.parquet", "token_origins")
     assert set(table["model"]) == set(MODELS)
     assert (table.select(pl.sum_horizontal("copied", "computed", "mean", "random")).to_series() == 4000).all()
     assert (table["total"] == 4000).all()

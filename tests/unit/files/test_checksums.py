@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from corpora_cases import text_folder
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,7 +162,7 @@ def test_all_files_of_a_checkpoint_need_a_digest(tmp_path: Path) -> None:
 
 
 def test_side_files_of_gensim_need_a_digest(tmp_path: Path) -> None:
-    from test_word_vector_pickles import gensim_pickle
+    from pickle_cases import gensim_pickle
 
     (tmp_path / "a.kv").write_bytes(gensim_pickle({"index_to_key": ["x"], "__numpys": ["vectors"]}, 4))
     np.save(tmp_path / "a.kv.vectors.npy", np.ones((1, 2), np.float32))
@@ -172,8 +173,7 @@ def test_side_files_of_gensim_need_a_digest(tmp_path: Path) -> None:
 
 
 def test_digests_that_are_of_no_file_stop_the_plan(tmp_path: Path) -> None:
-    from test_config import DEMO
-
+    demo = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
     from lexigraft.config.configuration import load_config
 
     (tmp_path / "eng_Latn.txt").write_text("a\n")
@@ -181,10 +181,10 @@ def test_digests_that_are_of_no_file_stop_the_plan(tmp_path: Path) -> None:
     hub = {"adapter": "huggingface", "dataset": "owner/name", "languages": {"eng_Latn": "en"}}
     source = {"model": "owner/model", "languages": ["eng_Latn"], "sha256": {"model.safetensors": WRONG}}
     values = {
-        **DEMO,
-        "corpora": {**DEMO["corpora"], "one": {**corpus, "sha256": {"tur_Latn.txt": WRONG}}, "two": {**hub, "sha256": WRONG}},
-        "sources": {**DEMO["sources"], "hub": source},
-        "word_vectors": {**DEMO["word_vectors"], "files": {"kind": "files", "paths": str(tmp_path / "eng_Latn.txt")}},
+        **demo,
+        "corpora": {**demo["corpora"], "one": {**corpus, "sha256": {"tur_Latn.txt": WRONG}}, "two": {**hub, "sha256": WRONG}},
+        "sources": {**demo["sources"], "hub": source},
+        "word_vectors": {**demo["word_vectors"], "files": {"kind": "files", "paths": str(tmp_path / "eng_Latn.txt")}},
     }
     with pytest.raises(InputError) as caught:
         outside_files(load_config(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -160,7 +161,8 @@ def test_a_killed_stage_writes_the_same_bytes_in_the_end(tmp_path: Path) -> None
         "build(settings, write_inputs(folder), folder / 'killed')\n"
     )
     folder = tmp_path / "killed" / "checkpoints"
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent, env=environment)
     while len(list(folder.glob("checkpoint-*.safetensors"))) < 2 and process.poll() is None:
         time.sleep(0.005)
     process.kill()

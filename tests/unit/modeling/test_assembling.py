@@ -216,7 +216,7 @@ class TestBadInput:
         with pytest.raises(InputError, match=r"there is no config\.json"):
             load_model(folder)
         write_model_folder(model, tokenizer_folder, folder, tokens, "card", Provenance("source"))
-        with pytest.raises(ArtifactError, match="made by stage 'source', expected 'initialization' or 'pretraining'"):
+        with pytest.raises(ArtifactError, match="made by stage 'source', expected 'initialized_model' or 'pretraining'"):
             load_model(folder)
         write_model_folder(model, tokenizer_folder, folder, tokens, "card", Provenance("pretraining"))
         assert len(read_table(folder / "tokens.parquet", "pretraining")) == len(target)

@@ -109,7 +109,7 @@ def run_and_die_often(inputs: Path, out: Path) -> None:
 
 
 def in_python(call: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     body = f"import test_pretraining_resumption as t; {call}"
     return subprocess.run([sys.executable, "-c", body], env=environment, capture_output=True, text=True, check=False)
 

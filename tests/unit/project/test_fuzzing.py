@@ -47,9 +47,10 @@ GROUPS = {
 
 
 def in_process(code: list[str]) -> subprocess.CompletedProcess[str]:
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
+    folders = [folder, *sorted(path for path in folder.iterdir() if path.is_dir()), folder.parents[1]]
     # the tests' helpers and this checkout, whatever else is installed
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (folder, folder.parents[1]))), "RUST_BACKTRACE": "0"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), "RUST_BACKTRACE": "0"}
     return subprocess.run([sys.executable, *code], capture_output=True, text=True, check=False, env=environment)
 
 

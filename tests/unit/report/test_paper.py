@@ -142,7 +142,7 @@ def test_other_damaged_tables_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         published_scores(tmp_path / "none.tsv")
     path = tmp_path / "table.tsv"
-    path.write_text("source\tcopied\twise\trandom\ttotal\nmono\t1\t2\t3\t7\n", encoding="utf-8")
+    path.write_text("source\tcopied\tcomputed\trandom\ttotal\nmono\t1\t2\t3\t7\n", encoding="utf-8")
     with pytest.raises(InputError, match="total: the paper has no row"):
         published_origins(path)
     path.write_text("task\tlanguage\nsr_b\ttur_Latn\nsr_b\ttur_Latn\n", encoding="utf-8")

@@ -289,7 +289,7 @@ def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path)
         "hypernetworks",
         "quality",
     )
-    none = {"initialized_model": None, "intervals": None, "comparisons": None}
+    none = {"token_origins": None, "intervals": None, "comparisons": None}
     bare = dataclasses.replace(inputs, rows=inputs.rows[::2], **none, **{kind: {} for kind in absent})
     page = page_of(written(bare, tmp_path))
     assert "no continual pre-training" in page.texts["pretraining"]

@@ -155,7 +155,7 @@ def test_page_shows_ours_the_paper_s_and_the_difference(inputs: ReportInputs, pa
 
 def table_2(folder: Path, rows: list[dict[str, object]]) -> Path:
     path = folder / "token_origins.parquet"
-    write_table(path, pl.DataFrame(rows), Provenance("initialized_model"))
+    write_table(path, pl.DataFrame(rows), Provenance("token_origins"))
     return path
 
 
@@ -164,7 +164,7 @@ def test_token_origins_stand_beside_table_2_of_the_same_model(inputs: ReportInpu
         {"model": HYPER, "copied": 26_912, "computed": 179_300, "mean": 0, "random": 194_788, "total": 401_000},
         {"model": "graft-mono-100", "copied": 20_000, "computed": 181_000, "mean": 200_000, "random": 0, "total": 401_000},
     ]
-    made = dataclasses.replace(inputs, initialization=table_2(tmp_path, rows))
+    made = dataclasses.replace(inputs, token_origins=table_2(tmp_path, rows))
     page = page_of(written(made, tmp_path))
     head, first, second = page.tables["tokens"][0]
     assert head == ["model", "copied", "computed", "mean", "random", "total"]
@@ -175,7 +175,7 @@ def test_token_origins_stand_beside_table_2_of_the_same_model(inputs: ReportInpu
     assert read_origins(table_2(tmp_path, [other]), inputs.models())[HYPER].paper is None
     rows[0]["computed"] = 179_299
     with pytest.raises(ArtifactError, match=f"400999 tokens of {HYPER} by origin, but 401000"):
-        write_report(dataclasses.replace(inputs, initialization=table_2(tmp_path, rows)), tmp_path / "none.html")
+        write_report(dataclasses.replace(inputs, token_origins=table_2(tmp_path, rows)), tmp_path / "none.html")
 
 
 def test_all_published_models_have_their_place(tmp_path: Path) -> None:

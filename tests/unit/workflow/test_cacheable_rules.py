@@ -121,7 +121,7 @@ def test_adapters_see_nothing_of_the_configuration_but_their_parameters() -> Non
         assert [call.args[1] for call in calls] == uses, script.name
         closure = import_closure(script_source(script).modules)
         assert not closure & {"lexigraft.config.configuration", "lexigraft.config.grid"}, script.name
-    stages = ast.parse((ROOT / "lexigraft" / "stages.py").read_text(encoding="utf-8"))
+    stages = ast.parse((ROOT / "lexigraft" / "workflow" / "stage.py").read_text(encoding="utf-8"))
     read = {
         node.attr
         for node in ast.walk(stages)

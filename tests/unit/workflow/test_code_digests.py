@@ -253,7 +253,7 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
     ]
     assert late
     assert all(isinstance(call.args[0], ast.Constant) for call in late)
-    rule = (ROOT / "rules" / "initialization.smk").read_text()
+    rule = (ROOT / "rules" / "initialized_models.smk").read_text()
     assert re.search(r'code_of\(\s*"initialized_model.py", \[type\(method_of\(wildcards\)\).__module__\]\s*\)', rule)
 
 
