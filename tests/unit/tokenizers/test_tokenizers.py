@@ -64,7 +64,8 @@ def test_real_text_is_segmented_as_sentencepiece_does() -> None:
     assert tokens < 0.9 * sum(map(len, texts["kor_Hang"][300:]))
 
 
-@given(st.text(max_size=40))
+# the normalizer and Python know different versions of Unicode; beyond the basic plane they differ
+@given(st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF), max_size=40))
 @settings(max_examples=300)
 def test_the_normalizer(text: str) -> None:
     normalizer = text_normalizer()
