@@ -25,7 +25,7 @@ pathvars:
 # first, and so what is made by default; as a module the target is what the other workflow says
 rule all:
     input:
-        all_artifacts,
+        lambda wildcards: list(dict.fromkeys(ARTIFACTS)),
 
 
 include: "rules/corpora.smk"
@@ -35,6 +35,7 @@ include: "rules/word_vectors.smk"
 include: "rules/matches.smk"
 include: "rules/factors.smk"
 include: "rules/hypernetworks.smk"
+include: "rules/token_maps.smk"
 include: "rules/initialized_models.smk"
 include: "rules/pretraining.smk"
 include: "rules/evaluation.smk"

@@ -49,6 +49,24 @@ def _export(options: argparse.Namespace) -> None:
     export_model(options.model, options.out, options.dtype)
 
 
+def _add_explain(subcommands: Any) -> None:
+    parser = subcommands.add_parser(
+        "explain",
+        help="say what the rows of tokens are made of",
+        description="Of each token: its origin, its source tokens with weights, and the source tokens nearest to its row.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="a model, such as results/demo/models/NAME/step-0")
+    parser.add_argument("tokens", nargs="+", metavar="TOKEN_OR_TEXT", help="tokens, or texts, which are cut into tokens")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="the source model's artifact, if it is not found")
+    parser.set_defaults(run=_explain)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from lexigraft.token_maps.explaining import explain
+
+    print(explain(options.model, options.tokens, options.source))
+
+
 def _add_scores(subcommands: Any) -> None:
     parser = subcommands.add_parser("scores", help="print the score table of a run")
     parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
@@ -137,6 +155,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 _SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
     _add_export,
+    _add_explain,
     _add_scores,
     _add_picture,
     _add_curves,

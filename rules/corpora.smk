@@ -22,3 +22,6 @@ rule corpus:
         "corpus {wildcards.corpus}: read, clean, hold out"
     script:
         "../workflow_scripts/corpus.py"
+
+
+ARTIFACTS += expand(rules.corpus.output, corpus=PLAN.corpora)

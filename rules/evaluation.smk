@@ -1,14 +1,14 @@
 SCORED = scored("retrieval")
 TAGGED = scored("tagging")
-MODELLED = scored("language_modeling")
+MODELED = scored("language_modeling")
 RANKS = [
     f"<results>/ranks/{row['task']}/{row['model']}-step-{row['step']}.parquet"
     for row in SCORED
 ]
 TAG_SCORES = [file for row in TAGGED for file in tag_score_files(row)]
-LANGUAGE_MODELLING = [
+LANGUAGE_MODELING = [
     f"<results>/language_modeling/{row['task']}/{row['model']}-step-{row['step']}.parquet"
-    for row in MODELLED
+    for row in MODELED
 ]
 
 
@@ -51,7 +51,7 @@ rule scores:
     input:
         ranks=RANKS,
         tag_scores=TAG_SCORES,
-        language_modeling=LANGUAGE_MODELLING,
+        language_modeling=LANGUAGE_MODELING,
     output:
         scores=report(
             "<results>/scores.parquet",
@@ -80,7 +80,7 @@ rule scores:
         tagged=TAGGED,
         seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
         headlines={name: task.headline for name, task in tasks_of("tagging").items()},
-        modeled=MODELLED,
+        modeled=MODELED,
         seed=CONFIG.seed,
         code=code_of("scores.py"),
         lock=LOCK,
@@ -95,7 +95,7 @@ rule significance:
         scores="<results>/scores.parquet",
         ranks=RANKS,
         tag_scores=TAG_SCORES,
-        language_modeling=LANGUAGE_MODELLING,
+        language_modeling=LANGUAGE_MODELING,
     output:
         intervals=report(
             "<results>/intervals.parquet",
@@ -122,7 +122,7 @@ rule significance:
         rows=SCORED,
         tagged=TAGGED,
         seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
-        modeled=MODELLED,
+        modeled=MODELED,
         seed=CONFIG.seed,
         code=code_of("significance.py"),
         lock=LOCK,
@@ -130,3 +130,8 @@ rule significance:
         "intervals and tests of all scores"
     script:
         "../workflow_scripts/significance.py"
+
+
+ARTIFACTS += [*RANKS, *TAG_SCORES, *LANGUAGE_MODELING]
+if CONFIG.tasks:
+    ARTIFACTS += [*rules.scores.output, *rules.significance.output]

@@ -1,14 +1,14 @@
 rule hypernetwork:
     input:
-        factors="<resources>/factors/{source}-{dim}.safetensors",
-        matches="<resources>/matches/{vectors}/source-{source}.parquet",
-        vocabulary="<resources>/sources/{source}/vocabulary.parquet",
-        words="<resources>/word_vectors/{vectors}/words.parquet",
-        vectors="<resources>/word_vectors/{vectors}/vectors.safetensors",
+        table=embedding_table,
+        matches=rules.source_matches.output.matches,
+        vocabulary=rules.source.output.vocabulary,
+        words=rules.word_vectors.output.words,
+        vectors=rules.word_vectors.output.vectors,
     output:
-        network="<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/network.safetensors",
+        network="<resources>/hypernetworks/{hypernetwork}/{word_vectors}/{source}-{dim}/seed-{seed}/network.safetensors",
         history=report(
-            "<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/history.parquet",
+            "<resources>/hypernetworks/{hypernetwork}/{word_vectors}/{source}-{dim}/seed-{seed}/history.parquet",
             caption="../docs/report/network_history.rst",
             category="Hypernetworks",
             labels={
@@ -20,7 +20,7 @@ rule hypernetwork:
             },
         ),
         quality=report(
-            "<resources>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}/seed-{seed}/quality.parquet",
+            "<resources>/hypernetworks/{hypernetwork}/{word_vectors}/{source}-{dim}/seed-{seed}/quality.parquet",
             caption="../docs/report/network_quality.rst",
             category="Hypernetworks",
             labels={
@@ -32,7 +32,7 @@ rule hypernetwork:
             },
         ),
     log:
-        "<logs>/hypernetworks/{hypernetwork}/{vectors}/{source}-{dim}-seed-{seed}.log",
+        "<logs>/hypernetworks/{hypernetwork}/{word_vectors}/{source}-{dim}-seed-{seed}.log",
     cache: True
     priority: 10
     conda:
@@ -45,8 +45,8 @@ rule hypernetwork:
     params:
         hypernetwork="{hypernetwork}",
         source="{source}",
-        dim=dim_of,
-        vectors="{vectors}",
+        dim="{dim}",
+        word_vectors="{word_vectors}",
         settings=settings_of("hypernetworks", "hypernetwork"),
         languages=lambda wildcards: named("sources", "source")(wildcards).languages,
         gpus=GPUS,
@@ -57,3 +57,10 @@ rule hypernetwork:
         "hypernetwork {wildcards.hypernetwork} for {wildcards.source} at D' = {wildcards.dim}"
     script:
         "../workflow_scripts/hypernetwork.py"
+
+
+ARTIFACTS += [
+    output.format(**values)
+    for values in PLAN.networks().values()
+    for output in rules.hypernetwork.output
+]

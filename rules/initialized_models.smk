@@ -1,25 +1,20 @@
+def row_evidence(wildcards):
+    """The evidence that a model's method needs for its dense rows."""
+    model = model_of(wildcards)
+    return evidence_files(PLAN.methods[model.method].row_needs, PLAN.values(model))
+
+
 rule initialized_model:
     input:
-        config=of_model("<resources>/sources/{source}/config.json"),
-        weights=of_model("<resources>/sources/{source}/model.safetensors"),
-        source_vocabulary=of_model("<resources>/sources/{source}/vocabulary.parquet"),
-        tokenizer=of_model("<resources>/tokenizers/{tokenizer}/tokenizer.json"),
-        tokenizer_config=of_model(
-            "<resources>/tokenizers/{tokenizer}/tokenizer_config.json"
-        ),
-        target_vocabulary=of_model(
-            "<resources>/tokenizers/{tokenizer}/vocabulary.parquet"
-        ),
-        factors=of_model("<resources>/factors/{source}-{dim}.safetensors"),
-        source_matches=of_model(
-            "<resources>/matches/{word_vectors}/source-{source}.parquet"
-        ),
-        target_matches=of_model(
-            "<resources>/matches/{word_vectors}/target-{tokenizer}.parquet"
-        ),
-        words=of_model("<resources>/word_vectors/{word_vectors}/words.parquet"),
-        vectors=of_model("<resources>/word_vectors/{word_vectors}/vectors.safetensors"),
-        network=network_files,
+        unpack(row_evidence),
+        config=of_model(rules.source.output.config),
+        weights=of_model(rules.source.output.weights),
+        table=lambda wildcards: embedding_table(model_of(wildcards)),
+        source_vocabulary=of_model(rules.source.output.vocabulary),
+        tokenizer=of_model(rules.tokenizer.output.tokenizer),
+        tokenizer_config=of_model(rules.tokenizer.output.tokenizer_config),
+        target_vocabulary=of_model(rules.tokenizer.output.vocabulary),
+        token_map=of_model(rules.token_map.output.token_map),
     output:
         weights="<results>/models/{model}/step-0/model.safetensors",
         config="<results>/models/{model}/step-0/config.json",
@@ -44,15 +39,17 @@ rule initialized_model:
         gpu=GPUS,
     params:
         model="{model}",
-        method=lambda wildcards: method_of(wildcards).model_dump(mode="json"),
+        settings=lambda wildcards: PLAN.methods[model_of(wildcards).method].model_dump(
+            mode="json"
+        ),
         languages=lambda wildcards: CONFIG.sources[model_of(wildcards).source].languages,
         parity=lambda wildcards: model_of(wildcards).parity,
         balanced=lambda wildcards: model_of(wildcards).balanced_factors,
-        card=card_of,
+        card=lambda wildcards: stop_on_error(PLAN.card, model_of(wildcards)),
         gpus=GPUS,
         seed=lambda wildcards: model_of(wildcards).seed,
-        code=lambda wildcards: code_of(
-            "initialized_model.py", [type(method_of(wildcards)).__module__]
+        code=method_code(
+            "initialized_model.py", lambda wildcards: model_of(wildcards).method
         ),
         lock=LOCK,
     message:
@@ -63,13 +60,8 @@ rule initialized_model:
 
 rule token_origins:
     input:
-        tokens=expand(
-            "<results>/models/{model}/step-0/tokens.parquet", model=list(MODELS)
-        ),
-        vocabularies=[
-            f"<resources>/tokenizers/{model.tokenizer}/vocabulary.parquet"
-            for model in MODELS.values()
-        ],
+        maps=of_models([rules.token_map.output.token_map]),
+        vocabularies=of_models([rules.tokenizer.output.vocabulary]),
     output:
         counts=report(
             "<results>/token_origins.parquet",
@@ -106,3 +98,12 @@ rule token_origins:
         "how the tokens of all models were made"
     script:
         "../workflow_scripts/token_origins.py"
+
+
+MODEL_FILES = [
+    Path(file).name
+    for file in rules.initialized_model.output
+    if "model.safetensors" not in file
+]
+ARTIFACTS += of_models(rules.initialized_model.output)
+ARTIFACTS += rules.token_origins.output

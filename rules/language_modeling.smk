@@ -89,3 +89,10 @@ rule target_fertility:
         "fertility of tokenizer {wildcards.tokenizer} on {wildcards.corpus}"
     script:
         "../workflow_scripts/fertility.py"
+
+
+for task in tasks_of("language_modeling").values():
+    ARTIFACTS += of_models(
+        file.replace("{corpus}", task.corpus)
+        for file in [*rules.source_fertility.output, *rules.target_fertility.output]
+    )

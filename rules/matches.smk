@@ -1,16 +1,20 @@
+def max_words_per_token(wildcards):
+    return named("word_vectors", "word_vectors")(wildcards).max_words_per_token
+
+
 MATCHES_CODE = code_of("matches.py")
 
 
 rule source_matches:
     input:
-        words="<resources>/word_vectors/{vectors}/words.parquet",
-        tokenizer="<resources>/sources/{source}/tokenizer.json",
-        tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
-        vocabulary="<resources>/sources/{source}/vocabulary.parquet",
+        words=rules.word_vectors.output.words,
+        tokenizer=rules.source.output.tokenizer,
+        tokenizer_config=rules.source.output.tokenizer_config,
+        vocabulary=rules.source.output.vocabulary,
     output:
-        matches="<resources>/matches/{vectors}/source-{source}.parquet",
+        matches="<resources>/matches/{word_vectors}/source-{source}.parquet",
     log:
-        "<logs>/matches/{vectors}/source-{source}.log",
+        "<logs>/matches/{word_vectors}/source-{source}.log",
     cache: True
     conda:
         "../envs/cpu.yaml"
@@ -20,26 +24,26 @@ rule source_matches:
         runtime=minutes(30),
     params:
         source="{source}",
-        vectors="{vectors}",
+        word_vectors="{word_vectors}",
         max_words_per_token=max_words_per_token,
         code=MATCHES_CODE,
         lock=LOCK,
     message:
-        "matches of {wildcards.source}'s tokens with the words of {wildcards.vectors}"
+        "matches of {wildcards.source}'s tokens with the words of {wildcards.word_vectors}"
     script:
         "../workflow_scripts/matches.py"
 
 
 rule target_matches:
     input:
-        words="<resources>/word_vectors/{vectors}/words.parquet",
-        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
-        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
-        vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
+        words=rules.word_vectors.output.words,
+        tokenizer=rules.tokenizer.output.tokenizer,
+        tokenizer_config=rules.tokenizer.output.tokenizer_config,
+        vocabulary=rules.tokenizer.output.vocabulary,
     output:
-        matches="<resources>/matches/{vectors}/target-{tokenizer}.parquet",
+        matches="<resources>/matches/{word_vectors}/target-{tokenizer}.parquet",
     log:
-        "<logs>/matches/{vectors}/target-{tokenizer}.log",
+        "<logs>/matches/{word_vectors}/target-{tokenizer}.log",
     cache: True
     conda:
         "../envs/cpu.yaml"
@@ -49,11 +53,11 @@ rule target_matches:
         runtime=minutes(30),
     params:
         tokenizer="{tokenizer}",
-        vectors="{vectors}",
+        word_vectors="{word_vectors}",
         max_words_per_token=max_words_per_token,
         code=MATCHES_CODE,
         lock=LOCK,
     message:
-        "matches of {wildcards.tokenizer}'s tokens with the words of {wildcards.vectors}"
+        "matches of {wildcards.tokenizer}'s tokens with the words of {wildcards.word_vectors}"
     script:
         "../workflow_scripts/matches.py"

@@ -1,9 +1,9 @@
 rule pretraining_data:
     input:
-        sentences="<resources>/corpora/{corpus}/sentences.parquet",
-        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
-        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
-        vocabulary="<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
+        sentences=rules.corpus.output.sentences,
+        tokenizer=rules.tokenizer.output.tokenizer,
+        tokenizer_config=rules.tokenizer.output.tokenizer_config,
+        vocabulary=rules.tokenizer.output.vocabulary,
     output:
         data="<resources>/pretraining_data/{corpus}/{tokenizer}/{language}.arrow",
     log:
@@ -29,20 +29,34 @@ rule pretraining_data:
         "../workflow_scripts/pretraining_data.py"
 
 
+def packed_text(model):
+    """The packed text that a model is trained on, a file for each language."""
+    return expand(
+        rules.pretraining_data.output.data,
+        corpus=CONFIG.pretraining.corpus,
+        tokenizer=model.tokenizer,
+        language=stop_on_error(PLAN.training_languages),
+    )
+
+
 rule pretraining:
     input:
-        weights="<results>/models/{model}/step-0/model.safetensors",
-        files=expand("<results>/models/{{model}}/step-0/{file}", file=MODEL_FILES),
-        vocabulary=of_model("<resources>/tokenizers/{tokenizer}/vocabulary.parquet"),
-        data=lambda wildcards: pretraining_shards(model_of(wildcards).tokenizer),
+        weights=rules.initialized_model.output.weights,
+        files=[
+            file
+            for file in rules.initialized_model.output
+            if "model.safetensors" not in file
+        ],
+        vocabulary=of_model(rules.tokenizer.output.vocabulary),
+        data=lambda wildcards: packed_text(model_of(wildcards)),
     output:
         weights=expand(
             "<results>/models/{{model}}/step-{step}/model.safetensors",
-            step=TRAINED_STEPS,
+            step=PLAN.steps,
         ),
         files=expand(
             "<results>/models/{{model}}/step-{step}/{file}",
-            step=TRAINED_STEPS,
+            step=PLAN.steps,
             file=MODEL_FILES,
         ),
         history=report(
@@ -73,8 +87,12 @@ rule pretraining:
         nodes=NODES,
     params:
         model="{model}",
-        settings=pretraining_settings(),
-        steps=TRAINED_STEPS,
+        settings=(
+            CONFIG.pretraining.model_dump(mode="json", exclude={"models"})
+            if CONFIG.pretraining
+            else {}
+        ),
+        steps=PLAN.steps,
         gpus=GPUS,
         nodes=NODES,
         seed=lambda wildcards: model_of(wildcards).seed,
@@ -84,3 +102,10 @@ rule pretraining:
         "continual pre-training of {wildcards.model}"
     script:
         "../workflow_scripts/pretraining.py"
+
+
+for name in PLAN.trained:
+    ARTIFACTS += [
+        *of_models(rules.pretraining.output, [MODELS[name]]),
+        *packed_text(MODELS[name]),
+    ]

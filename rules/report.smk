@@ -31,10 +31,7 @@ rule report:
         weights=expand(
             "<results>/models/{model}/step-0/model.safetensors", model=list(MODELS)
         ),
-        factors=[
-            f"<resources>/factors/{model.source}-{model.dim}.safetensors"
-            for model in MODELS.values()
-        ],
+        factors=[embedding_table(model) for model in MODELS.values()],
         source_vocabularies=expand(
             "<resources>/sources/{source}/vocabulary.parquet", source=REPORT_SOURCES
         ),
@@ -44,15 +41,21 @@ rule report:
         ),
         pretraining=expand(
             "<results>/models/{model}/pretraining_history.parquet",
-            model=TRAINED,
+            model=PLAN.trained,
         ),
         held_out=expand(
             "<results>/models/{model}/pretraining_held_out.parquet",
-            model=TRAINED,
+            model=PLAN.trained,
         ),
         fertility=[f"<resources>/fertility/{name}.parquet" for name in FERTILITY],
-        hypernetworks=network_histories,
-        quality=[f"{folder}/quality.parquet" for folder in network_names().values()],
+        hypernetworks=[
+            rules.hypernetwork.output.history.format(**values)
+            for values in PLAN.networks().values()
+        ],
+        quality=[
+            rules.hypernetwork.output.quality.format(**values)
+            for values in PLAN.networks().values()
+        ],
     output:
         report=report(
             "<results>/report.html",
@@ -71,7 +74,7 @@ rule report:
     params:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),
-        rows=[*SCORED, *TAGGED, *MODELLED],
+        rows=[*SCORED, *TAGGED, *MODELED],
         # what the files of an input are of
         names={
             "corpora": list(CONFIG.corpora),
@@ -79,9 +82,9 @@ rule report:
             **dict.fromkeys(("tokens", "weights", "factors"), list(MODELS)),
             "source_vocabularies": REPORT_SOURCES,
             "target_vocabularies": REPORT_TOKENIZERS,
-            **dict.fromkeys(("pretraining", "held_out"), TRAINED),
+            **dict.fromkeys(("pretraining", "held_out"), PLAN.trained),
             "fertility": FERTILITY,
-            **dict.fromkeys(("hypernetworks", "quality"), list(network_names())),
+            **dict.fromkeys(("hypernetworks", "quality"), list(PLAN.networks())),
         },
         seed=CONFIG.seed,
         code=code_of("report.py"),
@@ -90,3 +93,7 @@ rule report:
         "report"
     script:
         "../workflow_scripts/report.py"
+
+
+if CONFIG.tasks:
+    ARTIFACTS += rules.report.output

@@ -24,3 +24,6 @@ rule source:
         "source model {wildcards.source}: weights, tokenizer and vocabulary in one form"
     script:
         "../workflow_scripts/source.py"
+
+
+ARTIFACTS += of_models(rules.source.output)

@@ -1,11 +1,22 @@
+from lexigraft.word_vectors.settings import MATCHING_ONLY
+
+
+def vector_inputs(wildcards):
+    """A corpus to learn from, or the files to read."""
+    settings = named("word_vectors", "word_vectors")(wildcards)
+    if settings.kind == "learned":
+        return [rules.corpus.output.sentences.format(corpus=settings.corpus)]
+    return OUTSIDE["word_vectors"][wildcards.word_vectors]
+
+
 rule word_vectors:
     input:
         files=vector_inputs,
     output:
-        words="<resources>/word_vectors/{vectors}/words.parquet",
-        vectors="<resources>/word_vectors/{vectors}/vectors.safetensors",
+        words="<resources>/word_vectors/{word_vectors}/words.parquet",
+        vectors="<resources>/word_vectors/{word_vectors}/vectors.safetensors",
     log:
-        "<logs>/word_vectors/{vectors}.log",
+        "<logs>/word_vectors/{word_vectors}.log",
     cache: True
     conda:
         "../envs/cpu.yaml"
@@ -14,16 +25,16 @@ rule word_vectors:
         mem_mb=memory(3000, 4),
         runtime=minutes(60),
     params:
-        vectors="{vectors}",
-        settings=settings_of("word_vectors", "vectors", without=MATCHING_ONLY),
+        word_vectors="{word_vectors}",
+        settings=settings_of("word_vectors", "word_vectors", without=MATCHING_ONLY),
         seed=lambda wildcards: (
             CONFIG.seed
-            if named("word_vectors", "vectors")(wildcards).kind == "learned"
+            if named("word_vectors", "word_vectors")(wildcards).kind == "learned"
             else None
         ),
         code=code_of("word_vectors.py"),
         lock=LOCK,
     message:
-        "word vectors {wildcards.vectors}"
+        "word vectors {wildcards.word_vectors}"
     script:
         "../workflow_scripts/word_vectors.py"

@@ -3,11 +3,11 @@
 from lexigraft.workflow.stage import stage
 
 with stage("initialized_model", snakemake) as job:
-    from lexigraft.initialization.build import InitializationInputs, write_initialized_model
+    from lexigraft.initialization.build import write_initialized_model
 
     write_initialized_model(
-        job.params.method,
-        job.inputs_of(InitializationInputs),
+        job.params.settings,
+        vars(job.input),
         job.folder("weights"),
         source_languages=tuple(job.params.languages),
         card=job.params.card,

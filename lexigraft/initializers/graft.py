@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from lexigraft.initializers.base import Initialization, View
+from lexigraft.evidence.base import EvidenceSet, TokenPair
 from lexigraft.initializers.ofa import SimilarTokens
-from lexigraft.settings import NameTemplate
+from lexigraft.initializers.parts.network_rows import NetworkMethod
 
 if TYPE_CHECKING:
-    from lexigraft.initializers.parts.gathered import Evidence
-
+    from lexigraft.initializers.parts.token_vectors import TokenVectors
+    from lexigraft.token_maps.token_map import Integers, TokenMap
 
 DEFAULT_SHARE = 0.25
 """Best of what was tried on the development languages; docs/methods.md, section 12, has the comparison."""
 
 
-class Graft(SimilarTokens):
+class Graft(SimilarTokens, NetworkMethod):
     """OFA with seven options switched on, and a share of a hypernetwork's prediction."""
 
     initializer: Literal["graft"] = "graft"
@@ -30,7 +30,6 @@ class Graft(SimilarTokens):
     copies_need_words: bool = True
     contained_words: bool = True
     fallback: Literal["random", "mean"] = "mean"
-    hypernetwork: NameTemplate | None = None
     hypernetwork_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Weight of the hypernetwork's prediction in the row of every token with word vectors, copies included: 0.25 by default."""
 
@@ -40,14 +39,30 @@ class Graft(SimilarTokens):
             raise ValueError("`hypernetwork_share` needs a `hypernetwork`")
         return self
 
-    def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
-        """Combinations of similar tokens, then the hypernetwork's share in the row of every token with word vectors."""
-        super().fill(view, evidence, result)
+    @property
+    def share(self) -> float:
+        """Weight of the prediction in a row, 0 without a network."""
         if self.hypernetwork is None:
-            return
-        assert view.hypernetwork is not None
-        known = np.flatnonzero(evidence.target_matched)
-        predicted = view.hypernetwork(evidence.target_weights[known])
-        share = DEFAULT_SHARE if self.hypernetwork_share is None else self.hypernetwork_share
-        # blended copies are copies no longer
-        result.put(known, result.coordinates[known] * (1 - share) + share * predicted)
+            return 0.0
+        return DEFAULT_SHARE if self.hypernetwork_share is None else self.hypernetwork_share
+
+    def predicted(self, vectors: TokenVectors) -> Integers:
+        """Every token with a word: blended copies are copies no longer."""
+        import numpy as np
+
+        return np.flatnonzero(vectors.target_matched)
+
+    def token_map(self, tokens: TokenPair, evidence: EvidenceSet, seed: int) -> TokenMap:
+        """The map of similar tokens; with a network, the rows that it has a share in weigh what remains."""
+        import numpy as np
+
+        from lexigraft.token_maps.token_map import COMPUTED
+
+        found = super().token_map(tokens, evidence, seed)
+        if self.hypernetwork is None:
+            return found
+        chosen = self.predicted(self.vectors(tokens, evidence))
+        rest, origin = np.ones(len(found), dtype=np.float32), found.origin.copy()
+        rest[chosen], origin[chosen] = 1 - self.share, COMPUTED
+        found.weights.data *= np.repeat(rest, np.diff(found.weights.indptr))
+        return replace(found, origin=origin)

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from lexigraft.initializers.base import Initialization, View
-from lexigraft.initializers.with_words import WordInitializer
+from lexigraft.initializers.parts.word_method import WordMethod
 
 if TYPE_CHECKING:
-    from lexigraft.initializers.parts.gathered import Evidence
+    from scipy.sparse import csr_matrix
+
+    from lexigraft.initializers.parts.token_vectors import TokenVectors
+    from lexigraft.token_maps.token_map import Integers
 
 
-class SimilarTokens(WordInitializer):
+class SimilarTokens(WordMethod):
     """Copy the overlap; tokens with word vectors become combinations of the source tokens most similar to them.
 
     A token's vector is the mean of its matched words' vectors (a multiset: a word counts once per variant that matched).
@@ -22,13 +24,13 @@ class SimilarTokens(WordInitializer):
     top_k: PositiveInt = 10
     temperature: PositiveFloat = 0.1
 
-    def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
-        """Softmax-weighted means of the rows of the `top_k` source tokens with the most similar vectors."""
-        from lexigraft.initializers.parts.rows import similar_combination
+    def mixing(self, vectors: TokenVectors, computed: Integers) -> csr_matrix:
+        """Softmax weights of the `top_k` source tokens with the most similar vectors."""
+        from lexigraft.initializers.parts.similarity import similar_weights
 
-        tokens, known = self.computed(evidence, result), evidence.source_matched
-        queries, keys = evidence.target_vectors[tokens], evidence.source_vectors[known]
-        result.put(tokens, similar_combination(queries, keys, view.coordinates[known], self.top_k, self.temperature))
+        return similar_weights(
+            vectors.target_vectors[computed], vectors.source_vectors, vectors.source_matched, self.top_k, self.temperature
+        )
 
 
 class OFA(SimilarTokens):

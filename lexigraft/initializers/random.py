@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from lexigraft.initializers.base import Initialization, View
-from lexigraft.initializers.with_words import WordInitializer
-
-if TYPE_CHECKING:
-    from lexigraft.initializers.parts.gathered import Evidence
+from lexigraft.initializers.parts.word_method import WordMethod
 
 
-class Random(WordInitializer):
-    """Copy the overlap; every other row from N(mean, std) of F's columns (OFA's baseline, section 3.3)."""
+class Random(WordMethod):
+    """Copy the overlap; every other row from N(mean, std) of the table's columns (OFA's baseline, section 3.3)."""
 
     computes_rows: ClassVar[bool] = False
     initializer: Literal["random"] = "random"
-
-    def fill(self, view: View, evidence: Evidence, result: Initialization) -> None:
-        """Leave the fallback where it is."""

@@ -14,10 +14,10 @@ from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.initializers.base import Initialization
 from lexigraft.modeling.configs import embedding_width
 from lexigraft.modeling.families import Family, check_kind, family_of
 from lexigraft.modeling.head import added_head
+from lexigraft.token_maps.token_map import TokenMap
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,9 @@ _NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name
 
 def assemble(
     source_folder: Path,
+    rows: Floats,
     primitives: Floats | None,
-    initialization: Initialization,
+    token_map: TokenMap,
     target: Vocabulary,
     *,
     parity: bool = False,
@@ -43,8 +44,9 @@ def assemble(
 
     Args:
         source_folder: `config.json` and `model.safetensors` of the source stage.
-        primitives: P, (D', D); None where embeddings are not factorized and F is (V, D).
-        initialization: F of the target tokens, (V, D'), and how each was made.
+        rows: F of the target tokens, (V, D'); their embeddings (V, D) where nothing is factorized.
+        primitives: P, (D', D); None where nothing is factorized.
+        token_map: says which tokens are copied, and makes the rows of an output table of its own.
         target: the target vocabulary; its roles name the padding, first and last token.
         parity: copy no output bias, all are 0, as in the published runs of HyperOFA; an added head is what it is.
         balanced: F * sqrt(V_s) and P / sqrt(V_s) instead of F and P: the same function with entries of F near 1.
@@ -58,11 +60,11 @@ def assemble(
     """
     config_path, weights_path = source_folder / "config.json", source_folder / "model.safetensors"
     source_config, family = read_source_config(config_path)
-    _check_sizes(source_config, primitives, initialization, target, source_folder)
+    _check_sizes(source_config, rows, primitives, target, source_folder)
     weights = read_tensors(weights_path, "source")
     has_head = f"{family.dense}.weight" in weights
-    rank = None if primitives is None else len(primitives)
-    config = _target_config(source_config, family, rank, target, has_head, config_path)
+    dim = None if primitives is None else len(primitives)
+    config = _target_config(source_config, family, dim, target, has_head, config_path)
     # the old table is replaced; the pooler belongs to the base model's class and is no part of a masked language model
     weights = {
         name: value for name, value in weights.items() if name != f"{family.embedding}.weight" and ".pooler." not in name
@@ -72,15 +74,15 @@ def assemble(
         bias = weights.get(family.bias)
         if bias is None:
             raise ArtifactError(f"the head has no tensor {family.bias!r}", where=weights_path, hint="make the source again")
-        weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, initialization)
+        weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, token_map)
     elif not has_head:
         weights |= added_head(family, config, target.counts)
     if family.positions is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
-    weights |= _tables(family.embedding, initialization.coordinates, primitives, source_config.vocab_size if balanced else 1)
-    model = _build(family.plain_masked_lm if rank is None else family.masked_lm, config, weights, weights_path)
-    made = ", ".join(f"{count} {origin}" for origin, count in initialization.counts().items())
-    log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, rank or "full")
+    weights |= _tables(family.embedding, rows, primitives, source_config.vocab_size if balanced else 1)
+    model = _build(family.plain_masked_lm if dim is None else family.masked_lm, config, weights, weights_path)
+    made = ", ".join(f"{count} {origin}" for origin, count in token_map.counts().items())
+    log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, dim or "full")
     log.info("%.1f M parameters, head %s", sum(p.numel() for p in model.parameters()) / 1e6, "copied" if has_head else "added")
     return model
 
@@ -104,33 +106,24 @@ def role_id(target: Vocabulary, role: str) -> int | None:
     return target.roles.index(role) if role in target.roles else None
 
 
-def _check_sizes(
-    config: PreTrainedConfig, primitives: Floats | None, initialization: Initialization, target: Vocabulary, where: Path
-) -> None:
-    rows, rank = initialization.coordinates.shape
-    if rows != len(target):
-        raise InputError(f"{rows} rows of coordinates for {len(target)} target tokens", where=where, hint="initialize again")
+def _check_sizes(config: PreTrainedConfig, rows: Floats, primitives: Floats | None, target: Vocabulary, where: Path) -> None:
+    count, dim = rows.shape
+    if count != len(target):
+        raise InputError(f"{count} rows for {len(target)} target tokens", where=where, hint="initialize again")
     width = embedding_width(config)
-    if primitives is None and rank != width:
+    if (primitives is None and dim != width) or (primitives is not None and primitives.shape != (dim, width)):
+        shape = "none" if primitives is None else f"primitives of shape {primitives.shape}"
         raise InputError(
-            f"coordinates of width {rank} for a model of width {width} that is not factorized",
+            f"rows of width {dim} and {shape} do not make embeddings of width {width}",
             where=where,
             hint="take the factors of this source model",
         )
-    if primitives is not None and primitives.shape != (rank, width):
-        raise InputError(
-            f"coordinates of width {rank} and a model of width {width} need primitives of shape "
-            f"({rank}, {width}), got {primitives.shape}",
-            where=where,
-            hint="take the factors of this source model",
-        )
-    finite = np.isfinite(initialization.coordinates).all() and (primitives is None or np.isfinite(primitives).all())
-    if not finite:
-        raise InputError("the coordinates or primitives hold NaN or infinity", where=where, hint="initialize again")
+    if not (np.isfinite(rows).all() and (primitives is None or np.isfinite(primitives).all())):
+        raise InputError("the rows or primitives hold NaN or infinity", where=where, hint="initialize again")
 
 
 def _target_config(
-    source: PreTrainedConfig, family: Family, rank: int | None, target: Vocabulary, has_head: bool, where: Path
+    source: PreTrainedConfig, family: Family, dim: int | None, target: Vocabulary, has_head: bool, where: Path
 ) -> PreTrainedConfig:
     padding = role_id(target, "pad")
     if padding is None:
@@ -138,12 +131,12 @@ def _target_config(
     values = {key: value for key, value in source.to_dict().items() if key not in _NOT_TAKEN_OVER}
     values |= {
         "vocab_size": len(target),
-        **({} if rank is None else {"embedding_rank": rank}),
+        **({} if dim is None else {"embedding_rank": dim}),
         "pad_token_id": padding,
         "bos_token_id": role_id(target, "bos"),
         "eos_token_id": role_id(target, "eos"),
         "dtype": "float32",
-        "architectures": [(family.plain_masked_lm if rank is None else family.masked_lm).__name__],
+        "architectures": [(family.plain_masked_lm if dim is None else family.masked_lm).__name__],
         **({} if has_head else family.added_head),
     }
     also = {"cls_token_id": "bos", "sep_token_id": "eos"}
@@ -152,7 +145,7 @@ def _target_config(
         if source.pad_token_id is None:
             raise InputError("the source model names no pad_token_id", where=where, hint="add it to its config.json")
         values["max_position_embeddings"] += padding - source.pad_token_id
-    config: PreTrainedConfig = (family.plain_config if rank is None else family.config)(**values)
+    config: PreTrainedConfig = (family.plain_config if dim is None else family.config)(**values)
     return config
 
 
@@ -164,12 +157,10 @@ def _tables(embedding: str, coordinates: Floats, primitives: Floats | None, bala
     return {f"{embedding}.coordinates": coordinates * scale, f"{embedding}.primitives": primitives / scale}
 
 
-def _copied_bias(source: Floats, initialization: Initialization) -> Floats:
+def _copied_bias(source: Floats, token_map: TokenMap) -> Floats:
     """(V,) output bias: the source token's for copied tokens, 0 for the others."""
-    bias = np.zeros(len(initialization.origin), dtype=np.float32)
-    copied = initialization.source_ids >= 0
-    bias[copied] = source[initialization.source_ids[copied]]
-    return bias
+    copies = token_map.copies
+    return np.where(copies >= 0, source[copies], 0).astype(np.float32)
 
 
 def _moved_positions(positions: Floats, old_padding: int, new_padding: int) -> Floats:

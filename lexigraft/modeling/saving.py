@@ -13,28 +13,56 @@ from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import Provenance, atomic_file, with_companions, write_table, write_tensors, write_text
 from lexigraft.errors import ArtifactError
-from lexigraft.initializers.base import ORIGINS, Initialization
+from lexigraft.token_maps.token_map import ORIGINS, TokenMap
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 _PLAIN_FILES = ("config.json", "README.md")
 TOKENS_SCHEMA = pl.Schema(
-    {"id": pl.Int32, "token": pl.String, "surface": pl.String, "origin": pl.String, "source_id": pl.Int32}
+    [
+        ("id", pl.Int32()),
+        ("token", pl.String()),
+        ("surface", pl.String()),
+        ("origin", pl.String()),
+        ("source_id", pl.Int32()),
+        ("sources", pl.List(pl.Int32)),
+        ("source_surfaces", pl.List(pl.String)),
+        ("weights", pl.List(pl.Float32)),
+        ("dense", pl.Boolean()),
+    ]
 )
 
 
-def token_table(target: Vocabulary, initialization: Initialization) -> pl.DataFrame:
-    """Return how each target token was made: id, token, surface, origin (`ORIGINS`), source_id (null unless copied)."""
-    return pl.DataFrame(
+def token_table(
+    target: Vocabulary, source: Vocabulary, token_map: TokenMap, dense: NDArray[np.int64] | None = None
+) -> pl.DataFrame:
+    """Return how each target token is made, from its token map.
+
+    Columns: id, token, surface; origin (`ORIGINS`); source_id, null unless copied; and what it is made of: sources,
+    source_surfaces, weights; dense, whether the method added a dense row: to the tokens `dense`.
+    """
+    parts = pl.DataFrame(
+        {
+            "id": np.repeat(np.arange(len(target)), np.diff(token_map.weights.indptr)),
+            "sources": token_map.weights.indices,
+            "source_surfaces": pl.Series(source.surfaces, dtype=pl.String).gather(token_map.weights.indices),
+            "weights": token_map.weights.data,
+        }
+    )
+    table = pl.DataFrame(
         {
             "id": np.arange(len(target)),
             "token": target.tokens,
             "surface": target.surfaces,
-            "origin": np.array(ORIGINS)[initialization.origin],
-            "source_id": pl.Series(initialization.source_ids).replace(-1, None),
+            "origin": np.array(ORIGINS)[token_map.origin],
+            "source_id": pl.Series(token_map.copies).replace(-1, None),
+            "dense": np.isin(np.arange(len(target)), [] if dense is None else dense),
         }
-    ).cast(TOKENS_SCHEMA)
+    )
+    made = table.join(parts.group_by("id", maintain_order=True).agg(pl.all()), on="id", how="left", maintain_order="left")
+    empty = pl.col("sources", "source_surfaces", "weights").fill_null([])
+    return made.with_columns(empty).select(TOKENS_SCHEMA.names()).cast(TOKENS_SCHEMA)
 
 
 def write_model_folder(

@@ -9,9 +9,9 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from lexigraft.initializers.base import ORIGINS
 from lexigraft.report.inputs import Model, labels
 from lexigraft.report.tables import Column
+from lexigraft.token_maps.token_map import ORIGINS
 
 Spec = dict[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Helvetica Neue', Arial, sans-serif"

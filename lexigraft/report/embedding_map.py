@@ -7,20 +7,20 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import altair as alt
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from safetensors import safe_open
 
-from lexigraft.artifacts import read_provenance, read_table, read_tensors
+from lexigraft.artifacts import read_table
 from lexigraft.errors import ArtifactError
-from lexigraft.factors.factorize import TABLES
+from lexigraft.factors.tables import EmbeddingTable, read_embedding_table
 from lexigraft.report.charts import Spec, finish, rows_of
 from lexigraft.report.inputs import Model, ReportInputs
-from lexigraft.report.neighbor_map import NeighborMap, make_map, nearest_rows
+from lexigraft.report.neighbor_map import NeighborMap, make_map
+from lexigraft.token_maps.explaining import made_of
+from lexigraft.token_maps.nearest import nearest_tokens
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,7 @@ def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[st
 @dataclass(frozen=True, slots=True)
 class _Source:
     vocabulary: Vocabulary
-    coordinates: NDArray[np.float32]
-    primitives: NDArray[np.float32]
+    values: EmbeddingTable
     sample: Sample
     places: NeighborMap
     table: pl.DataFrame
@@ -101,67 +100,48 @@ class _Source:
 
 def _read_source(factors: Path, vocabulary_path: Path) -> _Source:
     vocabulary = read_vocabulary(vocabulary_path)
-    tensors = read_tensors(factors, "factors", ["coordinates", "primitives"])
-    coordinates, primitives = tensors["coordinates"], tensors["primitives"]
-    if len(coordinates) < len(vocabulary):
+    values = read_embedding_table(factors)
+    if len(values.rows) < len(vocabulary):
         raise ArtifactError(
-            f"{len(vocabulary)} tokens but {len(coordinates)} embedding rows",
+            f"{len(vocabulary)} tokens but {len(values.rows)} embedding rows",
             where=f"{vocabulary_path}, {factors}",
             hint="delete both and run snakemake again",
         )
     sample = source_sample(vocabulary)
-    rows = coordinates[sample.ids].astype(np.float64) @ primitives
+    rows = values.embeddings(sample.ids)
     places = make_map(rows) if len(rows) >= _FEWEST_WORDS else NeighborMap(np.zeros(0), rows, np.zeros((len(rows), 2)))
     labeled = spaced(places.places, np.arange(1, len(sample.ids) + 1), _LABELLED_SOURCE)
     table = pl.DataFrame({"word": sample.words, "x": places.places[:, 0], "y": places.places[:, 1], "labeled": labeled})
-    return _Source(vocabulary, coordinates, primitives, sample, places, table)
+    return _Source(vocabulary, values, sample, places, table)
 
 
 def _places(weights: Path, tokens: Path, sample: Sample, source: _Source) -> pl.DataFrame:
     """Where a model's sampled tokens stand, how each was made, and the source tokens nearest to it."""
-    coordinates, primitives = _factors_of(weights)
-    made = read_table(tokens, "initialized_model", ["id", "origin"]).sort("id")
-    if len(made) > len(coordinates) or len(made) <= int(sample.ids.max(initial=0)):
+    own = read_embedding_table(weights)
+    columns = ["id", "origin", "source_surfaces", "weights", "dense"]
+    made = read_table(tokens, "initialized_model", columns).sort("id")
+    if len(made) > len(own.rows) or len(made) <= int(sample.ids.max(initial=0)):
         raise ArtifactError(
-            f"{len(made)} tokens, {len(coordinates)} embedding rows, but the vocabulary has token {sample.ids.max(initial=0)}",
+            f"{len(made)} tokens, {len(own.rows)} embedding rows, but the vocabulary has token {sample.ids.max(initial=0)}",
             where=f"{tokens}, {weights}",
             hint="delete both and run snakemake again",
         )
-    rows = coordinates[sample.ids].astype(np.float64) @ primitives
+    rows = own.embeddings(sample.ids)
     places = source.places.place(rows)
     candidates = np.flatnonzero(source.vocabulary.is_text)
-    ids, cosines = nearest_rows(rows, source.coordinates, source.primitives, candidates, source.places.mean)
+    ids, cosines = nearest_tokens(rows, source.values, candidates, source.places.mean)
     near = [
         ", ".join(f"{source.vocabulary.surfaces[token].strip()} {cosine:.2f}" for token, cosine in zip(*pair, strict=True))
         for pair in zip(ids.tolist(), cosines.tolist(), strict=True)
     ]
-    origins = made["origin"].gather(sample.ids)
+    made = made[sample.ids]
+    origins = made["origin"]
+    parts = [made_of(*part) for part in made.select("origin", "source_surfaces", "weights", "dense").iter_rows()]
     # a copied token stands on its own source token, which tells a reader nothing
     wanted = np.where((origins != "copied").to_numpy(), sample.label_order, 0)
-    columns = {"word": sample.words, "script": sample.scripts, "origin": origins, "nearest": near}
+    shown = {"word": sample.words, "script": sample.scripts, "origin": origins, "made_of": parts, "nearest": near}
     labeled = spaced(places, wanted, _LABELLED_TARGET)
-    return pl.DataFrame({**columns, "x": places[:, 0], "y": places[:, 1], "labeled": labeled})
-
-
-def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Coordinates F_t (V, D') and primitives P (D', D) of a model, found by the ends of their names; E and I of a full one."""
-    read_provenance(weights)  # a file that cannot be opened is told as one; its data are verified below
-    with safe_open(str(weights), framework="np") as handle:
-        names = sorted(handle.keys())
-    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", TABLES)]
-    counts = tuple(map(len, found))
-    if counts == (0, 0, 1):
-        table = read_tensors(weights, "initialized_model", found[2])[found[2][0]]
-        return table, np.eye(table.shape[1], dtype=table.dtype)
-    if counts[:2] != (1, 1):
-        raise ArtifactError(
-            f"model has {counts[0]} tensors named coordinates and {counts[1]} named primitives, expected one of each",
-            where=weights,
-            hint="delete the model's folder and run snakemake again",
-        )
-    (coordinates,), (primitives,), _ = found
-    tensors = read_tensors(weights, "initialized_model", [coordinates, primitives])
-    return tensors[coordinates], tensors[primitives]
+    return pl.DataFrame({**shown, "x": places[:, 0], "y": places[:, 1], "labeled": labeled})
 
 
 def source_sample(vocabulary: Vocabulary, count: int = SOURCE_TOKENS) -> Sample:
@@ -254,6 +234,7 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
         alt.Tooltip("word:N", title="target token"),
         "script:N",
         "origin:N",
+        alt.Tooltip("made_of:N", title="made of"),
         alt.Tooltip("nearest:N", title="nearest source tokens"),
     ]
     layers = [

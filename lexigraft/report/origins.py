@@ -10,9 +10,9 @@ import polars as pl
 
 from lexigraft.artifacts import read_table
 from lexigraft.errors import ArtifactError
-from lexigraft.initializers.base import ORIGINS
 from lexigraft.report.inputs import Model
 from lexigraft.report.paper import origins_of
+from lexigraft.token_maps.token_map import ORIGINS
 
 _ROUNDING = 1000
 

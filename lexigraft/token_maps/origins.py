@@ -10,7 +10,8 @@ import polars as pl
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError
-from lexigraft.initializers.base import ORIGINS
+from lexigraft.token_maps.token_map import ORIGINS
+from lexigraft.token_maps.token_map import STAGE as TOKEN_MAP
 
 STAGE = "token_origins"
 ROW_KEYS = ("run", "model", "method", "source", "tokenizer", "dim", "seed")
@@ -20,7 +21,7 @@ SCHEMA = pl.Schema(
 
 
 def write_token_origins(
-    tokens: Sequence[Path],
+    maps: Sequence[Path],
     vocabularies: Sequence[Path],
     rows: Sequence[Mapping[str, Any]],
     path: Path,
@@ -29,7 +30,7 @@ def write_token_origins(
     """Write `token_origins.parquet`: a row a model, with the number of its tokens of each origin and their total.
 
     Args:
-        tokens: `tokens.parquet` of each model's step 0.
+        maps: `token_map.parquet` of each model.
         vocabularies: `vocabulary.parquet` of each model's target tokenizer.
         rows: what each model is: `ROW_KEYS`.
         path: of the table; its columns are those of `SCHEMA`, its rows in the order of `rows`.
@@ -43,7 +44,7 @@ def write_token_origins(
         ArtifactError: a file is missing or damaged, or the counts of a model do not add up to its vocabulary.
     """
     made: list[dict[str, Any]] = []
-    for row, own, vocabulary in zip(rows, tokens, vocabularies, strict=True):
+    for row, own, vocabulary in zip(rows, maps, vocabularies, strict=True):
         if missing := [key for key in ROW_KEYS if key not in row]:
             raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
         counts = origin_counts(own)
@@ -60,7 +61,8 @@ def write_token_origins(
     return table
 
 
-def origin_counts(tokens: Path) -> dict[str, int]:
-    """Number of tokens of each of `ORIGINS` in a model's `tokens.parquet`."""
-    counted = dict(read_table(tokens, "initialized_model", ["origin"])["origin"].value_counts().iter_rows())
+def origin_counts(token_map: Path) -> dict[str, int]:
+    """Number of target tokens of each of `ORIGINS` in a token map."""
+    made = read_table(token_map, TOKEN_MAP, ["target", "origin"]).unique("target")
+    counted = dict(made["origin"].value_counts().iter_rows())
     return {origin: int(counted.get(origin, 0)) for origin in ORIGINS}

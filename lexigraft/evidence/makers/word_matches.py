@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from lexigraft.artifacts import Provenance, read_table, write_table
-from lexigraft.errors import ArtifactError, InputError
+from lexigraft.errors import InputError
 from lexigraft.progress import progress
 from lexigraft.tokenizers.segmentation.joined import SeparatorLostError
 from lexigraft.tokenizers.segmentation.ragged import Ragged
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STAGE = "matches"
 SCHEMA = pl.Schema({"token": pl.Int32, "word": pl.Int32, "count": pl.UInt8})
 _BLOCK_WORDS = 1 << 17
 _WORD = (1 << 32) - 1
@@ -166,20 +164,3 @@ def write_matches(
     if max_words_per_token is not None:
         matches = cap_words(matches, words["sentences"].to_numpy(), max_words_per_token)
     write_table(path, matches, provenance)
-
-
-def read_matches(path: Path, tokens: int, words: int) -> csr_matrix:
-    """Read matches as a (tokens, words) CSR matrix of counts.
-
-    Raises:
-        ArtifactError: the file is damaged, or names tokens or words beyond the given numbers.
-    """
-    table = read_table(path, STAGE)
-    rows, columns = table["token"].to_numpy(), table["word"].to_numpy()
-    if rows.max() >= tokens or columns.max() >= words:
-        raise ArtifactError(
-            f"matches name token {rows.max()} and word {columns.max()}, but there are {tokens} and {words}",
-            where=path,
-            hint="delete the file and run snakemake again",
-        )
-    return csr_matrix((table["count"].to_numpy().astype(np.float32), (rows, columns)), shape=(tokens, words))

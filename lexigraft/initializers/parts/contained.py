@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from lexigraft.initializers.base import Integers
+from lexigraft.token_maps.token_map import Integers
 from lexigraft.word_vectors.table import WordVectors
 from lexigraft.word_vectors.words import spaced_words, unspaced_words
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from lexigraft.errors import InputError
-from lexigraft.initializers.base import Integers
+from lexigraft.token_maps.token_map import Integers
 from lexigraft.tokenizers.vocabulary import ROLES, Vocabulary
 
 

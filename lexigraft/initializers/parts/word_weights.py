@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from lexigraft.initializers.base import Floats
+from lexigraft.token_maps.token_map import Floats
 from lexigraft.word_vectors.table import WordVectors
 
 
-def word_evidence(
+def word_weights(
     matches: csr_matrix,
     surfaces: tuple[str, ...],
     vectors: WordVectors,
@@ -41,7 +41,7 @@ def word_evidence(
 def weighed(
     shares: csr_matrix, vectors: WordVectors, *, weighted: bool, unit: bool, languages: tuple[str, ...] | None = None
 ) -> csr_matrix:
-    """Shares (V, words) of words in tokens times what a word counts in any token; see `word_evidence`.
+    """Shares (V, words) of words in tokens times what a word counts in any token; see `word_weights`.
 
     Words that count nothing are left out, among them those whose vector is zero where vectors count with unit length: they have
     no direction.

@@ -4,34 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from lexigraft.errors import InputError
-from lexigraft.initializers.base import Floats, Integers, View
+from lexigraft.evidence.base import TokenPair
+from lexigraft.evidence.word_matches import WordMatches
 from lexigraft.initializers.parts.contained import contained_words
-from lexigraft.initializers.parts.evidence import weighed, word_evidence
 from lexigraft.initializers.parts.overlap import overlap
-from lexigraft.initializers.parts.rows import normalized, token_vectors
+from lexigraft.initializers.parts.similarity import mean_vectors, normalized
+from lexigraft.initializers.parts.word_weights import weighed, word_weights
+from lexigraft.token_maps.token_map import Floats, Integers
 
-if TYPE_CHECKING:
-    from lexigraft.initializers.with_words import WordInitializer
+
+class WordOptions(Protocol):
+    """Options of a method, see `word_method.WordMethod`."""
+
+    @property
+    def source_word_languages(self) -> bool: ...
+
+    @property
+    def word_weights(self) -> bool: ...
+
+    @property
+    def unit_words(self) -> bool: ...
+
+    @property
+    def verify_copies(self) -> float | None: ...
+
+    @property
+    def copies_need_words(self) -> bool: ...
+
+    @property
+    def contained_words(self) -> bool: ...
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the words say of the tokens of both vocabularies, under a method's options. Made when first asked for.
+class TokenVectors:
+    """Words and vectors of the tokens of both vocabularies, under a method's options. Made when first asked for.
 
     Attributes:
-        view: what the method is given.
-        method: whose options count.
+        tokens: both vocabularies.
+        words: which words matched them.
+        options: of the method.
     """
 
-    view: View
-    method: WordInitializer
+    tokens: TokenPair
+    words: WordMatches
+    options: WordOptions
 
     @cached_property
     def source_weights(self) -> csr_matrix:
@@ -40,14 +63,13 @@ class Evidence:
         Raises:
             InputError: no source token has a word in a language that counts.
         """
-        view, method = self.view, self.method
-        languages = view.source_languages if method.source_word_languages else None
-        weights = word_evidence(
-            view.source_matches,
-            view.source.surfaces,
-            view.vectors,
-            weighted=method.word_weights,
-            unit=method.unit_words,
+        languages = self.tokens.source_languages if self.options.source_word_languages else None
+        weights = word_weights(
+            self.words.source,
+            self.tokens.source.surfaces,
+            self.words.vectors,
+            weighted=self.options.word_weights,
+            unit=self.options.unit_words,
             languages=languages,
         )
         if not weights.nnz:
@@ -62,28 +84,25 @@ class Evidence:
     @cached_property
     def target_weights(self) -> csr_matrix:
         """(V_t, words) weights of the words in each target token's vector."""
-        view, method = self.view, self.method
-        matched = word_evidence(
-            view.target_matches, view.target.surfaces, view.vectors, weighted=method.word_weights, unit=method.unit_words
-        )
-        if not method.contained_words:
+        weighted, unit = self.options.word_weights, self.options.unit_words
+        matched = word_weights(self.words.target, self.tokens.target.surfaces, self.words.vectors, weighted=weighted, unit=unit)
+        if not self.options.contained_words:
             return matched
         # no token has words in both
-        contained = weighed(self.contained, view.vectors, weighted=method.word_weights, unit=method.unit_words)
-        return csr_matrix(matched + contained)
+        return csr_matrix(matched + weighed(self.contained, self.words.vectors, weighted=weighted, unit=unit))
 
     @property
     def contained(self) -> csr_matrix:
         """(V_t, words) shares of the words that the surfaces of new text tokens without a match hold."""
-        view = self.view
-        unmatched = np.diff(view.target_matches.indptr) == 0
-        tokens = np.flatnonzero(unmatched & view.target.is_text & (self.shared < 0))
-        return contained_words(view.target.surfaces, tokens, view.vectors)
+        target = self.tokens.target
+        unmatched = np.diff(self.words.target.indptr) == 0
+        new = np.flatnonzero(unmatched & target.is_text & (self.shared < 0))
+        return contained_words(target.surfaces, new, self.words.vectors)
 
     @cached_property
     def shared(self) -> Integers:
         """(V_t,) the source token with the same string or role, -1 for none."""
-        return overlap(self.view.source, self.view.target)
+        return overlap(self.tokens.source, self.tokens.target)
 
     @property
     def target_matched(self) -> NDArray[np.bool_]:
@@ -98,12 +117,12 @@ class Evidence:
     @cached_property
     def source_vectors(self) -> Floats:
         """(V_s, dim) vectors of the source tokens, zero without a word."""
-        return token_vectors(self.source_weights, self.view.vectors.vectors)[0]
+        return mean_vectors(self.source_weights, self.words.vectors.vectors)[0]
 
     @cached_property
     def target_vectors(self) -> Floats:
         """(V_t, dim) vectors of the target tokens, zero without a word."""
-        return token_vectors(self.target_weights, self.view.vectors.vectors)[0]
+        return mean_vectors(self.target_weights, self.words.vectors.vectors)[0]
 
     @cached_property
     def copies(self) -> Integers:
@@ -113,8 +132,8 @@ class Evidence:
         without a vector on either side cannot be checked and is copied; with `copies_need_words` only if the target has no
         words of it either (digits, punctuation, special tokens).
         """
-        shared, least = self.shared.copy(), self.method.verify_copies
-        if self.method.copies_need_words:
+        shared, least = self.shared.copy(), self.options.verify_copies
+        if self.options.copies_need_words:
             shared[(shared >= 0) & self.target_matched & ~self.source_matched[shared]] = -1
         if least is None:
             return shared

@@ -1,4 +1,4 @@
-"""Building blocks of initializers: random rows, token vectors, and combinations of similar source tokens."""
+"""Vectors of tokens as means of word vectors, and the source tokens most similar to them."""
 
 from __future__ import annotations
 
@@ -12,38 +12,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch.nn import functional
 
-from lexigraft.initializers.base import COPIED, MEAN, RANDOM, Floats, Initialization, Integers, View
+from lexigraft.token_maps.token_map import Floats, Integers
 
 _EPSILON = 1e-12
-_GATHERED = 1 << 24
-"""Numbers that are gathered at a time."""
 
 
-def random_rows(coordinates: Floats, count: int, seed: int) -> Floats:
-    """Draw (count, D') rows, each dimension from N(mean, std) of F's column (OFA section 3.3)."""
-    rng = np.random.default_rng(seed)
-    mean, std = coordinates.mean(axis=0, dtype=np.float64), coordinates.std(axis=0, dtype=np.float64)
-    rows: Floats = (mean + std * rng.standard_normal((count, coordinates.shape[1]))).astype(np.float32)
-    return rows
-
-
-def start(view: View, source_ids: Integers, fallback: str = "random") -> Initialization:
-    """Rows of F for the tokens that are copied (`source_ids` >= 0), random or mean rows for all others.
-
-    Random rows are drawn for the whole vocabulary, so a token's draw does not depend on which others are copied.
-    """
-    copied = source_ids >= 0
-    if fallback == "mean":
-        mean = view.coordinates.mean(axis=0, dtype=np.float64).astype(np.float32)
-        rows = np.tile(mean, (len(view.target), 1))
-    else:
-        rows = random_rows(view.coordinates, len(view.target), view.seed)
-    rows[copied] = view.coordinates[source_ids[copied]]
-    origin = np.where(copied, COPIED, MEAN if fallback == "mean" else RANDOM).astype(np.int8)
-    return Initialization(rows, origin, source_ids.copy())
-
-
-def token_vectors(weights: csr_matrix, vectors: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def mean_vectors(weights: csr_matrix, vectors: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Weighted mean of the vectors of each token's matched words.
 
     Args:
@@ -109,23 +83,18 @@ def most_similar(queries: Floats, keys: Floats, top_k: int) -> tuple[Floats, Int
     return cosines, nearest
 
 
-def similar_combination(queries: Floats, keys: Floats, rows: Floats, top_k: int, temperature: float) -> Floats:
-    """Convex combination of the rows whose keys are most similar to each query (OFA section 3.3).
-
-    weights = softmax over the top k of cos(query, key) / temperature.
+def similar_weights(queries: Floats, keys: Floats, usable: NDArray[np.bool_], top_k: int, temperature: float) -> csr_matrix:
+    """Weights of the keys most similar to each query: softmax over the top k of cos / temperature (OFA section 3.3).
 
     Args:
-        queries: (N, dim); keys: (M, dim); rows: (M, D'), the source coordinates of the keys.
+        queries: (N, dim); keys: (M, dim); usable: (M,) keys that count.
 
     Returns:
-        (N, D') float32.
+        (N, M) float32 CSR; the weights of a row sum to 1 and fall.
     """
-    cosines, nearest = most_similar(queries, keys, top_k)
+    known = np.flatnonzero(usable)
+    cosines, nearest = most_similar(queries, keys[known], top_k)
     weights = np.exp((cosines - cosines[:, :1]) / temperature)
     weights /= weights.sum(axis=1, keepdims=True)
-    combined = np.empty((len(queries), rows.shape[1]), dtype=np.float32)
-    block = max(1, _GATHERED // (nearest.shape[1] * rows.shape[1]))
-    for first in range(0, len(queries), block):
-        part = slice(first, first + block)
-        combined[part] = np.einsum("nk,nkd->nd", weights[part], rows[nearest[part]])
-    return combined
+    starts = np.arange(len(queries) + 1) * nearest.shape[1]
+    return csr_matrix((weights.ravel(), known[nearest.ravel()], starts), shape=(len(queries), len(keys)))

@@ -1,0 +1,68 @@
+"""Embedding tables as methods, networks and reports see them: E itself, or E ~ F P at some D'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from lexigraft.artifacts import map_tensors, read_provenance
+from lexigraft.errors import ArtifactError
+
+STAGE, MODELS = "factors", ("source", "initialized_model", "pretraining")
+Floats = NDArray[np.float32]
+EMBEDDINGS = ("word_embeddings.weight", "embeddings.tok_embeddings.weight")
+"""Ends of the names of word embedding matrices, in all families."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingTable:
+    """A table with a row per token.
+
+    Attributes:
+        rows: (V, n) float32, mapped from its file: the coordinates F of E ~ F P, or E itself where D' is `full`.
+        scale: (n,) float32, of a source model: rows * scale are coordinates in an orthonormal basis, so that distances between
+            them are those between embeddings. The singular values, or ones where D' is `full`.
+        primitives: P, (D', D) float32, orthogonal rows whose norms are the singular values; None where D' is `full`.
+    """
+
+    rows: Floats
+    scale: Floats
+    primitives: Floats | None = None
+
+    @property
+    def dim(self) -> int | None:
+        """D', None where it is `full`."""
+        return None if self.primitives is None else len(self.primitives)
+
+    def embeddings(self, tokens: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """(tokens, D) float64 rows of E, as far as F and P have them."""
+        rows = self.rows[tokens].astype(np.float64)
+        return rows if self.primitives is None else rows @ self.primitives
+
+
+def read_embedding_table(path: Path) -> EmbeddingTable:
+    """Map the embeddings that a file holds: a factors file's F and P, or those of a model's weights, factorized or not.
+
+    Raises:
+        ArtifactError: the file is damaged, made by another stage, or does not hold exactly one table.
+    """
+    if read_provenance(path).get("stage") == STAGE:
+        tensors = map_tensors(path, STAGE, ["coordinates", "singular_values", "primitives"])
+        return EmbeddingTable(tensors["coordinates"], tensors["singular_values"], tensors["primitives"])
+    with safe_open(str(path), framework="np") as handle:
+        names = sorted(handle.keys())
+    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", EMBEDDINGS)]
+    counts = tuple(map(len, found))
+    if counts not in ((1, 1, 0), (0, 0, 1)):
+        raise ArtifactError(
+            f"expected one table of embeddings, found {[name for group in found for name in group]}",
+            where=path,
+            hint="delete it and run snakemake again",
+        )
+    tensors = map_tensors(path, MODELS, [name for group in found for name in group])
+    rows, *primitives = tensors.values()
+    return EmbeddingTable(rows, np.ones(rows.shape[1], dtype=np.float32), *primitives)
