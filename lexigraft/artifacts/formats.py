@@ -121,11 +121,11 @@ def read_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str] | 
 def map_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Like `read_tensors`, but mapped from the file and read-only: for arrays that need not fit in memory."""
     check(path, stage)
-    with path.open("rb") as handle:
+    with Path(path).open("rb") as handle:
         size = int.from_bytes(handle.read(8), "little")
         header = json.loads(handle.read(size))
     if missing := sorted(set(names) - header.keys()):
-        raise damaged(path, f"has no tensor {missing}; it holds {sorted(header.keys() - {'__metadata__'})}")
+        raise damaged(Path(path), f"has no tensor {missing}; it holds {sorted(header.keys() - {'__metadata__'})}")
     dtypes = {stored: name for name, stored in _SAFETENSORS_DTYPES.items()}
     found: dict[str, NDArray[Any]] = {}
     for name in names:

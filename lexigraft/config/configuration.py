@@ -139,19 +139,19 @@ class Config(_Run):
                 adapter = self.corpora[corpus].adapter
                 yield f"word_vectors.{name}.corpus: text of adapter {adapter!r} is not aligned across languages"
         for index, grid in enumerate(self.models):
-            for key, names, known in (
-                ("methods", grid.methods, self.methods),
-                ("sources", grid.sources, self.sources),
+            named: tuple[tuple[str, list[str | None], Mapping[str, Any]], ...] = (
+                ("methods", [*grid.methods], self.methods),
+                ("sources", [*grid.sources], self.sources),
                 ("tokenizer", [grid.tokenizer], self.tokenizers),
                 ("word_vectors", [grid.word_vectors], self.word_vectors),
-            ):
-                for name in names:
-                    yield from _known(f"models.{index}.{key}", name, known, key.removesuffix("s"))
-            for name in grid.methods:
-                wanted = choices_of((*self.methods[name].needs, *self.methods[name].row_needs)) if name in self.methods else ()
-                for key in wanted:
+            )
+            for key, names, known in named:
+                for wanted in names:
+                    yield from _known(f"models.{index}.{key}", wanted, known, key.removesuffix("s"))
+            for method in (name for name in grid.methods if name in self.methods):
+                for key in choices_of((*self.methods[method].needs, *self.methods[method].row_needs)):
                     if getattr(grid, key, None) is None:
-                        yield f"models.{index}: the method {name!r} needs {key}; name one"
+                        yield f"models.{index}: the method {method!r} needs {key}; name one"
         yield from self._dangling_networks()
         yield from self._dangling_pretraining()
         yield from self._dangling_tasks()

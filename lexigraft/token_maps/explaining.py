@@ -118,4 +118,4 @@ def _digests_of_source(folder: Path) -> Iterator[str]:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}".replace("0.", ".", 1)
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.2f}"

@@ -56,7 +56,7 @@ def write_inputs(folder: Path, coordinates: np.ndarray | None = None) -> Hyperne
     table, words = matched(), word_vectors()
     rows = rows_of(table, words.vectors) if coordinates is None else coordinates
     paths = HypernetworkInputs(
-        factors=folder / "factors.safetensors",
+        table=folder / "factors.safetensors",
         matches=folder / "matches.parquet",
         vocabulary=folder / "vocabulary.parquet",
         words=folder / "words.parquet",
@@ -73,7 +73,7 @@ def write_inputs(folder: Path, coordinates: np.ndarray | None = None) -> Hyperne
         "primitives": np.eye(rows.shape[1], dtype=np.float32),
         "singular_values": singular.astype(np.float32),
     }
-    write_tensors(paths.factors, factors, Provenance("factors"))
+    write_tensors(paths.table, factors, Provenance("factors"))
     write_word_vectors(words, paths.words, paths.vectors, Provenance("word_vectors"))
     return paths
 

@@ -13,14 +13,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance, write_tensors
-from lexigraft.factors.factorize import factorize, read_word_embeddings
-from lexigraft.initializers.base import COMPUTED, COPIED, RANDOM, Initialization
+from lexigraft.factors.factorize import factorize
+from lexigraft.factors.tables import read_embedding_table
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.export import materialize
 from lexigraft.modeling.families import FAMILIES, Family
 from lexigraft.modeling.heads import masked_logits
 from lexigraft.sources.build import write_source as write_source_stage
 from lexigraft.sources.settings import SourceSettings
+from lexigraft.token_maps.token_map import COMPUTED, RANDOM, TokenMap, token_map
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
 FAMILY_NAMES = sorted(FAMILIES)
@@ -121,18 +122,29 @@ def factors(embedding: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     return left[:, :rank].astype(np.float32), (values[:rank, None] * right[:rank]).astype(np.float32)
 
 
-def mixed_initialization(coordinates: np.ndarray, size: int, copied: int, seed: int = 0) -> Initialization:
+Rows = tuple[np.ndarray, TokenMap]
+"""Rows of the target tokens, and the map that says which of them are copied."""
+
+
+def mixed_rows(coordinates: np.ndarray, size: int, copied: int, seed: int = 0) -> Rows:
     """The first `copied` tokens copied from the same ids, the others made up, half computed and half random."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(0, coordinates.std(), (size, coordinates.shape[1])).astype(np.float32)
     rows[:copied] = coordinates[:copied]
-    origin = np.where(np.arange(size) < copied, COPIED, np.where(np.arange(size) % 2, COMPUTED, RANDOM)).astype(np.int8)
-    return Initialization(rows, origin, np.where(origin == COPIED, np.arange(size), -1).astype(np.int64))
+    copies = np.where(np.arange(size) < copied, np.arange(size), -1)
+    found = token_map(copies, len(coordinates), RANDOM, np.zeros(0, np.int64), None)
+    found.origin[copied:] = np.where(np.arange(copied, size) % 2, COMPUTED, RANDOM)
+    return rows, found
 
 
-def copied_from(coordinates: np.ndarray, order: np.ndarray) -> Initialization:
+def copied_from(coordinates: np.ndarray, order: np.ndarray) -> Rows:
     """Every token copied: token i from the source's token order[i]."""
-    return Initialization(coordinates[order], np.full(len(order), COPIED, np.int8), order.astype(np.int64))
+    return coordinates[order], token_map(order, len(coordinates), RANDOM, np.zeros(0, np.int64), None)
+
+
+def with_primitives(made: Rows, primitives: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, TokenMap]:
+    """Arguments of `assemble`."""
+    return made[0], primitives, made[1]
 
 
 def write_tokenizer(folder: Path, target: Vocabulary) -> Path:
@@ -180,10 +192,11 @@ def grafted_at_full_rank(checkpoint: Path, out: Path, permutation: np.ndarray) -
     """
     source = out / "source"
     write_source_stage(SourceSettings(model=str(checkpoint), languages=["eng_Latn"]), source, Provenance("source"))
-    embeddings = read_word_embeddings(source / "model.safetensors")
+    embeddings = read_embedding_table(source / "model.safetensors").rows
     found = factorize(embeddings, embeddings.shape[1])
     target = permuted(read_vocabulary(source / "vocabulary.parquet"), permutation)
-    return assemble(source, found.primitives, copied_from(found.coordinates, permutation), target), source
+    made = copied_from(found.rows, permutation)
+    return assemble(source, *with_primitives(made, found.primitives), target), source
 
 
 def shuffled() -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import Provenance, write_table, write_tensors
+from lexigraft.artifacts import Provenance, read_table, write_table, write_tensors
 from lexigraft.evaluation.comparing import COMPARISONS
 from lexigraft.evaluation.fertility import FERTILITY
 from lexigraft.evaluation.intervals import INTERVALS
@@ -103,6 +103,9 @@ def make_inputs(folder: Path) -> ReportInputs:
                 rows_of[place] = coordinates[source]
         rows_of[target.index(words["Hangul"][0])] = coordinates[3]  # nearest to the first hostile token
         columns = {"id": range(len(target)), "token": target, "surface": target, "origin": origin, "source_id": copied}
+        parts = [[] if how in ("mean", "random") else ["one", "two"] for how in origin]
+        weights_of = [[0.25, 0.75][: len(part)] for part in parts]
+        columns |= {"source_surfaces": parts, "weights": weights_of, "dense": [False] * len(target)}
         tokens[model], weights[model] = folder / f"{method}-tokens.parquet", folder / f"{method}.safetensors"
         write_table(tokens[model], pl.DataFrame(columns), Provenance("initialized_model"))
         names = {"bert.embeddings.coordinates": rows_of, "bert.embeddings.primitives": primitives}
@@ -134,8 +137,13 @@ def make_inputs(folder: Path) -> ReportInputs:
         for network in (0, 1)
         for split, offset in (("train", 0.0), ("validation", 0.2))
     ]
+    maps = {model: folder / f"{model}-map.parquet" for model in tokens}
+    for model, path in tokens.items():
+        made = read_table(path, "initialized_model", ["id", "origin"]).rename({"id": "target"})
+        none = [pl.lit(None, pl.Int32).alias("source"), pl.lit(None, pl.Float32).alias("weight")]
+        write_table(maps[model], made.with_columns(none), Provenance("token_map"))
     write_token_origins(
-        [tokens[row["model"]] for row in rows[::2]],
+        [maps[row["model"]] for row in rows[::2]],
         [folder / "target.parquet"] * len(tokens),
         [{**row, "tokenizer": row["target"]} for row in rows[::2]],
         folder / "token_origins.parquet",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from modeling_cases import factors, mixed_initialization, plain_model, vocabulary, write_source
+from modeling_cases import factors, mixed_rows, plain_model, vocabulary, write_source
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -40,10 +40,10 @@ def write_model(folder: Path, name: str = "bert", seed: int = 0, full: bool = Fa
     embeddings = source.get_input_embeddings().weight.detach().numpy()
     coordinates, primitives = (embeddings.copy(), None) if full else factors(embeddings, 7)
     target = vocabulary(name, SIZE)
-    initialization = mixed_initialization(coordinates, SIZE, 20)
-    model = assemble(folder / "source", primitives, initialization, target)
+    rows, made = mixed_rows(coordinates, SIZE, 20)
+    model = assemble(folder / "source", rows, primitives, made, target)
     word_tokenizer(target).save_pretrained(folder / "tokenizer")
-    table = token_table(target, initialization)
+    table = token_table(target, vocabulary(name), made)
     write_model_folder(model, folder / "tokenizer", folder / "model", table, "# a model\n", Provenance("initialized_model"))
     return folder / "model"
 

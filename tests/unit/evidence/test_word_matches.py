@@ -16,7 +16,8 @@ from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.evidence.makers.word_matches import SCHEMA, cap_words, match_words, read_matches, surface_variants, write_matches
+from lexigraft.evidence.makers.word_matches import SCHEMA, cap_words, match_words, surface_variants, write_matches
+from lexigraft.evidence.word_matches import read_matches
 from lexigraft.tokenizers.fast import fast_tokenizer, write_tokenizer_files
 from lexigraft.tokenizers.vocabulary import SCHEMA as VOCABULARY
 from tests.plain_matching import plain_matches, variants

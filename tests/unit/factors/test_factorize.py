@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.errors import ArtifactError, ConfigError, InputError
-from lexigraft.factors.factorize import factorize, read_factors, write_factors
+from lexigraft.factors.factorize import factorize, write_factors
+from lexigraft.factors.tables import read_embedding_table
 
 
 def matrix(rows: int, width: int, seed: int) -> np.ndarray:
@@ -26,13 +27,13 @@ def test_factors_are_those_of_the_thin_svd(seed: int, rows: int, rank: int) -> N
     embeddings = matrix(rows, 32, seed)
     left, singular, right = scipy.linalg.svd(embeddings.astype(np.float64), full_matrices=False)
     factors = factorize(embeddings, rank)
-    np.testing.assert_allclose(factors.singular_values, singular[:rank], rtol=1e-5)
+    np.testing.assert_allclose(factors.scale, singular[:rank], rtol=1e-5)
     best = (left[:, :rank] * singular[:rank]) @ right[:rank]
-    ours = factors.coordinates.astype(np.float64) @ factors.primitives
+    ours = factors.rows.astype(np.float64) @ factors.primitives
     assert np.linalg.norm(ours - best) <= 1e-5 * np.linalg.norm(embeddings)
-    signs = np.sign((left[:, :rank] * factors.coordinates).sum(axis=0))
-    np.testing.assert_allclose(factors.coordinates, left[:, :rank] * signs, atol=2e-4)
-    np.testing.assert_allclose(factors.coordinates.T @ factors.coordinates, np.eye(rank), atol=1e-4)
+    signs = np.sign((left[:, :rank] * factors.rows).sum(axis=0))
+    np.testing.assert_allclose(factors.rows, left[:, :rank] * signs, atol=2e-4)
+    np.testing.assert_allclose(factors.rows.T @ factors.rows, np.eye(rank), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(factors.primitives, axis=1), singular[:rank], rtol=1e-5)
 
 
@@ -49,10 +50,10 @@ def test_blocks_of_rows_and_a_common_mean_change_nothing(monkeypatch: pytest.Mon
     whole = factorize(embeddings, 20)
     monkeypatch.setattr("lexigraft.factorization._BLOCK_ROWS", 37)
     parts = factorize(embeddings, 20)
-    np.testing.assert_allclose(parts.coordinates, whole.coordinates, atol=1e-6)
+    np.testing.assert_allclose(parts.rows, whole.rows, atol=1e-6)
     singular = scipy.linalg.svdvals(embeddings.astype(np.float64))
     assert singular[0] > 8 * singular[1]
-    error = np.linalg.norm(embeddings - whole.coordinates.astype(np.float64) @ whole.primitives)
+    error = np.linalg.norm(embeddings - whole.rows.astype(np.float64) @ whole.primitives)
     assert error == pytest.approx(np.sqrt(np.square(singular[20:]).sum()), rel=1e-5)
 
 
@@ -74,7 +75,7 @@ def test_written_factors_come_back_the_same_twice(tmp_path: Path) -> None:
     for path in (tmp_path / "a.safetensors", tmp_path / "b.safetensors"):
         write_factors(tmp_path / "model.safetensors", 8, path, Provenance("factors"))
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
-    assert read_factors(tmp_path / "a.safetensors").coordinates.shape == (100, 8)
+    assert read_embedding_table(tmp_path / "a.safetensors").rows.shape == (100, 8)
     write_tensors(tmp_path / "none.safetensors", {"x": np.zeros(3, np.float32)}, Provenance("source"))
-    with pytest.raises(ArtifactError, match="word embedding"):
+    with pytest.raises(ArtifactError, match="expected one table of embeddings"):
         write_factors(tmp_path / "none.safetensors", 8, tmp_path / "c.safetensors", Provenance("factors"))

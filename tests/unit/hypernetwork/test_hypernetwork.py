@@ -230,11 +230,13 @@ def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, object
 
 
 def test_initialization_depends_on_networks_and_not_on_their_training() -> None:
-    """So a change of the loss trains hypernetworks anew and leaves models without one as they are."""
+    """So a change of the loss trains hypernetworks again and leaves models without one as they are."""
     training = {
         f"lexigraft.hypernetwork.{name}" for name in ("losses", "train", "train_mlp", "checkpoints", "history", "build")
     }
-    closure = import_closure(["lexigraft.initialization.build"])
+    stages = ["lexigraft.initialization.build", "lexigraft.token_maps.build"]
+    assert "lexigraft.hypernetwork.predict" not in import_closure([*stages, "lexigraft.initializers.ofa"])
+    closure = import_closure([*stages, "lexigraft.initializers.hyperofa"])
     assert "lexigraft.hypernetwork.predict" in closure
     assert not training & closure
     assert training <= import_closure(["lexigraft.hypernetwork.build"])

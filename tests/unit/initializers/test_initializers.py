@@ -6,29 +6,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from initializer_cases import RANK, SOURCE, TARGET, WORDS, known, small_view, vocabulary
+from initializer_cases import RANK, SOURCE, TARGET, WORDS, Case, known, made, small_case, vocabulary
 from scipy.sparse import csr_matrix
 
 from lexigraft.errors import InputError
+from lexigraft.initialization.rows import fill_random
 from lexigraft.initializers import registry
-from lexigraft.initializers.base import COMPUTED, COPIED, View
 from lexigraft.initializers.graft import Graft
 from lexigraft.initializers.hyperofa import HyperOFA
 from lexigraft.initializers.ofa import OFA
-from lexigraft.initializers.parts.evidence import word_evidence
 from lexigraft.initializers.parts.overlap import overlap
-from lexigraft.initializers.parts.rows import random_rows, similar_combination, token_vectors
+from lexigraft.initializers.parts.similarity import mean_vectors, similar_weights
+from lexigraft.initializers.parts.word_weights import word_weights
 from lexigraft.initializers.random import Random
+from lexigraft.token_maps.token_map import COMPUTED, COPIED
 
 
 @pytest.fixture
-def view() -> View:
-    return small_view()
+def view() -> Case:
+    return small_case()
 
 
-def float64_ofa(view: View, token: int, weights: np.ndarray, source_weights: np.ndarray) -> np.ndarray:
+def float64_ofa(view: Case, token: int, weights: np.ndarray, source_weights: np.ndarray) -> np.ndarray:
     """One row of OFA as docs/methods.md 6 tells it, in float64 and plain loops."""
-    words = view.vectors.vectors.astype(np.float64)
+    words = view.words.vectors.vectors.astype(np.float64)
 
     def vector(row: np.ndarray) -> np.ndarray | None:
         repeated = [row[index] * words[index] for index in np.flatnonzero(row)]
@@ -45,7 +46,7 @@ def float64_ofa(view: View, token: int, weights: np.ndarray, source_weights: np.
     scores = np.exp(np.array([cosine for cosine, _ in top]) / 0.1)
     scores /= scores.sum()
     return np.sum(
-        [score * view.coordinates[index].astype(np.float64) for score, (_, index) in zip(scores, top, strict=True)], axis=0
+        [score * view.table.rows[index].astype(np.float64) for score, (_, index) in zip(scores, top, strict=True)], axis=0
     )
 
 
@@ -53,84 +54,82 @@ def test_every_method_is_registered() -> None:
     assert {"random", "ofa", "hyperofa", "graft"} <= registry().keys()
 
 
-def test_ofa_rows_are_those_of_the_float64_version(view: View) -> None:
-    result = OFA().initialize(view)
-    target, source = view.target_matches.toarray(), view.source_matches.toarray()
+def test_ofa_rows_are_those_of_the_float64_version(view: Case) -> None:
+    result = made(OFA(), view)
+    target, source = view.words.target.toarray(), view.words.source.toarray()
     computed = np.flatnonzero(result.origin == COMPUTED)
     assert len(computed) > 20
     for token in computed:
-        np.testing.assert_allclose(result.coordinates[token], float64_ofa(view, token, target, source), atol=2e-6)
+        np.testing.assert_allclose(result.rows[token], float64_ofa(view, token, target, source), atol=2e-6)
 
 
-def test_graft_rows_are_ofa_on_weighted_words_of_the_source_languages(view: View) -> None:
-    result = Graft(verify_copies=None).initialize(view)
-    words = view.vectors.words.to_list()
-    lengths = np.linalg.norm(view.vectors.vectors.astype(np.float64), axis=1)
+def test_graft_rows_are_ofa_on_weighted_words_of_the_source_languages(view: Case) -> None:
+    result = made(Graft(verify_copies=None), view)
+    words = view.words.vectors.words.to_list()
+    lengths = np.linalg.norm(view.words.vectors.vectors.astype(np.float64), axis=1)
 
     def weights(matches: np.ndarray, surfaces: tuple[str, ...], own: bool) -> np.ndarray:
         out = np.zeros(matches.shape)
         for token, word in zip(*np.nonzero(matches), strict=True):
-            if own and view.vectors.languages[int(word)] != "eng_Latn":
+            if own and view.words.vectors.languages[int(word)] != "eng_Latn":
                 continue
             share = min(1.0, len(surfaces[token].strip()) / len(words[word]))
-            out[token, word] = share * np.sqrt(view.vectors.sentences[word]) / lengths[word]
+            out[token, word] = share * np.sqrt(view.words.vectors.sentences[word]) / lengths[word]
         return out
 
-    target = weights(view.target_matches.toarray(), view.target.surfaces, own=False)
-    source = weights(view.source_matches.toarray(), view.source.surfaces, own=True)
+    target = weights(view.words.target.toarray(), view.tokens.target.surfaces, own=False)
+    source = weights(view.words.source.toarray(), view.tokens.source.surfaces, own=True)
     computed = np.flatnonzero(result.origin == COMPUTED)
     assert len(computed) > 20
     for token in computed:
-        np.testing.assert_allclose(result.coordinates[token], float64_ofa(view, token, target, source), atol=2e-6)
+        np.testing.assert_allclose(result.rows[token], float64_ofa(view, token, target, source), atol=2e-6)
 
 
 @pytest.mark.parametrize("method", [Random(), OFA(), Graft()])
-def test_every_token_is_accounted_for_and_copies_are_exact(view: View, method: Random | OFA | Graft) -> None:
-    result = method.initialize(view)
-    assert sum(result.counts().values()) == TARGET
+def test_every_token_is_accounted_for_and_copies_are_exact(view: Case, method: Random | OFA | Graft) -> None:
+    result = made(method, view)
+    assert sum(result.map.counts().values()) == TARGET
     copied = result.origin == COPIED
-    np.testing.assert_array_equal(result.coordinates[copied], view.coordinates[result.source_ids[copied]])
-    assert (result.source_ids[~copied] == -1).all()
-    again = method.initialize(view)
-    np.testing.assert_array_equal(result.coordinates, again.coordinates)
+    np.testing.assert_array_equal(result.rows[copied], view.table.rows[result.copies[copied]])
+    assert (result.copies[~copied] == -1).all()
+    again = made(method, view)
+    np.testing.assert_array_equal(result.rows, again.rows)
 
 
-def test_verification_drops_false_friends_only(view: View) -> None:
-    every, kept = Graft(verify_copies=None).initialize(view), Graft(verify_copies=0.1).initialize(view)
-    dropped = np.flatnonzero((every.source_ids >= 0) & (kept.source_ids < 0))
-    assert 0 < len(dropped) < (every.source_ids >= 0).sum()
-    assert (every.source_ids >= 0).sum() > 3
-    own = {"weighted": True, "unit": True, "languages": view.source_languages}
-    source, _ = token_vectors(
-        word_evidence(view.source_matches, view.source.surfaces, view.vectors, **own), view.vectors.vectors
-    )
-    target, _ = token_vectors(
-        word_evidence(view.target_matches, view.target.surfaces, view.vectors, weighted=True, unit=True), view.vectors.vectors
-    )
-    for token in np.flatnonzero(every.source_ids >= 0):
-        one, other = source[every.source_ids[token]], target[token]
+def test_verification_drops_false_friends_only(view: Case) -> None:
+    every, kept = made(Graft(verify_copies=None), view), made(Graft(verify_copies=0.1), view)
+    dropped = np.flatnonzero((every.copies >= 0) & (kept.copies < 0))
+    assert 0 < len(dropped) < (every.copies >= 0).sum()
+    assert (every.copies >= 0).sum() > 3
+    own = {"weighted": True, "unit": True, "languages": view.tokens.source_languages}
+    words, surfaces = view.words.vectors, view.tokens.target.surfaces
+    weights = word_weights(view.words.source, view.tokens.source.surfaces, words, **own)
+    source, _ = mean_vectors(weights, words.vectors)
+    target, _ = mean_vectors(word_weights(view.words.target, surfaces, words, weighted=True, unit=True), words.vectors)
+    for token in np.flatnonzero(every.copies >= 0):
+        one, other = source[every.copies[token]], target[token]
         known = np.linalg.norm(one) > 0 and np.linalg.norm(other) > 0
         cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other)) if known else 1.0
         assert (token in dropped) == (cosine < 0.1)
     assert (kept.origin[dropped] == COMPUTED).all()
 
 
-def test_a_hypernetworks_share(view: View) -> None:
+def test_a_hypernetworks_share(view: Case) -> None:
     def constant(weights: csr_matrix) -> np.ndarray:
         assert weights.shape[1] == WORDS
         return np.full((weights.shape[0], RANK), 2.0, dtype=np.float32)
 
-    with_network = replace(view, hypernetwork=constant)
-    blended = Graft(hypernetwork="h").initialize(with_network)
-    plain = Graft().initialize(view)
-    words = known(view.target_matches)
-    np.testing.assert_allclose(blended.coordinates[words], 0.75 * plain.coordinates[words] + 0.5, atol=1e-6)
-    np.testing.assert_array_equal(blended.coordinates[~words], plain.coordinates[~words])
-    half = Graft(hypernetwork="h", hypernetwork_share=0.5).initialize(with_network)
-    np.testing.assert_allclose(half.coordinates[words], 0.5 * plain.coordinates[words] + 1, atol=1e-6)
-    predicted = HyperOFA(hypernetwork="h").initialize(with_network)
-    assert (predicted.coordinates[predicted.origin == COMPUTED] == 2.0).all()
-    assert (predicted.origin == OFA().initialize(view).origin).all()
+    with_network = replace(view, predict=constant)
+    blended = made(Graft(hypernetwork="h"), with_network)
+    plain = made(Graft(), view)
+    words = known(view.words.target)
+    np.testing.assert_allclose(blended.rows[words], 0.75 * plain.rows[words] + 0.5, atol=1e-6)
+    np.testing.assert_array_equal(blended.rows[~words], plain.rows[~words])
+    half = made(Graft(hypernetwork="h", hypernetwork_share=0.5), with_network)
+    np.testing.assert_allclose(half.rows[words], 0.5 * plain.rows[words] + 1, atol=1e-6)
+    predicted = made(HyperOFA(hypernetwork="h"), with_network)
+    assert (predicted.rows[predicted.origin == COMPUTED] == 2.0).all()
+    assert (predicted.origin == made(OFA(), view).origin).all()
     with pytest.raises(ValueError, match="needs a `hypernetwork`"):
         Graft(hypernetwork_share=0.5)
 
@@ -151,16 +150,27 @@ def test_vocabularies_that_share_nothing_are_an_error() -> None:
 def test_random_rows_have_the_columns_moments_and_follow_the_seed() -> None:
     rng = np.random.default_rng(1)
     source = (rng.standard_normal((5000, 3)) * [1, 2, 3] + [0, 5, -5]).astype(np.float32)
-    rows = random_rows(source, 20_000, seed=2)
+
+    def drawn(seed: int, tokens: np.ndarray) -> np.ndarray:
+        rows = np.zeros((40_000, 3), dtype=np.float32)
+        fill_random(rows, tokens, source, seed)
+        return rows
+
+    every, some = np.arange(40_000), np.arange(0, 40_000, 7)
+    rows = drawn(2, every)
     np.testing.assert_allclose(rows.mean(axis=0), source.mean(axis=0), atol=0.08)
     np.testing.assert_allclose(rows.std(axis=0), source.std(axis=0), rtol=0.03)
-    np.testing.assert_array_equal(rows, random_rows(source, 20_000, seed=2))
-    assert not np.array_equal(rows, random_rows(source, 20_000, seed=3))
+    # as one draw for the whole vocabulary, whichever tokens are drawn
+    mean, std = source.mean(axis=0, dtype=np.float64), source.std(axis=0, dtype=np.float64)
+    whole = (mean + std * np.random.default_rng(2).standard_normal((40_000, 3))).astype(np.float32)
+    np.testing.assert_array_equal(rows, whole)
+    np.testing.assert_array_equal(drawn(2, some)[some], whole[some])
+    assert not drawn(2, some)[1:7].any()
+    assert not np.array_equal(rows, drawn(3, every))
 
 
 def test_fewer_source_tokens_than_top_k() -> None:
-    rng = np.random.default_rng(0)
-    keys, rows = rng.standard_normal((3, 4)).astype(np.float32), np.eye(3, dtype=np.float32)
-    combined = similar_combination(keys, keys, rows, top_k=10, temperature=0.1)
-    np.testing.assert_allclose(combined.sum(axis=1), 1, rtol=1e-6)
-    assert (combined.argmax(axis=1) == np.arange(3)).all()
+    keys = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    weights = similar_weights(keys, keys, np.ones(3, bool), top_k=10, temperature=0.1).toarray()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+    assert (weights.argmax(axis=1) == np.arange(3)).all()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from lexigraft.initializers.parts.rows import most_similar, similar_combination, token_vectors
+from lexigraft.initializers.parts.similarity import mean_vectors, most_similar, similar_weights
 
 
 def weights_of(rng: np.random.Generator, tokens: int, words: int, density: float) -> csr_matrix:
@@ -32,7 +32,7 @@ def weights_of(rng: np.random.Generator, tokens: int, words: int, density: float
 def test_token_vectors_are_weighted_means(seed: int, tokens: int, words: int, dim: int, density: float) -> None:
     rng = np.random.default_rng(seed)
     weights, vectors = weights_of(rng, tokens, words, density), rng.standard_normal((words, dim)).astype(np.float32)
-    made, known = token_vectors(weights, vectors)
+    made, known = mean_vectors(weights, vectors)
     assert (made.dtype, made.shape) == (np.float32, (tokens, dim))
     dense = weights.toarray().astype(np.float64)
     np.testing.assert_array_equal(known, dense.sum(axis=1) > 0)
@@ -51,7 +51,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             faiss.omp_set_num_threads(threads)
-            made.append((token_vectors(weights, vectors)[0], most_similar(queries, keys, 10)[1]))
+            made.append((mean_vectors(weights, vectors)[0], most_similar(queries, keys, 10)[1]))
     finally:
         torch.set_num_threads(before[0])
         faiss.omp_set_num_threads(before[1])
@@ -67,8 +67,8 @@ def test_arrays_that_must_not_be_written_are_read_where_they_lie(tmp_path: Path)
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made, _ = token_vectors(weights, mapped)
-    np.testing.assert_array_equal(made, token_vectors(weights, vectors)[0])
+        made, _ = mean_vectors(weights, mapped)
+    np.testing.assert_array_equal(made, mean_vectors(weights, vectors)[0])
 
 
 @pytest.mark.parametrize("keys", [4, 10, 5000])
@@ -84,16 +84,19 @@ def test_most_similar_are_the_top_of_all_cosines(keys: int) -> None:
     np.testing.assert_allclose(cosines, np.take_along_axis(exact, order, axis=1), atol=1e-6)
 
 
-def test_combinations_are_convex_and_made_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_similar_weights_are_a_softmax_over_the_usable_keys() -> None:
     rng = np.random.default_rng(2)
     queries, keys = rng.standard_normal((50, 8)).astype(np.float32), rng.standard_normal((90, 8)).astype(np.float32)
-    rows = rng.standard_normal((90, 6)).astype(np.float32)
-    made = similar_combination(queries, keys, rows, 10, 0.1)
+    usable = rng.random(90) < 0.7
+    found = similar_weights(queries, keys, usable, 10, 0.1)
+    assert found.shape == (50, 90)
     exact = queries.astype(np.float64) @ keys.T.astype(np.float64)
     exact /= np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(keys, axis=1)
+    exact[:, ~usable] = -np.inf
     for token, cosine in enumerate(exact):
         top = np.argsort(-cosine)[:10]
         share = np.exp(cosine[top] / 0.1)
-        np.testing.assert_allclose(made[token], share @ rows[top] / share.sum(), atol=1e-5)
-    monkeypatch.setattr("lexigraft.initializers.parts.rows._GATHERED", 3 * 10 * 6)
-    np.testing.assert_array_equal(similar_combination(queries, keys, rows, 10, 0.1), made)
+        expected = np.zeros(90)
+        expected[top] = share / share.sum()
+        np.testing.assert_allclose(found[token].toarray()[0], expected, atol=1e-6)
+        assert (np.diff(found[token].data) <= 0).all()

@@ -19,11 +19,12 @@ from modeling_cases import (
     english_verses,
     factors,
     ids_and_mask,
-    mixed_initialization,
+    mixed_rows,
     package_file,
     permuted,
     plain_model,
     vocabulary,
+    with_primitives,
     write_source,
     write_tokenizer,
 )
@@ -33,13 +34,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from lexigraft.artifacts import Provenance, check, read_table, write_tensors
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.initializers.base import ORIGINS
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.head import added_head, log_unigram
 from lexigraft.modeling.heads import masked_logits
 from lexigraft.modeling.load import load_model
-from lexigraft.modeling.saving import token_table, write_model_folder
+from lexigraft.modeling.saving import TOKENS_SCHEMA, token_table, write_model_folder
+from lexigraft.token_maps.token_map import ORIGINS
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 
@@ -49,8 +50,8 @@ def assembled(tmp_path: Path, name: str, rank: int = RANK, copied: int = 30, hea
     folder = write_source(tmp_path / f"source-{name}-{head}", source, FAMILIES[name], head=head)
     coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), rank)
     target = vocabulary(name)
-    initialization = mixed_initialization(coordinates, len(target), copied)
-    return assemble(folder, primitives, initialization, target, **options), source, initialization, target, primitives
+    rows, made = mixed_rows(coordinates, len(target), copied)
+    return assemble(folder, rows, primitives, made, target, **options), source, (rows, made), target, primitives
 
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)
@@ -66,7 +67,7 @@ class TestAssembling:
             np.random.default_rng(0).shuffle(order)
             order = np.insert(order, new_pad, old_pad)
             target = permuted(vocabulary(name), order)
-            model = assemble(folder, primitives, copied_from(coordinates, order), target)
+            model = assemble(folder, *with_primitives(copied_from(coordinates, order), primitives), target)
             assert (model.config.pad_token_id, target.roles[new_pad]) == (new_pad, "pad")
             old_ids, mask = ids_and_mask(pad=old_pad)
             new_ids = torch.from_numpy(np.argsort(order))[old_ids]
@@ -79,13 +80,13 @@ class TestAssembling:
             torch.testing.assert_close(model.base_model(longest).last_hidden_state, expected_hidden, rtol=1e-4, atol=1e-3)
 
     def test_everything_but_the_tables_is_the_source(self, tmp_path: Path, name: str) -> None:
-        model, source, initialization, target, primitives = assembled(tmp_path, name)
+        model, source, (rows, _), target, primitives = assembled(tmp_path, name)
         family, state, old = FAMILIES[name], model.state_dict(), source.state_dict()
         own = {f"{family.embedding}.coordinates", f"{family.embedding}.primitives", family.bias, *model.all_tied_weights_keys}
         assert set(state) - own == set(old) - {f"{family.embedding}.weight", family.bias, *source.all_tied_weights_keys}
         for key in set(state) - own:
             torch.testing.assert_close(state[key], old[key], rtol=0, atol=0)
-        np.testing.assert_array_equal(state[f"{family.embedding}.coordinates"], initialization.coordinates)
+        np.testing.assert_array_equal(state[f"{family.embedding}.coordinates"], rows)
         np.testing.assert_array_equal(state[f"{family.embedding}.primitives"], primitives)
         assert model.config.vocab_size == len(target)
         assert model.config.embedding_rank == RANK
@@ -95,11 +96,11 @@ class TestAssembling:
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
     def test_output_bias(self, tmp_path: Path, name: str) -> None:
-        model, source, initialization, _, _ = assembled(tmp_path, name)
+        model, source, (_, made), _, _ = assembled(tmp_path, name)
         bias = model.get_parameter(FAMILIES[name].bias).detach().numpy()
         np.testing.assert_array_equal(bias[:30], source.get_parameter(FAMILIES[name].bias).detach().numpy()[:30])
         assert bias[:30].all()
-        assert not bias[initialization.source_ids < 0].any()
+        assert not bias[made.copies < 0].any()
         parity = assembled(tmp_path, name, parity=True)[0]
         assert not parity.get_parameter(FAMILIES[name].bias).any()
 
@@ -114,22 +115,22 @@ class TestAssembling:
         np.testing.assert_array_equal(parity.get_parameter(FAMILIES[name].bias).detach().numpy(), bias)
 
     def test_training_it_leaves_its_origins_alone(self, tmp_path: Path, name: str) -> None:
-        model, _, initialization, _, primitives = assembled(tmp_path, name)
-        before = initialization.coordinates.copy(), primitives.copy()
+        model, _, (rows, _), _, primitives = assembled(tmp_path, name)
+        before = rows.copy(), primitives.copy()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(1.0)
-        np.testing.assert_array_equal(initialization.coordinates, before[0])
+        np.testing.assert_array_equal(rows, before[0])
         np.testing.assert_array_equal(primitives, before[1])
 
     def test_the_folder_is_whole_and_the_same_every_time(self, tmp_path: Path, name: str) -> None:
         provenance = Provenance("initialized_model", {"method": "test"}, seed=3)
         written = []
         for run in ("first", "second"):
-            model, _, initialization, target, _ = assembled(tmp_path / run, name)
+            model, _, (_, made), target, _ = assembled(tmp_path / run, name)
             tokenizer_folder = write_tokenizer(tmp_path / run / "tokenizer", target)
             folder = tmp_path / run / "model"
-            tokens = token_table(target, initialization)
+            tokens = token_table(target, vocabulary("bert"), made)
             write_model_folder(model, tokenizer_folder, folder, tokens, "# card\n", provenance)
             written.append({path.name: path.read_bytes() for path in folder.iterdir()})
         assert written[0] == written[1]
@@ -147,17 +148,19 @@ class TestAssembling:
 
 class TestTokenTable:
     def test_it_says_how_each_token_was_made(self, tmp_path: Path) -> None:
-        _, _, initialization, target, _ = assembled(tmp_path, "bert")
-        table = token_table(target, initialization)
-        assert table.schema == {
-            "id": pl.Int32, "token": pl.String, "surface": pl.String, "origin": pl.String, "source_id": pl.Int32
-        }  # fmt: skip
+        _, _, (_, made), target, _ = assembled(tmp_path, "bert")
+        table = token_table(target, vocabulary("bert"), made)
+        assert table.schema == TOKENS_SCHEMA
         assert table["id"].to_list() == list(range(len(target)))
         assert table["token"].to_list() == list(target.tokens)
         assert table.filter(pl.col("origin") == "copied")["source_id"].to_list() == list(range(30))
         assert table.filter(pl.col("origin") != "copied")["source_id"].is_null().all()
         counts = dict(table["origin"].value_counts().iter_rows())
-        assert {name: counts.get(name, 0) for name in ORIGINS} == initialization.counts()
+        assert {name: counts.get(name, 0) for name in ORIGINS} == made.counts()
+        assert table["sources"].to_list() == [[index] for index in range(30)] + [[]] * (len(target) - 30)
+        assert table["source_surfaces"].to_list()[29] == [vocabulary("bert").surfaces[29]]
+        assert table["weights"].explode().drop_nulls().unique().to_list() == [1.0]
+        assert not table["dense"].any()
 
 
 class TestBadInput:
@@ -166,9 +169,8 @@ class TestBadInput:
         folder = write_source(tmp_path, source, FAMILIES["roberta"])
         coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), RANK)
         target = changes.pop("target", vocabulary("roberta"))
-        initialization = mixed_initialization(coordinates, changes.pop("rows", len(target)), 10)
-        if "coordinates" in changes:
-            initialization = replace(initialization, coordinates=changes.pop("coordinates"))
+        rows, made = mixed_rows(coordinates, changes.pop("rows", len(target)), 10)
+        rows = changes.pop("coordinates", rows)
         if "config" in changes:
             values = json.loads((folder / "config.json").read_text())
             (folder / "config.json").write_text(json.dumps({**values, **changes.pop("config")}))
@@ -178,7 +180,7 @@ class TestBadInput:
             write_tensors(folder / "model.safetensors", weights, Provenance("source"))
         for file in changes.pop("remove", ()):
             (folder / file).unlink()
-        assemble(folder, changes.get("primitives", primitives), initialization, target)
+        assemble(folder, rows, changes.get("primitives", primitives), made, target)
 
     @pytest.mark.parametrize(
         ("changes", "error", "message"),
@@ -198,8 +200,12 @@ class TestBadInput:
             ({"drop": "lm_head.bias"}, ArtifactError, "has no tensor 'lm_head.bias'"),
             ({"remove": ["config.json"]}, InputError, "no configuration"),
             ({"remove": ["model.safetensors"]}, ArtifactError, "does not exist"),
-            ({"rows": 59}, InputError, "59 rows of coordinates for 60 target tokens"),
-            ({"primitives": np.ones((RANK, 12), np.float32)}, InputError, r"shape \(7, 24\), got \(7, 12\)"),
+            ({"rows": 59}, InputError, "59 rows for 60 target tokens"),
+            (
+                {"primitives": np.ones((RANK, 12), np.float32)},
+                InputError,
+                r"rows of width 7 and primitives of shape \(7, 12\) do not make",
+            ),
             ({"primitives": np.full((RANK, 24), np.nan, np.float32)}, InputError, "NaN or infinity"),
             ({"coordinates": np.full((60, RANK), np.inf, np.float32)}, InputError, "NaN or infinity"),
             ({"target": replace(vocabulary("roberta"), roles=(None,) * 60)}, InputError, "has the role 'pad'"),
@@ -210,9 +216,9 @@ class TestBadInput:
             self.assemble_small(tmp_path, **changes)
 
     def test_loading(self, tmp_path: Path) -> None:
-        model, _, initialization, target, _ = assembled(tmp_path, "bert")
+        model, _, (_, made), target, _ = assembled(tmp_path, "bert")
         tokenizer_folder, folder = write_tokenizer(tmp_path / "tokenizer", target), tmp_path / "model"
-        tokens = token_table(target, initialization)
+        tokens = token_table(target, vocabulary("bert"), made)
         with pytest.raises(InputError, match=r"there is no config\.json"):
             load_model(folder)
         write_model_folder(model, tokenizer_folder, folder, tokens, "card", Provenance("source"))
@@ -244,10 +250,15 @@ class TestBadInput:
             load_model(folder, must_be_sealed=False)
 
     def test_a_missing_tokenizer_is_told_before_anything_is_written(self, tmp_path: Path) -> None:
-        model, _, initialization, target, _ = assembled(tmp_path, "bert")
+        model, _, (_, made), target, _ = assembled(tmp_path, "bert")
         with pytest.raises(ArtifactError, match="tokenizer's file does not exist"):
             write_model_folder(
-                model, tmp_path, tmp_path / "out", token_table(target, initialization), "card", Provenance("initialized_model")
+                model,
+                tmp_path,
+                tmp_path / "out",
+                token_table(target, vocabulary("bert"), made),
+                "card",
+                Provenance("initialized_model"),
             )
         assert not (tmp_path / "out").exists()
 
@@ -296,7 +307,7 @@ class TestMiniLM:
         values, vectors = np.linalg.eigh(table.T.astype(np.float64) @ table)
         primitives = (np.sqrt(values)[:, None] * vectors.T).astype(np.float32)
         coordinates = (table @ vectors / np.sqrt(values)).astype(np.float32)
-        model = assemble(folder, primitives, copied_from(coordinates, np.arange(len(table))), target)
+        model = assemble(folder, *with_primitives(copied_from(coordinates, np.arange(len(table))), primitives), target)
 
         batch = tokenizer(verses[::12], return_tensors="pt", padding=True)
         clean, attention = batch["input_ids"], batch["attention_mask"]

@@ -15,7 +15,7 @@ from modeling_cases import (
     FAMILY_NAMES,
     english_verses,
     factors,
-    mixed_initialization,
+    mixed_rows,
     package_file,
     plain_model,
     vocabulary,
@@ -44,11 +44,11 @@ def write_small_model(tmp_path: Path, name: str, provenance: Provenance | None =
     source_folder = write_source(tmp_path / f"source-{name}", source, FAMILIES[name])
     coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
     target = vocabulary(name, 45)
-    initialization = mixed_initialization(coordinates, len(target), 20)
-    model = assemble(source_folder, primitives, initialization, target)
+    rows, made = mixed_rows(coordinates, len(target), 20)
+    model = assemble(source_folder, rows, primitives, made, target)
     tokenizer = write_tokenizer(tmp_path / f"tokenizer-{name}", target)
     folder = tmp_path / f"model-{name}"
-    tokens = token_table(target, initialization)
+    tokens = token_table(target, vocabulary(name), made)
     write_model_folder(model, tokenizer, folder, tokens, CARD, provenance or Provenance("initialized_model"))
     return folder
 
@@ -70,10 +70,10 @@ def write_minilm(tmp_path: Path, rank: int) -> Path:
     roles = {"[PAD]": "pad", "[UNK]": "unk", "[CLS]": "bos", "[SEP]": "eos", "[MASK]": "mask"}
     target = Vocabulary(names, names, tuple(map(roles.get, names)), np.arange(len(names), dtype=np.int64))
     coordinates = (table @ vectors / np.sqrt(values)).astype(np.float32)
-    initialization = mixed_initialization(coordinates, len(names), len(names))
+    rows, made = mixed_rows(coordinates, len(names), len(names))
     primitives = (np.sqrt(values)[:, None] * vectors.T).astype(np.float32)
-    model = assemble(source_folder, primitives, initialization, target)
-    folder, tokens = tmp_path / "model-minilm", token_table(target, initialization)
+    model = assemble(source_folder, rows, primitives, made, target)
+    folder, tokens = tmp_path / "model-minilm", token_table(target, target, made)
     write_model_folder(model, package, folder, tokens, CARD, Provenance("initialized_model"))
     return folder
 

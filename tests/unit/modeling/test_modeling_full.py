@@ -16,10 +16,11 @@ from modeling_cases import (
     FAMILY_NAMES,
     copied_from,
     factors,
-    mixed_initialization,
+    mixed_rows,
     permuted,
     plain_model,
     vocabulary,
+    with_primitives,
     write_tokenizer,
 )
 from modeling_cases import write_source as write_small_source
@@ -27,11 +28,12 @@ from safetensors.numpy import load_file
 from torch.nn.functional import cross_entropy
 from transformers.models.roberta.configuration_roberta import RobertaConfig
 
-from lexigraft.artifacts import Provenance, read_table, read_tensors, write_table, write_tensors
+from lexigraft.artifacts import Provenance, read_table, read_tensors, write_table
 from lexigraft.cli import main
 from lexigraft.errors import InputError
-from lexigraft.factors.factorize import read_factors, write_factors
-from lexigraft.initialization.build import InitializationInputs, write_initialized_model
+from lexigraft.factors.factorize import write_factors
+from lexigraft.factors.tables import read_embedding_table
+from lexigraft.initialization.build import write_initialized_model
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.families import FAMILIES, count_parameters
 from lexigraft.modeling.heads import masked_logits
@@ -40,7 +42,7 @@ from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.optimizer import adamw, set_rates
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.trainable import load_trainable, parameter_groups
-from lexigraft.report.embedding_map import _factors_of
+from lexigraft.token_maps.build import build_token_map
 from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
 from lexigraft.word_vectors.table import WordVectors, write_word_vectors
 
@@ -66,7 +68,10 @@ def run_stage(tmp_path: Path, name: str, dim: Any, target: Vocabulary, *, balanc
     write_vocabulary(source / "vocabulary.parquet", source_vocabulary, "source")
     tokenizer = write_tokenizer(tmp_path / "tokenizer", target)
     write_vocabulary(tokenizer / "vocabulary.parquet", target, "tokenizer")
-    write_factors(source / "model.safetensors", dim, tmp_path / "factors.safetensors", Provenance("factors"))
+    embeddings = source / "model.safetensors"
+    if dim != "full":
+        embeddings = tmp_path / "factors.safetensors"
+        write_factors(source / "model.safetensors", dim, embeddings, Provenance("factors"))
     rng = np.random.default_rng(0)
     vectors = WordVectors(
         pl.Series(["eng_Latn"] * WORDS),
@@ -80,17 +85,20 @@ def run_stage(tmp_path: Path, name: str, dim: Any, target: Vocabulary, *, balanc
         table = pl.DataFrame({"token": tokens, "word": rng.integers(WORDS, size=len(tokens)), "count": 1}).unique()
         cast = table.cast({"token": pl.Int32, "word": pl.Int32, "count": pl.UInt8}).sort("token", "word")
         write_table(tmp_path / f"{side}.parquet", cast, Provenance("matches"))
-    inputs = InitializationInputs(
-        weights=source / "model.safetensors",
-        tokenizer=tokenizer / "tokenizer.json",
-        source_vocabulary=source / "vocabulary.parquet",
-        target_vocabulary=tokenizer / "vocabulary.parquet",
-        factors=tmp_path / "factors.safetensors",
-        source_matches=tmp_path / "source.parquet",
-        target_matches=tmp_path / "target.parquet",
-        words=tmp_path / "words.parquet",
-        vectors=tmp_path / "vectors.safetensors",
-    )
+    files = {
+        "weights": source / "model.safetensors",
+        "table": embeddings,
+        "tokenizer": tokenizer / "tokenizer.json",
+        "source_vocabulary": source / "vocabulary.parquet",
+        "target_vocabulary": tokenizer / "vocabulary.parquet",
+        "source_matches": tmp_path / "source.parquet",
+        "target_matches": tmp_path / "target.parquet",
+        "words": tmp_path / "words.parquet",
+        "vectors": tmp_path / "vectors.safetensors",
+        "token_map": tmp_path / "token_map.parquet",
+    }
+    languages, method = ("eng_Latn",), {"initializer": "ofa"}
+    build_token_map(method, files, files["token_map"], source_languages=languages, provenance=Provenance("token_map"))
     card = {
         "name": "ofa-small",
         "method": "ofa",
@@ -102,10 +110,10 @@ def run_stage(tmp_path: Path, name: str, dim: Any, target: Vocabulary, *, balanc
         "vectors": "made up",
     }
     write_initialized_model(
-        {"initializer": "ofa"},
-        inputs,
+        method,
+        files,
         tmp_path / "step-0",
-        source_languages=("eng_Latn",),
+        source_languages=languages,
         card=card,
         parity=False,
         balanced=balanced,
@@ -134,25 +142,16 @@ class TestFull:
         assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in source.parameters())
         assert set(read_table(folder / "tokens.parquet", "initialized_model")["origin"]) == {"copied"}
 
-    def test_factors_are_the_embeddings(self, tmp_path: Path) -> None:
+    def test_the_table_is_the_sources_own(self, tmp_path: Path) -> None:
         source, _ = run_stage(tmp_path, "roberta", "full", vocabulary("roberta"))
-        full = read_factors(tmp_path / "factors.safetensors")
+        full = read_embedding_table(tmp_path / "source" / "model.safetensors")
         embeddings = source.get_input_embeddings().weight.detach().numpy()
-        np.testing.assert_array_equal(full.coordinates, embeddings)
-        np.testing.assert_array_equal(full.coordinates @ full.primitives, embeddings)
-        np.testing.assert_array_equal(full.singular_values, 1)
-        assert full.is_full
+        np.testing.assert_array_equal(full.rows, embeddings)
+        np.testing.assert_array_equal(full.embeddings(slice(3, 5)), embeddings[3:5])
+        assert full.dim is None
         # all of the width, but factorized
         write_factors(tmp_path / "source" / "model.safetensors", 24, tmp_path / "all.safetensors", Provenance("factors"))
-        assert not read_factors(tmp_path / "all.safetensors").is_full
-
-    def test_damaged_embeddings_are_refused(self, tmp_path: Path) -> None:
-        table = np.ones((50, 4), np.float32)
-        table[7, 2] = np.inf
-        write_tensors(tmp_path / "m.safetensors", {"x.word_embeddings.weight": table}, Provenance("source"))
-        with pytest.raises(InputError, match="NaN or infinity"):
-            write_factors(tmp_path / "m.safetensors", "full", tmp_path / "f.safetensors", Provenance("factors"))
-        assert not (tmp_path / "f.safetensors").exists()
+        assert read_embedding_table(tmp_path / "all.safetensors").dim == 24
 
     def test_plain_transformers_loads_it(self, tmp_path: Path) -> None:
         name = "roberta"
@@ -201,11 +200,11 @@ class TestFull:
             np.testing.assert_array_equal(new[key], value)
         assert (tmp_path / "plain" / "README.md").read_text() == (folder / "README.md").read_text()
 
-    def test_the_report_finds_its_embeddings(self, tmp_path: Path) -> None:
+    def test_its_embeddings_are_found_in_the_file(self, tmp_path: Path) -> None:
         _, folder = run_stage(tmp_path, "roberta", "full", extended("roberta", 15))
-        rows, primitives = _factors_of(folder / "model.safetensors")
+        table = read_embedding_table(folder / "model.safetensors")
         embeddings: Any = load_model(folder).get_input_embeddings()
-        np.testing.assert_array_equal(rows @ primitives, embeddings.weight.detach().numpy())
+        np.testing.assert_array_equal(table.rows, embeddings.weight.detach().numpy())
 
     def test_parameters_with_401k_tokens_are_those_of_a_plain_model(self) -> None:
         sizes = {"vocab_size": 401_000, "max_position_embeddings": 514, "type_vocab_size": 1}
@@ -215,8 +214,8 @@ class TestFull:
         source = plain_model("bert")
         folder = write_small_source(tmp_path, source, FAMILIES["bert"])
         rows, _ = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
-        with pytest.raises(InputError, match="coordinates of width 7 for a model of width 24 that is not factorized"):
-            assemble(folder, None, mixed_initialization(rows, 60, 30), vocabulary("bert"))
+        with pytest.raises(InputError, match="rows of width 7 and none do not make embeddings of width 24"):
+            assemble(folder, *with_primitives(mixed_rows(rows, 60, 30), None), vocabulary("bert"))
 
 
 class TestTraining:
@@ -264,8 +263,8 @@ class TestBalanced:
         coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
         order = np.random.default_rng(0).permutation(60)
         target = permuted(vocabulary(name), order)
-        plain = assemble(folder, primitives, copied_from(coordinates, order), target)
-        made: Any = assemble(folder, primitives, copied_from(coordinates, order), target, balanced=True)
+        plain = assemble(folder, *with_primitives(copied_from(coordinates, order), primitives), target)
+        made: Any = assemble(folder, *with_primitives(copied_from(coordinates, order), primitives), target, balanced=True)
         torch.testing.assert_close(logits_of(made, 60), logits_of(plain, 60), rtol=1e-4, atol=1e-4)
         embedding = made.get_input_embeddings()
         np.testing.assert_allclose(embedding.coordinates.detach().numpy(), coordinates[order] * np.sqrt(60), rtol=1e-6)

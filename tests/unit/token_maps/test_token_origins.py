@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy.sparse import csr_matrix
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError
-from lexigraft.initializers.base import ORIGINS, Initialization
-from lexigraft.modeling.saving import token_table
 from lexigraft.token_maps.origins import ROW_KEYS, SCHEMA, write_token_origins
+from lexigraft.token_maps.token_map import ORIGINS, TokenMap, write_token_map
 from lexigraft.tokenizers.vocabulary import SCHEMA as VOCABULARY
-from lexigraft.tokenizers.vocabulary import Vocabulary
 
-PROVENANCE = Provenance("initialized_model")
+PROVENANCE = Provenance("token_origins")
 
 
 def row(model: str, dim: Any, seed: int = 42) -> dict[str, Any]:
@@ -25,15 +24,12 @@ def row(model: str, dim: Any, seed: int = 42) -> dict[str, Any]:
 
 
 def write_model(folder: Path, name: str, origins: list[int]) -> Path:
-    """A model's `tokens.parquet` as the stage writes it."""
-    size = len(origins)
-    words = tuple(f"w{index}" for index in range(size))
-    made = Initialization(
-        np.zeros((size, 2), np.float32), np.array(origins, np.int8), np.where(np.array(origins) == 0, 1, -1).astype(np.int64)
-    )
-    table = token_table(Vocabulary(words, words, (None,) * size, np.zeros(size, np.int64)), made)
-    write_table(folder / name / "tokens.parquet", table, Provenance("initialized_model"))
-    return folder / name / "tokens.parquet"
+    """A model's token map as the stage writes it: copied and computed tokens have two weights."""
+    made = np.array(origins, np.int8)
+    weights = csr_matrix(np.where(made < 2, 0.5, 0)[:, None] * np.ones((1, 2)))
+    path = folder / name / "token_map.parquet"
+    write_token_map(path, TokenMap(weights, made), Provenance("token_map"))
+    return path
 
 
 def write_vocabulary(path: Path, size: int) -> Path:
@@ -49,7 +45,7 @@ def test_a_row_a_model_whose_counts_add_up(tmp_path: Path) -> None:
     rows = [row("a", 100), row("b", "full"), row("c", 400, seed=7)]
     out = tmp_path / "token_origins.parquet"
     write_token_origins(tokens, vocabularies, rows, out, PROVENANCE)
-    table = read_table(out, "initialized_model")
+    table = read_table(out, "token_origins")
     assert table.schema == SCHEMA
     assert table.columns == [*ROW_KEYS, "copied", "computed", "mean", "random", "total"]
     assert table["model"].to_list() == ["a", "b", "c"]
