@@ -10,7 +10,7 @@ from lexigraft.config.configuration import load_config, refuse_templates
 from lexigraft.errors import LexigraftError, nearest
 from lexigraft.workflow.code_digests import code_digest, lock_digest
 from lexigraft.workflow.external_inputs import outside_files
-from lexigraft.workflow.plan import Plan, evidence_rules
+from lexigraft.workflow.plan import Plan, evidence_outputs
 from lexigraft.workflow.preflight import check_records
 from lexigraft.workflow.run_context import configuration_of_run, use_library_of
 from lexigraft.workflow.stage import ignore_time_limit_signal
@@ -60,6 +60,7 @@ wildcard_constraints:
     tokenizer=r"[A-Za-z0-9_.-]+",
     word_vectors=r"[A-Za-z0-9_.-]+",
     evidence=r"[A-Za-z0-9_.+-]+",
+    kind=r"[a-z_]+",
     method=r"[A-Za-z0-9_.-]+",
     draw=r"shared|seed-\d+",
     hypernetwork=r"[A-Za-z0-9_.-]+",
@@ -135,11 +136,16 @@ def of_models(outputs, models=None):
     ]
 
 
+def output_of(rule, output, /, **values):
+    """The path of another rule's output."""
+    return getattr(getattr(rules, rule).output, output).format(**values)
+
+
 def evidence_files(kinds, values):
     """Name of each file of the evidence `kinds` -> its path."""
     return {
-        name: getattr(getattr(rules, rule).output, file).format(**values)
-        for name, (rule, file) in evidence_rules(kinds).items()
+        name: output_of(*output, **values, kind=name)
+        for name, output in evidence_outputs(kinds).items()
     }
 
 

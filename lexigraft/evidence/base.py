@@ -1,7 +1,8 @@
 """What evidence is: which files it is read from, and how.
 
 An evidence kind is one file in this package with a class derived from `Evidence`. It is imported when a configuration is read,
-so whatever is heavy is imported in `read`. How the files are made is the business of their rules and of `makers`.
+so whatever is heavy is imported in its functions. The rule `evidence` makes it with `make`. A kind whose making must not count
+as code of those who read it, since a change there would rerun all of them, has a rule of its own and a module in `makers`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 if TYPE_CHECKING:
+    from lexigraft.artifacts import Provenance
     from lexigraft.tokenizers.vocabulary import Vocabulary
 
 Kind = TypeVar("Kind", bound="Evidence")
@@ -39,6 +41,22 @@ class Evidence(ABC):
     """Keys of a model in the configuration that say which evidence it uses, such as `word_vectors`."""
     files: ClassVar[Mapping[str, str]]
     """Name of each file -> the rule and output that makes it, `<rule>.<output>`; wildcards follow from the model."""
+
+    made_from: ClassVar[Mapping[str, str]] = {}
+    """Name of each file that `make` reads -> the rule and output that makes it."""
+
+    @classmethod
+    def make(cls, files: Mapping[str, Path], path: Path, provenance: Provenance) -> None:  # noqa: ARG003
+        """Make the evidence of a source model and a tokenizer and write it to `path`, for a kind of the rule `evidence`.
+
+        Such a kind has one file, `{"<kind>": "evidence.table"}`.
+
+        Args:
+            files: by the names of `made_from`.
+            path: a Parquet file.
+            provenance: its stage is `evidence`.
+        """
+        raise TypeError(f"{cls.__name__} is made by a rule of its own")
 
     @classmethod
     @abstractmethod
@@ -75,8 +93,3 @@ class EvidenceSet:
 def choices_of(kinds: Iterable[type[Evidence]]) -> tuple[str, ...]:
     """Keys of a model that choose the evidence of `kinds`, each once."""
     return tuple(dict.fromkeys(key for kind in kinds for key in kind.chosen_by))
-
-
-def files_of(kinds: Iterable[type[Evidence]]) -> dict[str, str]:
-    """Name of each file of `kinds` -> the rule and output that makes it."""
-    return {name: output for kind in kinds for name, output in kind.files.items()}

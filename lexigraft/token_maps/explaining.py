@@ -58,9 +58,9 @@ def explain(folder: Path, wanted: Sequence[str], source: Path | None = None) -> 
     near = nearest(folder, ids, source or find_source(folder))
     lines = []
     for place, row in enumerate(tokens[ids].iter_rows(named=True)):
-        copied = "copied from" if row["origin"] == "copied" else f"{row['origin']}:"
         made = made_of(row["origin"], row["source_surfaces"], row["weights"], row["dense"])
-        lines.append(f"{row['token']} (id {row['id']}), {copied} {made}")
+        how = f"{row['origin']} from {made}" if row["sources"] else made
+        lines.append(f"{row['token']} (id {row['id']}), {how}")
         if near:
             lines.append(f"  nearest source tokens: {near[place]}")
     if not near:

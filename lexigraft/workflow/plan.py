@@ -122,11 +122,6 @@ class Plan:
         return settings.languages or corpus_languages(self.config.corpora[settings.corpus])
 
 
-def evidence_rules(kinds: Iterable[type[Evidence]]) -> dict[str, tuple[str, str]]:
+def evidence_outputs(kinds: Iterable[type[Evidence]]) -> dict[str, list[str]]:
     """Name of each file of the evidence `kinds` -> the rule that makes it, and the name of the output there."""
-    found = {}
-    for kind in kinds:
-        for name, output in kind.files.items():
-            rule, _, file = output.partition(".")
-            found[name] = rule, file
-    return found
+    return {name: output.split(".") for kind in kinds for name, output in kind.files.items()}

@@ -53,9 +53,9 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
 
 def test_sources_weights_and_nearest_tokens_are_shown(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     computed, near, mean, _, copied, nearest = said(capsys, str(model), "w9", "w10", "w12")
-    assert computed == "w9 (id 9), computed: w7 .75, w8 .25, and a predicted row"
+    assert computed == "w9 (id 9), computed from w7 .75, w8 .25, and a predicted row"
     assert near.startswith("  nearest source tokens: w7 .")
-    assert mean == "w10 (id 10), mean: the mean of all source rows"
+    assert mean == "w10 (id 10), the mean of all source rows"
     assert copied == "w12 (id 12), copied from w12 1.00"
     # of rank 7 only, so not exactly itself
     assert "w12 ." in nearest
