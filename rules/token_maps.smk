@@ -29,6 +29,10 @@ rule token_map:
         runtime=minutes(60),
     params:
         method="{method}",
+        evidence="{evidence}",
+        source="{source}",
+        tokenizer="{tokenizer}",
+        draw="{draw}",
         settings=settings_of("methods", "method"),
         languages=lambda wildcards: CONFIG.sources[wildcards.source].languages,
         seed=lambda wildcards: (

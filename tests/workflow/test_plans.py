@@ -18,6 +18,7 @@ PAPER = {
     "target_matches": 1,
     "factors": 6,
     "hypernetwork": 6,
+    "token_map": 6,
     "initialized_model": 18,
     "token_origins": 1,
     "pretraining_data": 22,

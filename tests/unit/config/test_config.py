@@ -61,12 +61,9 @@ def test_the_demo_is_valid_and_names_its_models() -> None:
         ({"run": "a b/../c"}, "run: String should match pattern"),
         (
             {"methods__hyperofa__word_weights": True},
-            "methods.hyperofa.word_weights (true) and hypernetworks.bilstm-2x200.word_weights (false) must agree",
+            "methods.hyperofa.word_weights: the method has a hypernetwork; set it there, in hypernetworks.bilstm-2x200",
         ),
-        (
-            {"hypernetworks__bilstm-2x200__source_word_languages": True},
-            "methods.hyperofa.source_word_languages (false) and hypernetworks.bilstm-2x200.source_word_languages (true) must",
-        ),
+        ({"models": [{**DEMO["models"][0], "word_vectors": None}]}, "models.0: the method 'ofa' needs word_vectors; name one"),
         ({"methods__random__predict_copied": True}, "`predict_copied` does nothing here: this method computes no rows"),
         ({"methods__random__word_weights": True}, "`word_weights` does nothing here without `verify_copies`"),
         ({"methods__ofa__fallback": "noise"}, "methods.ofa.fallback: Input should be 'random' or 'mean'"),

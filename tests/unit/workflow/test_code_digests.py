@@ -218,7 +218,9 @@ def test_every_rule_passes_the_digest_of_its_own_script() -> None:
         for rule in re.split(r"^(?=rule \w+:)", text, flags=re.MULTILINE)[1:]:
             (script,) = re.findall(r'"\.\./workflow_scripts/(.+)"', rule)
             (code,) = re.findall(
-                r'^        code=(?:lambda wildcards: )?(?:code_of\(\s*"(.+?)"|(\w+_CODE),)', rule, flags=re.MULTILINE
+                r'^        code=(?:lambda wildcards: )?(?:(?:code_of|method_code)\(\s*"(.+?)"|(\w+_CODE),)',
+                rule,
+                flags=re.MULTILINE,
             )
             assert (code[0] or constants[code[1]]) == script, rule.splitlines()[0]
             assert "        lock=LOCK,\n" in rule
@@ -245,7 +247,7 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
     # the registry, whose methods the rule adds, and classes that are imported late, by names that stand beside:
-    assert found == {"initializers/__init__.py", "modeling/registration.py"}
+    assert found == {"evidence/__init__.py", "initializers/__init__.py", "modeling/registration.py"}
     late = [
         call
         for name, call in calls_of(ast.parse((ROOT / "lexigraft/modeling/registration.py").read_text()))
@@ -253,8 +255,10 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
     ]
     assert late
     assert all(isinstance(call.args[0], ast.Constant) for call in late)
-    rule = (ROOT / "rules" / "initialized_models.smk").read_text()
-    assert re.search(r'code_of\(\s*"initialized_model.py", \[type\(method_of\(wildcards\)\).__module__\]\s*\)', rule)
+    rules = {name: (ROOT / "rules" / f"{name}.smk").read_text() for name in ("evidence", "token_maps", "initialized_models")}
+    assert "[type(PLAN.methods[wildcard(wildcards)]).__module__]" in rules["token_maps"]
+    assert "method_code(" in rules["initialized_models"]
+    assert "[kinds()[wildcards.kind].__module__]" in rules["evidence"]
 
 
 def test_the_package_itself_holds_nothing_that_stages_compute_with() -> None:
