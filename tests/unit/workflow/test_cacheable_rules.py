@@ -105,7 +105,7 @@ def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
             assert str(params[wildcard]) == value, f"{name} does not pass its wildcard {wildcard}"
         script = ROOT / "workflow_scripts" / Path(str(job.rule.script)).name
         assert params["lock"] == lock_digest(ROOT / "requirements.lock"), name
-        modules = dict.fromkeys(("token_map", "initialized_model"), ["lexigraft.initializers.hyperofa"])
+        modules = {name: ["lexigraft.initializers.hyperofa"] for name in ("token_map", "initialized_model")}
         assert params["code"] == code_digest(script, modules.get(name, [])), name
 
 
