@@ -7,7 +7,6 @@ P = diag(S[:D']) Vt[:D']. With D' = `full` nothing is factorized: F = E and P is
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,36 +17,13 @@ from scipy.linalg import eigh
 
 from lexigraft.artifacts import Provenance, read_tensors, write_tensors
 from lexigraft.errors import ArtifactError, ConfigError, InputError
+from lexigraft.factors.read import Factors
+from lexigraft.modeling.families import input_weights
 
 log = logging.getLogger(__name__)
 
-STAGE = "factors"
 Floats = NDArray[np.float32]
 _BLOCK_ROWS = 4096
-TABLES = ("word_embeddings.weight", "embeddings.tok_embeddings.weight")
-"""Ends of the names of word embedding matrices, in all families."""
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """E ~ F P.
-
-    Attributes:
-        coordinates: F, (V, D') float32, orthonormal columns; E itself where it is not factorized.
-        primitives: P, (D', D) float32, orthogonal rows of norm S; the identity where E is not factorized.
-        singular_values: S, (D',) float32, falling; ones where E is not factorized. In both cases F * S are coordinates of the
-            rows of E in an orthonormal basis, so that distances between them are those between embeddings.
-    """
-
-    coordinates: Floats
-    primitives: Floats
-    singular_values: Floats
-
-    @property
-    def is_full(self) -> bool:
-        """Whether F is the embedding matrix itself, P the identity."""
-        rank, width = self.primitives.shape
-        return rank == width and bool(np.array_equal(self.primitives, np.eye(width, dtype=np.float32)))
 
 
 def factorize(embeddings: Floats, rank: int, where: object = None) -> Factors:
@@ -123,16 +99,11 @@ def write_factors(model: Path, dim: int | Literal["full"], path: Path, provenanc
 def read_word_embeddings(model: Path) -> Floats:
     """The word embedding matrix E, (V, D) float32, of a source artifact."""
     with safe_open(str(model), framework="np") as handle:
-        names = [name for name in handle.keys() if name.endswith(TABLES)]  # noqa: SIM118
+        names = [name for name in handle.keys() if name in input_weights()]  # noqa: SIM118
     if len(names) != 1:
         raise ArtifactError(f"expected one word embedding matrix, found {names}", where=model, hint="make the source again")
     embeddings: Floats = read_tensors(model, "source", names)[names[0]]
     return embeddings
-
-
-def read_factors(path: Path) -> Factors:
-    """Read what `write_factors` wrote."""
-    return Factors(**read_tensors(path, STAGE))
 
 
 def _check_finite(values: NDArray[np.floating[Any]], where: object) -> None:

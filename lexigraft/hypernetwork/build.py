@@ -17,7 +17,7 @@ from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import ConfigError
 from lexigraft.evidence.makers.word_matches import read_matches
-from lexigraft.factors.factorize import Factors, read_factors
+from lexigraft.factors.read import Factors, read_factors
 from lexigraft.hypernetwork import quality
 from lexigraft.hypernetwork.checkpoints import Checkpoints
 from lexigraft.hypernetwork.history import History

@@ -15,7 +15,7 @@ from lexigraft.artifacts import Provenance
 from lexigraft.devices import device_for
 from lexigraft.errors import ArtifactError
 from lexigraft.evidence.makers.word_matches import read_matches
-from lexigraft.factors.factorize import Factors, read_factors
+from lexigraft.factors.read import Factors, read_factors
 from lexigraft.initializers import registry
 from lexigraft.initializers.base import ORIGINS, Initialization, Initializer, Predictor, View
 from lexigraft.modeling.assembling import assemble
@@ -91,7 +91,7 @@ def write_initialized_model(
         options=initializer.model_dump(mode="json"),
         seed=view.seed,
         base_model=None if ":" in card["source"] or Path(card["source"]).exists() else card["source"],
-        rank=None if primitives is None else len(primitives),
+        dim=None if primitives is None else len(primitives),
         balanced=balanced,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         counts=result.counts(),

@@ -15,9 +15,10 @@ from transformers.modeling_utils import PreTrainedModel
 from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.initializers.base import Initialization
-from lexigraft.modeling.configs import embedding_width
-from lexigraft.modeling.families import Family, check_kind, family_of
-from lexigraft.modeling.head import added_head
+from lexigraft.modeling.added_head import added_head
+from lexigraft.modeling.classes import config_class, embedding_width, language_model_class
+from lexigraft.modeling.families import source_family
+from lexigraft.modeling.families.family import Family
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def assemble(
 
     Encoder, positions, types, LayerNorms and head come from the source. The output bias of a copied token is copied, that of
     every other token is 0. A source without head gets one, whose bias is the log-unigram distribution of the target tokens
-    (`head.added_head`).
+    (`added_head`).
 
     Args:
         source_folder: `config.json` and `model.safetensors` of the source stage.
@@ -60,27 +61,27 @@ def assemble(
     source_config, family = read_source_config(config_path)
     _check_sizes(source_config, primitives, initialization, target, source_folder)
     weights = read_tensors(weights_path, "source")
-    has_head = f"{family.dense}.weight" in weights
-    rank = None if primitives is None else len(primitives)
-    config = _target_config(source_config, family, rank, target, has_head, config_path)
+    has_head = f"{family.head_dense}.weight" in weights
+    dim = None if primitives is None else len(primitives)
+    config = _target_config(source_config, family, dim, target, has_head, config_path)
     # the old table is replaced; the pooler belongs to the base model's class and is no part of a masked language model
     weights = {
         name: value for name, value in weights.items() if name != f"{family.embedding}.weight" and ".pooler." not in name
     }
-    # a ModernBERT may have been trained without output bias
-    if has_head and getattr(config, "decoder_bias", True):
-        bias = weights.get(family.bias)
+    bias_name = family.output_bias(vars(config))
+    if has_head and bias_name is not None:
+        bias = weights.get(bias_name)
         if bias is None:
-            raise ArtifactError(f"the head has no tensor {family.bias!r}", where=weights_path, hint="make the source again")
-        weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, initialization)
+            raise ArtifactError(f"the head has no tensor {bias_name!r}", where=weights_path, hint="make the source again")
+        weights[bias_name] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, initialization)
     elif not has_head:
         weights |= added_head(family, config, target.counts)
-    if family.positions is not None and family.positions in weights:
+    if family.positions_from_padding is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
     weights |= _tables(family.embedding, initialization.coordinates, primitives, source_config.vocab_size if balanced else 1)
-    model = _build(family.plain_masked_lm if rank is None else family.masked_lm, config, weights, weights_path)
+    model = _build(language_model_class(family, factorized=dim is not None), config, weights, weights_path)
     made = ", ".join(f"{count} {origin}" for origin, count in initialization.counts().items())
-    log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, rank or "full")
+    log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, dim or "full")
     log.info("%.1f M parameters, head %s", sum(p.numel() for p in model.parameters()) / 1e6, "copied" if has_head else "added")
     return model
 
@@ -94,9 +95,8 @@ def read_source_config(path: Path) -> tuple[PreTrainedConfig, Family]:
     if not path.is_file():
         raise InputError("the source model has no configuration", where=path, hint="make the source again")
     values, _ = PreTrainedConfig.get_config_dict(path)
-    family = family_of(str(values.get("model_type")), where=path)
-    check_kind(values, path)
-    return family.plain_config.from_dict(values), family
+    family = source_family(values, path)
+    return config_class(family, factorized=False).from_dict(values), family
 
 
 def role_id(target: Vocabulary, role: str) -> int | None:
@@ -107,20 +107,20 @@ def role_id(target: Vocabulary, role: str) -> int | None:
 def _check_sizes(
     config: PreTrainedConfig, primitives: Floats | None, initialization: Initialization, target: Vocabulary, where: Path
 ) -> None:
-    rows, rank = initialization.coordinates.shape
+    rows, dim = initialization.coordinates.shape
     if rows != len(target):
         raise InputError(f"{rows} rows of coordinates for {len(target)} target tokens", where=where, hint="initialize again")
     width = embedding_width(config)
-    if primitives is None and rank != width:
+    if primitives is None and dim != width:
         raise InputError(
-            f"coordinates of width {rank} for a model of width {width} that is not factorized",
+            f"coordinates of width {dim} for a model of width {width} that is not factorized",
             where=where,
             hint="take the factors of this source model",
         )
-    if primitives is not None and primitives.shape != (rank, width):
+    if primitives is not None and primitives.shape != (dim, width):
         raise InputError(
-            f"coordinates of width {rank} and a model of width {width} need primitives of shape "
-            f"({rank}, {width}), got {primitives.shape}",
+            f"coordinates of width {dim} and a model of width {width} need primitives of shape "
+            f"({dim}, {width}), got {primitives.shape}",
             where=where,
             hint="take the factors of this source model",
         )
@@ -130,7 +130,7 @@ def _check_sizes(
 
 
 def _target_config(
-    source: PreTrainedConfig, family: Family, rank: int | None, target: Vocabulary, has_head: bool, where: Path
+    source: PreTrainedConfig, family: Family, dim: int | None, target: Vocabulary, has_head: bool, where: Path
 ) -> PreTrainedConfig:
     padding = role_id(target, "pad")
     if padding is None:
@@ -138,21 +138,21 @@ def _target_config(
     values = {key: value for key, value in source.to_dict().items() if key not in _NOT_TAKEN_OVER}
     values |= {
         "vocab_size": len(target),
-        **({} if rank is None else {"embedding_rank": rank}),
+        **({} if dim is None else {"factor_dim": dim}),
         "pad_token_id": padding,
         "bos_token_id": role_id(target, "bos"),
         "eos_token_id": role_id(target, "eos"),
         "dtype": "float32",
-        "architectures": [(family.plain_masked_lm if rank is None else family.masked_lm).__name__],
-        **({} if has_head else family.added_head),
+        "architectures": [language_model_class(family, factorized=dim is not None).__name__],
+        **dict(() if has_head else family.added_head_options),
     }
     also = {"cls_token_id": "bos", "sep_token_id": "eos"}
     values |= {name: role_id(target, role) for name, role in also.items() if name in values}
-    if family.positions_follow_padding:
+    if family.positions_from_padding is not None:
         if source.pad_token_id is None:
             raise InputError("the source model names no pad_token_id", where=where, hint="add it to its config.json")
-        values["max_position_embeddings"] += padding - source.pad_token_id
-    config: PreTrainedConfig = (family.plain_config if rank is None else family.config)(**values)
+        values[family.length_key] += padding - source.pad_token_id
+    config: PreTrainedConfig = config_class(family, factorized=dim is not None)(**values)
     return config
 
 

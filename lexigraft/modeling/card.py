@@ -39,7 +39,7 @@ def model_card(
     source_license: str | None,
     base_model: str | None,
     languages: Sequence[str],
-    rank: int | None,
+    dim: int | None,
     balanced: bool,
     parameters: int,
     counts: Mapping[str, int],
@@ -57,7 +57,7 @@ def model_card(
         source_license: license identifier of the source model, None where it is not known.
         base_model: hub id of the source model, None where it has none.
         languages: codes of the form iso639-3_Script that the target tokenizer was made for; empty where that is not known.
-        rank: D', None where the embeddings are not factorized.
+        dim: D', None where the embeddings are not factorized.
         balanced: whether F and P are balanced (`assemble`).
         parameters: of the model.
         counts: number of target tokens of each origin (`Initialization.counts`).
@@ -70,14 +70,14 @@ def model_card(
     front = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
-        "tags": ["lexigraft", "multilingual", *([] if rank is None else ["factorized-embeddings"]), method],
+        "tags": ["lexigraft", "multilingual", *([] if dim is None else ["factorized-embeddings"]), method],
         **({"language": codes} if codes else {}),
         "license": source_license or "unknown",
         **({"base_model": base_model} if base_model else {}),
     }
     vocabulary = sum(counts.values())
     of_languages = f" for {_several(len(codes), 'language')}" if codes else ""
-    embeddings = "" if rank is None else f" with factorized word embeddings (E = F P, D' = {rank})"
+    embeddings = "" if dim is None else f" with factorized word embeddings (E = F P, D' = {dim})"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
         f"# {name}",
@@ -87,7 +87,7 @@ def model_card(
         _how_made(method, {**options, "seed": seed} | ({"balanced_factors": True} if balanced else {}), counts),
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
     ]
-    parts += [_loading(_PLAIN if rank is None else _FACTORizED), _license(source, source_license)]
+    parts += [_loading(_PLAIN if dim is None else _FACTORizED), _license(source, source_license)]
     return "\n\n".join(parts) + "\n"
 
 

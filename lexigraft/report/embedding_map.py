@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from lexigraft.artifacts import read_provenance, read_table, read_tensors
 from lexigraft.errors import ArtifactError
-from lexigraft.factors.factorize import TABLES
+from lexigraft.modeling.families import input_weights
 from lexigraft.report.charts import Spec, finish, rows_of
 from lexigraft.report.inputs import Model, ReportInputs
 from lexigraft.report.neighbor_map import NeighborMap, make_map, nearest_rows
@@ -148,7 +148,7 @@ def _factors_of(weights: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     read_provenance(weights)  # a file that cannot be opened is told as one; its data are verified below
     with safe_open(str(weights), framework="np") as handle:
         names = sorted(handle.keys())
-    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", TABLES)]
+    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", input_weights())]
     counts = tuple(map(len, found))
     if counts == (0, 0, 1):
         table = read_tensors(weights, "initialized_model", found[2])[found[2][0]]
