@@ -67,7 +67,7 @@ def factorized_class(plain: type[PreTrainedModel], family: Family) -> type[PreTr
             tied[target] = source
     members = {
         "config_class": config_class(family, factorized=True),
-        "factorized_class": staticmethod(partial(factorized_class, family=family)),
+        "factorized_class": staticmethod(lambda inner: factorized_class(inner, family)),
         "initializes_tables": family.initializes_tables,
         "_tied_weights_keys": tied or None,
         "__doc__": f"`{plain.__name__}` with word embeddings E = F P.",
@@ -111,7 +111,9 @@ class _FactorizedConfig:
             raise ValueError("tie_word_embeddings must be true: factorized models share F and P between input and output")
         for key, value in family.head_options:
             if getattr(self, key) != value:
-                raise ValueError(f"{key} must be {value!r}: name the head's weights {family.head[0]}.* (the source stage does)")
+                raise ValueError(
+                    f"{key} must be {str(value).lower()}: name the head's weights {family.head[0]}.* (the source stage does)"
+                )
 
 
 def register(auto: ModuleType) -> None:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from lexigraft.errors import InputError, nearest
+from lexigraft.errors import InputError
 
 if TYPE_CHECKING:
     from lexigraft.modeling.families.family import Family
@@ -38,12 +38,8 @@ def family_of(model_type: str, where: object = None) -> Family:
     """
     name = model_type.removeprefix(PREFIX)
     if name not in families():
-        known = ", ".join(families())
-        raise InputError(
-            f"models of type {model_type!r} cannot be grafted: {nearest(name, families())}",
-            where=where,
-            hint=f"name a source model of one of these types: {known}",
-        )
+        hint = f"name a source model of one of these types: {', '.join(families())}"
+        raise InputError(f"models of type {model_type!r} cannot be grafted", where=where, hint=hint)
     return families()[name]
 
 

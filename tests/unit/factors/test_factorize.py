@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.errors import ArtifactError, ConfigError, InputError
-from lexigraft.factors.factorize import factorize, read_factors, write_factors
+from lexigraft.factors.factorize import factorize, write_factors
+from lexigraft.factors.read import read_factors
 
 
 def matrix(rows: int, width: int, seed: int) -> np.ndarray:

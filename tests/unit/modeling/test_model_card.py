@@ -18,7 +18,7 @@ FACTS: dict[str, Any] = {
     "source_license": "apache-2.0",
     "base_model": None,
     "languages": ["tur_Latn", "nor_Latn", "kor_Kore", "srp_Latn", "srp_Cyrl"],
-    "rank": 100,
+    "dim": 100,
     "balanced": False,
     "parameters": 14_312_345,
     "counts": {"copied": 4_406, "computed": 20_000, "mean": 0, "random": 5_594},
@@ -111,7 +111,7 @@ def test_an_exported_model_is_loaded_without_lexigraft() -> None:
 
 
 def test_a_model_that_is_not_factorized_is_a_plain_one() -> None:
-    card = model_card(**{**FACTS, "rank": None})
+    card = model_card(**{**FACTS, "dim": None})
     assert front_matter(card)["tags"] == ["lexigraft", "multilingual", "hyperofa"]
     assert "A masked language model, initialized, not trained further: the encoder of" in card
     assert "import lexigraft" not in card

@@ -10,7 +10,17 @@ import pytest
 import sentencepiece
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
-from modeling_cases import LONG, OPTIONS, SIZES, assert_same, grafted_at_full_rank, plain_model, shuffled, write_checkpoint
+from modeling_cases import (
+    LONG,
+    OPTIONS,
+    SIZES,
+    assert_same,
+    factorized_config,
+    grafted,
+    plain_model,
+    shuffled,
+    write_checkpoint,
+)
 from safetensors.torch import load_file, save_file
 from transformers import (
     DebertaV2Config,
@@ -20,8 +30,8 @@ from transformers import (
 
 from lexigraft.artifacts import Provenance, read_tensors
 from lexigraft.errors import InputError
-from lexigraft.modeling.configs import FactorizedDebertaV2Config, embedding_width
-from lexigraft.modeling.head import log_unigram
+from lexigraft.modeling.added_head import log_unigram
+from lexigraft.modeling.classes import embedding_width
 from lexigraft.sources.build import write_source
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.existing import open_tokenizer
@@ -43,7 +53,7 @@ VARIANTS: list[dict[str, Any]] = [
 def test_from_checkpoint_to_the_same_logits(tmp_path: Path, changes: dict[str, Any]) -> None:
     plain = plain_model(NAME, **changes)
     permutation = shuffled()
-    model, _ = grafted_at_full_rank(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, permutation)
+    model, _ = grafted(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, permutation)
     assert (
         model.get_input_embeddings().primitives.shape[1] == embedding_width(plain.config) == changes.get("embedding_size", 24)
     )
@@ -54,7 +64,7 @@ def test_the_other_head_computes_the_same_under_the_names_of_the_legacy_one(tmp_
     plain = plain_model(NAME, legacy=False)
     assert "lm_predictions.lm_head.dense.weight" in plain.state_dict()
     permutation = shuffled()
-    model, source = grafted_at_full_rank(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, permutation)
+    model, source = grafted(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, permutation)
     assert model.config.legacy is True
     weights = read_tensors(source / "model.safetensors", "source")
     head = {name for name in weights if not name.startswith("deberta.")}
@@ -75,7 +85,7 @@ def test_of_two_heads_the_configuration_chooses(tmp_path: Path, legacy: bool | N
     weights = {name: value.clone() for name, value in weights.items() if not name.endswith("decoder.weight")}
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
     permutation = np.arange(SIZES["vocab_size"])
-    model, _ = grafted_at_full_rank(checkpoint, tmp_path, permutation)
+    model, _ = grafted(checkpoint, tmp_path, permutation)
     assert_same(model, old if legacy else new, permutation, MASK)
 
 
@@ -87,7 +97,7 @@ def test_what_published_checkpoints_hold_beside_the_model_is_left_out(tmp_path: 
     weights["deberta.embeddings.position_embeddings.weight"] = torch.zeros(40, 24)
     torch.save(weights, checkpoint / "pytorch_model.bin")
     (checkpoint / "model.safetensors").unlink()
-    model, source = grafted_at_full_rank(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
+    model, source = grafted(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
     names = set(read_tensors(source / "model.safetensors", "source"))
     assert not [name for name in names if "mask_predictions" in name or "position_embeddings" in name]
     assert_same(model, plain, np.arange(SIZES["vocab_size"]), MASK)
@@ -97,7 +107,7 @@ def test_what_published_checkpoints_hold_beside_the_model_is_left_out(tmp_path: 
 def test_a_checkpoint_without_masked_lm_head_gets_one(tmp_path: Path, kind: Any) -> None:
     torch.manual_seed(0)
     plain = kind(DebertaV2Config(**{**SIZES, **OPTIONS[NAME], "initializer_range": 0.1})).eval()
-    model, _ = grafted_at_full_rank(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, np.arange(60))
+    model, _ = grafted(write_checkpoint(tmp_path / "model", plain, NAME), tmp_path, np.arange(60))
     bias = model.cls.predictions.bias.detach().numpy()
     np.testing.assert_array_equal(bias, log_unigram(np.zeros(60, np.int64)))
     expected = plain.base_model(LONG).last_hidden_state
@@ -123,13 +133,13 @@ def test_narrow_embeddings_need_a_head_that_fits(tmp_path: Path, model: Any, mes
     ("options", "message"),
     [
         ({"legacy": False}, "legacy must be true"),
-        ({"embedding_size": 16, "embedding_rank": 17}, "embedding_rank 17 must lie between 1 and embedding_size 16"),
+        ({"embedding_size": 16, "factor_dim": 17}, "factor_dim 17 must lie between 1 and embedding_size 16"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings must be true"),
     ],
 )
 def test_configurations_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(StrictDataclassClassValidationError, match=message):
-        FactorizedDebertaV2Config(**{**SIZES, **OPTIONS[NAME], "embedding_rank": 7, **options})
+        factorized_config(NAME, **options)
 
 
 def test_a_tokenizer_that_is_a_sentencepiece_model(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from modeling_cases import (
     FAMILY_NAMES,
     LONG,
     assert_same,
-    grafted_at_full_rank,
+    grafted,
     plain_model,
     random_factorized,
     shuffled,
@@ -21,7 +23,9 @@ from modeling_cases import (
 from transformers import AutoTokenizer
 
 from lexigraft.evaluation.retrieval import SentenceEncoder
-from lexigraft.modeling.export import materialize
+from lexigraft.modeling.classes import base_model_class
+from lexigraft.modeling.export import multiplied_out
+from lexigraft.modeling.families import family_of
 from lexigraft.pretraining.optimizer import adamw, set_rates
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.trainable import GROUPS
@@ -30,7 +34,7 @@ from lexigraft.pretraining.trainable import GROUPS
 @pytest.mark.parametrize("name", FAMILY_NAMES)
 def test_from_checkpoint_to_the_same_logits(tmp_path: Path, name: str) -> None:
     plain, permutation = plain_model(name), shuffled()
-    model, _ = grafted_at_full_rank(write_checkpoint(tmp_path / "model", plain, name), tmp_path, permutation)
+    model, _ = grafted(write_checkpoint(tmp_path / "model", plain, name), tmp_path, permutation)
     assert_same(model, plain, permutation)
 
 
@@ -53,7 +57,7 @@ def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(tmp_path: Pat
 @pytest.mark.parametrize("name", FAMILY_NAMES)
 def test_hidden_states_and_attentions_of_all_layers_can_be_had(name: str) -> None:
     model = random_factorized(name, num_hidden_layers=3)
-    plain = materialize(model)
+    plain = multiplied_out(model)
     for one in (model, plain):
         one.eval().set_attn_implementation("eager")
     with torch.no_grad():
@@ -76,3 +80,33 @@ def test_a_step_of_training_moves_every_parameter(name: str, changes: dict[str, 
     unmoved = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
     # softmax takes a constant on all keys away
     assert not [name for name in unmoved if not name.endswith(("key_proj.bias", "self.key.bias"))]
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_all_that_a_familys_data_names_is_in_the_model(name: str) -> None:
+    family, model = family_of(name), plain_model(name)
+    assert type(model.base_model) is base_model_class(family, factorized=False)
+    assert (model.config.model_type, family.width(vars(model.config)), family.depth(vars(model.config))) == (name, 24, 2)
+    words, output = family.table("input"), family.table("output")
+    assert model.get_parameter(words.weight) is model.get_input_embeddings().weight
+    assert model.get_parameter(output.weight) is model.get_output_embeddings().weight
+    assert output.tied_to == words.weight == model._tied_weights_keys[output.weight]
+    assert model.get_parameter(str(output.bias)) is model.get_output_embeddings().bias
+    for module in (*family.head, family.head_dense, family.head_norm):
+        assert family.in_head(f"{module}.weight")
+        model.get_submodule(module)
+    assert len(model.base_model.get_submodule(family.layers)) == 2
+    assert family.final_norm is None or model.base_model.get_submodule(family.final_norm)
+    with_positions = plain_model(name, position_biased_input=True)
+    names = [key for key, _ in with_positions.named_parameters() if "position_embeddings" in key]
+    assert names == ([family.positions] if family.positions else [])
+    keys = {family.output_bias_key, family.norm_bias_key, *dict(family.head_options), *dict(family.added_head_options)} - {None}
+    assert keys <= vars(model.config).keys()
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_models_and_configurations_can_be_pickled_and_copied(name: str) -> None:
+    model = random_factorized(name)
+    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301
+        assert (type(copied), type(copied.config)) == (type(model), type(model.config))
+        torch.testing.assert_close(copied(LONG).logits, model(LONG).logits, rtol=0, atol=0)

@@ -14,8 +14,10 @@ from modeling_cases import (
     OPTIONS,
     SIZES,
     assert_same,
-    grafted_at_full_rank,
+    factorized_config,
+    grafted,
     plain_model,
+    random_factorized,
     shuffled,
     vocabulary,
     write_checkpoint,
@@ -30,11 +32,11 @@ from transformers import (
 )
 
 from lexigraft.artifacts import read_tensors
-from lexigraft.modeling.configs import FactorizedModernBertConfig
+from lexigraft.modeling.added_head import OFFSET, log_unigram
+from lexigraft.modeling.classes import factorized_class
 from lexigraft.modeling.encoder import usable_positions
-from lexigraft.modeling.export import materialize
-from lexigraft.modeling.families import FAMILIES, factorize
-from lexigraft.modeling.head import OFFSET, log_unigram
+from lexigraft.modeling.export import multiplied_out
+from lexigraft.modeling.families import family_of
 from lexigraft.pretraining.trainable import parameter_groups
 
 NAME = "modernbert"
@@ -80,7 +82,7 @@ def test_from_checkpoint_to_the_same_logits(tmp_path: Path, changes: dict[str, A
     plain = plain_model(NAME, **changes)
     checkpoint = write_checkpoint(tmp_path / "model", plain, NAME)
     permutation = shuffled()
-    model, source = grafted_at_full_rank(checkpoint, tmp_path, permutation)
+    model, source = grafted(checkpoint, tmp_path, permutation)
     assert set(read_tensors(source / "model.safetensors", "source")) == set(plain.state_dict()) - {"decoder.weight"}
     assert_same(model, plain, permutation)
     roles = {role: int(np.flatnonzero(permutation == vocabulary(NAME).roles.index(role))[0]) for role in ("pad", "bos", "eos")}
@@ -94,7 +96,7 @@ def test_a_configuration_of_the_hub(tmp_path: Path) -> None:
     ours = {key: value for key, value in SIZES.items() if key != "max_position_embeddings"}
     ids = {f"{role}_token_id": vocabulary(NAME).roles.index(role) for role in ("pad", "bos", "eos")}
     (checkpoint / "config.json").write_text(json.dumps({**HUB_CONFIG, **ours, **ids}))
-    model, _ = grafted_at_full_rank(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
+    model, _ = grafted(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
     torch.testing.assert_close(model(LONG).logits, plain(LONG).logits, rtol=1e-4, atol=1e-3)
     model.save_pretrained(tmp_path / "saved")
     loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "saved")
@@ -108,8 +110,8 @@ def test_a_checkpoint_without_masked_lm_head_gets_one(tmp_path: Path, kind: Any)
     torch.manual_seed(0)
     plain = kind(ModernBertConfig(**{**SIZES, **OPTIONS[NAME], "pad_token_id": 3})).eval()
     checkpoint = write_checkpoint(tmp_path / "model", plain, NAME)
-    model, source = grafted_at_full_rank(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
-    assert not [name for name in read_tensors(source / "model.safetensors", "source") if FAMILIES[NAME].in_head(name)]
+    model, source = grafted(checkpoint, tmp_path, np.arange(SIZES["vocab_size"]))
+    assert not [name for name in read_tensors(source / "model.safetensors", "source") if family_of(NAME).in_head(name)]
     torch.testing.assert_close(
         model.base_model(LONG).last_hidden_state, plain.base_model(LONG).last_hidden_state, rtol=1e-3, atol=1e-4
     )
@@ -119,11 +121,11 @@ def test_a_checkpoint_without_masked_lm_head_gets_one(tmp_path: Path, kind: Any)
     table = model.get_input_embeddings().coordinates @ model.get_input_embeddings().primitives
     expected = transformed @ table.T + torch.from_numpy(log_unigram(np.zeros(SIZES["vocab_size"], np.int64)))
     torch.testing.assert_close(model(LONG).logits, expected, rtol=1e-4, atol=1e-4)
-    materialize(model)
+    multiplied_out(model)
 
 
 def test_every_parameter_is_trained_in_the_group_it_belongs_to() -> None:
-    model = FAMILIES[NAME].masked_lm(FactorizedModernBertConfig(**SIZES, **OPTIONS[NAME], embedding_rank=7, pad_token_id=3))
+    model = random_factorized(NAME)
     groups = {id(parameter): group for group, parameters in parameter_groups(model).items() for parameter in parameters}
     expected = {"coordinates": "coordinates", "primitives": "primitives", "head": "head", "decoder": "bias", "model": "encoder"}
     for name, parameter in model.named_parameters():
@@ -132,13 +134,13 @@ def test_every_parameter_is_trained_in_the_group_it_belongs_to() -> None:
 
 
 def test_other_heads_can_be_factorized(tmp_path: Path) -> None:
-    model = FAMILIES[NAME].masked_lm(FactorizedModernBertConfig(**SIZES, embedding_rank=7, pad_token_id=3))
+    model = random_factorized(NAME)
     model.save_pretrained(tmp_path)
-    kind = factorize(ModernBertForTokenClassification, FactorizedModernBertConfig)
+    kind = factorized_class(ModernBertForTokenClassification, family_of(NAME))
     tagger: Any = kind.from_pretrained(tmp_path, num_labels=4)
-    torch.testing.assert_close(tagger.model(LONG).last_hidden_state, model.eval().model(LONG).last_hidden_state)
+    torch.testing.assert_close(tagger.model(LONG).last_hidden_state, model.model(LONG).last_hidden_state)
     assert tagger(LONG).logits.shape == (1, 30, 4)
 
 
 def test_all_positions_can_be_used() -> None:
-    assert usable_positions(FactorizedModernBertConfig(**SIZES, embedding_rank=7, pad_token_id=3)) == 40
+    assert usable_positions(factorized_config(NAME, pad_token_id=3)) == 40

@@ -28,6 +28,7 @@ from transformers import (
 
 from lexigraft.artifacts import Provenance, read_tensors
 from lexigraft.errors import InputError, MissingPackageError
+from lexigraft.modeling.classes import config_class, language_model_class
 from lexigraft.modeling.families import family_of
 from lexigraft.sources.build import has_mlm_head, write_source
 from lexigraft.sources.settings import SourceSettings
@@ -68,7 +69,7 @@ def test_weights_load_into_the_masked_language_model(tmp_path: Path, kind: str) 
     weights = make(folder, tmp_path / "out")
     family = family_of(json.loads((folder / "config.json").read_text())["model_type"])
     assert has_mlm_head(weights, family) == (kind not in ("bert-base", "bert-classifier"))
-    model = family.plain_masked_lm(family.plain_config.from_pretrained(folder))
+    model = language_model_class(family, factorized=False)(config_class(family, factorized=False).from_pretrained(folder))
     missing, unexpected = model.load_state_dict(
         {name: torch.from_numpy(value) for name, value in weights.items()}, strict=False
     )
