@@ -16,7 +16,7 @@ from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.initializers.base import Initialization
 from lexigraft.modeling.added_head import added_head
-from lexigraft.modeling.classes import config_class, embedding_width, language_model_class
+from lexigraft.modeling.classes import class_of, embedding_width
 from lexigraft.modeling.families import source_family
 from lexigraft.modeling.families.family import Family
 from lexigraft.tokenizers.vocabulary import Vocabulary
@@ -79,7 +79,7 @@ def assemble(
     if family.positions_from_padding is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
     weights |= _tables(family.embedding, initialization.coordinates, primitives, source_config.vocab_size if balanced else 1)
-    model = _build(language_model_class(family, factorized=dim is not None), config, weights, weights_path)
+    model = _build(class_of(family, "language_model", factorized=dim is not None), config, weights, weights_path)
     made = ", ".join(f"{count} {origin}" for origin, count in initialization.counts().items())
     log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, dim or "full")
     log.info("%.1f M parameters, head %s", sum(p.numel() for p in model.parameters()) / 1e6, "copied" if has_head else "added")
@@ -96,7 +96,7 @@ def read_source_config(path: Path) -> tuple[PreTrainedConfig, Family]:
         raise InputError("the source model has no configuration", where=path, hint="make the source again")
     values, _ = PreTrainedConfig.get_config_dict(path)
     family = source_family(values, path)
-    return config_class(family, factorized=False).from_dict(values), family
+    return class_of(family, "config", factorized=False).from_dict(values), family
 
 
 def role_id(target: Vocabulary, role: str) -> int | None:
@@ -143,7 +143,7 @@ def _target_config(
         "bos_token_id": role_id(target, "bos"),
         "eos_token_id": role_id(target, "eos"),
         "dtype": "float32",
-        "architectures": [language_model_class(family, factorized=dim is not None).__name__],
+        "architectures": [class_of(family, "language_model", factorized=dim is not None).__name__],
         **dict(() if has_head else family.added_head_options),
     }
     also = {"cls_token_id": "bos", "sep_token_id": "eos"}
@@ -152,7 +152,7 @@ def _target_config(
         if source.pad_token_id is None:
             raise InputError("the source model names no pad_token_id", where=where, hint="add it to its config.json")
         values[family.length_key] += padding - source.pad_token_id
-    config: PreTrainedConfig = config_class(family, factorized=dim is not None)(**values)
+    config: PreTrainedConfig = class_of(family, "config", factorized=dim is not None)(**values)
     return config
 
 

@@ -11,11 +11,10 @@ transformers is imported before:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 from pkgutil import resolve_name
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import wrapt
 
@@ -26,27 +25,22 @@ if TYPE_CHECKING:
 
     from lexigraft.modeling.families.family import Family
 
+Which = Literal["config", "base_model", "language_model"]
+
 
 def embedding_width(config: Any) -> int:
     """Width D of the word embeddings of a plain or factorized configuration."""
-    width = family_of(config.model_type).width(vars(config))
+    width = family_of(config.model_type).limits(vars(config)).width
     assert width is not None
     return width
 
 
-def config_class(family: Family, *, factorized: bool) -> type[Any]:
-    """Configuration of the plain models, or of those with E = F P and the key `factor_dim`."""
-    return _factorized_config(family) if factorized else resolve_name(family.config)
-
-
-def base_model_class(family: Family, *, factorized: bool) -> type[PreTrainedModel]:
-    """The model without a head, plain or with E = F P."""
-    return _model_class(resolve_name(family.base_model), family, factorized)
-
-
-def language_model_class(family: Family, *, factorized: bool) -> type[PreTrainedModel]:
-    """The language model, plain or with E = F P."""
-    return _model_class(resolve_name(family.language_model), family, factorized)
+def class_of(family: Family, which: Which, *, factorized: bool) -> type[Any]:
+    """A class of a family: the configuration, the model without a head or the language model, plain or with E = F P."""
+    plain: Any = resolve_name(getattr(family, which))
+    make = _factorized_config if which == "config" else factorized_class
+    found: type[Any] = make(plain, family) if factorized else plain
+    return found
 
 
 @cache
@@ -66,7 +60,7 @@ def factorized_class(plain: type[PreTrainedModel], family: Family) -> type[PreTr
         else:
             tied[target] = source
     members = {
-        "config_class": config_class(family, factorized=True),
+        "config_class": class_of(family, "config", factorized=True),
         "factorized_class": staticmethod(lambda inner: factorized_class(inner, family)),
         "initializes_tables": family.initializes_tables,
         "_tied_weights_keys": tied or None,
@@ -76,16 +70,10 @@ def factorized_class(plain: type[PreTrainedModel], family: Family) -> type[PreTr
     return type(f"Factorized{plain.__name__}", (Factorized, plain), members)
 
 
-def _model_class(plain: Any, family: Family, factorized: bool) -> type[PreTrainedModel]:
-    found: type[PreTrainedModel] = factorized_class(plain, family) if factorized else plain
-    return found
-
-
 @cache
-def _factorized_config(family: Family) -> type[Any]:
+def _factorized_config(plain: type[Any], family: Family) -> type[Any]:
     from huggingface_hub.dataclasses import strict
 
-    plain = config_class(family, factorized=False)
     members = {
         "__annotations__": {"factor_dim": int},
         "factor_dim": 100,
@@ -119,25 +107,24 @@ class _FactorizedConfig:
 def register(auto: ModuleType) -> None:
     """Register the factorized configurations; `auto` is `transformers.models.auto.configuration_auto`."""
     for family in families().values():
-        auto.CONFIG_MAPPING.register(PREFIX + family.model_type, _later(config_class, family), exist_ok=True)
+        auto.CONFIG_MAPPING.register(PREFIX + family.model_type, _later(family, "config"), exist_ok=True)
 
 
 def _register_models(family: Family, config: type[Any], auto: ModuleType) -> None:
     # the mappings themselves: AutoModel.register would look into the class at once
-    auto.MODEL_MAPPING.register(config, _later(base_model_class, family), exist_ok=True)
+    auto.MODEL_MAPPING.register(config, _later(family, "base_model"), exist_ok=True)
     language_models = {"masked": auto.MODEL_FOR_MASKED_LM_MAPPING}[family.kind]
-    language_models.register(config, _later(language_model_class, family), exist_ok=True)
+    language_models.register(config, _later(family, "language_model"), exist_ok=True)
 
 
-def _later(make: Callable[..., type[Any]], family: Family) -> object:
-    return wrapt.LazyObjectProxy(partial(make, family, factorized=True), interface=type)
+def _later(family: Family, which: Which) -> object:
+    return wrapt.LazyObjectProxy(partial(class_of, family, which, factorized=True), interface=type)
 
 
 def __getattr__(name: str) -> type[Any]:
     """The generated classes by name, such as `FactorizedBertForMaskedLM`: pickle looks for them here."""
     for family in families().values():
-        makers = {family.config: config_class, family.base_model: base_model_class, family.language_model: language_model_class}
-        for plain, make in makers.items():
-            if name == f"Factorized{plain.rpartition('.')[2]}":
-                return make(family, factorized=True)
+        for which in get_args(Which):
+            if name == f"Factorized{getattr(family, which).rpartition('.')[2]}":
+                return class_of(family, which, factorized=True)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,9 +12,9 @@ from lexigraft.modeling.families import family_of
 
 def usable_positions(config: Any) -> int:
     """Longest sequence that a model of a plain or factorized configuration takes."""
-    longest = family_of(config.model_type).longest(vars(config))
-    assert longest is not None
-    return longest
+    positions = family_of(config.model_type).limits(vars(config)).positions
+    assert positions is not None
+    return positions
 
 
 def stopped_after(model: PreTrainedModel, layer: int) -> PreTrainedModel:

@@ -15,7 +15,7 @@ from transformers.modeling_utils import PreTrainedModel
 from lexigraft.artifacts import umask
 from lexigraft.errors import InputError, nearest
 from lexigraft.modeling.card import exported_card
-from lexigraft.modeling.classes import config_class, language_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.factorized import FactorizedEmbedding
 from lexigraft.modeling.families import family_of
 from lexigraft.modeling.load import load_model
@@ -76,13 +76,13 @@ def multiplied_out(model: PreTrainedModel) -> PreTrainedModel:
         return model
     family = family_of(model.config.model_type)
     values: dict[str, Any] = {key: value for key, value in model.config.to_dict().items() if key not in _NOT_TAKEN_OVER}
-    config = config_class(family, factorized=False)(**values, dtype="float32")
+    config = class_of(family, "config", factorized=False)(**values, dtype="float32")
     tied = model.all_tied_weights_keys
     state = {name: value for name, value in model.state_dict().items() if name not in tied}
     for name in ("coordinates", "primitives"):
         del state[f"{family.embedding}.{name}"]
     state[f"{family.embedding}.weight"] = multiply(embedding.coordinates.detach(), embedding.primitives.detach())
-    kind = language_model_class(family, factorized=False)
+    kind = class_of(family, "language_model", factorized=False)
     plain: Any = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
     return cast(PreTrainedModel, plain)
 

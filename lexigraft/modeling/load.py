@@ -13,7 +13,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import PROVENANCE_KEY, check, check_companion
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.modeling.classes import language_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import PREFIX, family_of
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
         log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
     family = family_of(model_type, where=config_path)
     try:
-        loaded: Any = language_model_class(family, factorized=factorized).from_pretrained(
+        loaded: Any = class_of(family, "language_model", factorized=factorized).from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,

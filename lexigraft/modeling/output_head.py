@@ -15,7 +15,7 @@ from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.factorized import FactorizedDecoder
 from lexigraft.modeling.families import PREFIX, families, family_of
-from lexigraft.modeling.kernels import SummedLoss, summed_loss
+from lexigraft.modeling.kernels import OWN_KERNEL, SummedLoss, summed_loss
 
 _TOLERANCE, _TOLERANCE_IN_16_BITS = 1e-3, 0.05
 _TRIED = 16
@@ -112,21 +112,14 @@ def check_kernel(found: SummedLoss, name: str, decoder: nn.Module) -> None:
             loss = function(hidden, table[0], table[1] if bias is not None else None, labels)
             results.append([loss.detach(), *torch.autograd.grad(loss, [hidden, *table])])
         except Exception as error:  # a compiler's, a driver's, or the package's own
-            raise ConfigError(
-                f"output_kernel {name!r} does not work here: {' '.join(str(error).split())[:300]}",
-                where="output_kernel",
-                hint="set `output_kernel: blocks`",
-            ) from error
-    for what, one, other in zip(
-        ("loss", "gradient of hidden states", "gradient of F", "gradient of the bias"), *results, strict=False
-    ):
+            problem = f"output_kernel {name!r} does not work here: {' '.join(str(error).split())[:300]}"
+            raise ConfigError(problem, where="output_kernel", hint=OWN_KERNEL) from error
+    names = ("loss", "gradient of hidden states", "gradient of F", "gradient of the bias")
+    for what, one, other in zip(names, *results, strict=False):
         difference = float((one.float() - other.float()).norm() / other.float().norm())
         if not difference < _TOLERANCE_IN_16_BITS:
-            raise ConfigError(
-                f"output_kernel {name!r} differs from the plain computation by {difference:.1%} ({what})",
-                where="output_kernel",
-                hint="set `output_kernel: blocks`",
-            )
+            problem = f"output_kernel {name!r} differs from the plain computation by {difference:.1%} ({what})"
+            raise ConfigError(problem, where="output_kernel", hint=OWN_KERNEL)
 
 
 def _table(decoder: Any) -> tuple[Tensor, Tensor | None]:

@@ -10,7 +10,7 @@ from lexigraft.artifacts import Provenance, with_companions, write_json, write_t
 from lexigraft.errors import InputError
 from lexigraft.files.checksums import check_digests
 from lexigraft.files.references import check_tokenizer, model_files, resolve
-from lexigraft.modeling.classes import language_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import family_of, source_family
 from lexigraft.sources.checkpoint import (
     Weights,
@@ -62,7 +62,7 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     config, weights = one_head(config, weights, family)
     weights = masked_lm_names(weights, family, path)
     embeddings = weights[f"{family.embedding}.weight"]
-    architecture = language_model_class(family, factorized=False).__name__
+    architecture = class_of(family, "language_model", factorized=False).__name__
     config |= {"vocab_size": len(embeddings), "architectures": [architecture], "dtype": "float32"}
     check_whole(weights, family, config, path)
     log.info(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from lexigraft.errors import InputError
-from lexigraft.modeling.classes import config_class, embedding_width, language_model_class
+from lexigraft.modeling.classes import class_of, embedding_width
 from lexigraft.modeling.families.family import Family
 from lexigraft.sources.torch_files import torch_file
 
@@ -103,7 +103,7 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
         InputError: the word embeddings are missing.
     """
     base = family.embedding.split(".")[0]
-    tied = set(language_model_class(family, factorized=False)._tied_weights_keys or {})
+    tied = set(class_of(family, "language_model", factorized=False)._tied_weights_keys or {})
     whole = any(name.startswith(f"{base}.") for name in weights)
     renamed: Weights = {}
     for name, value in weights.items():
@@ -155,9 +155,9 @@ def check_whole(weights: Weights, family: Family, config: dict[str, Any], where:
         problem = f"config.json says {layers!r} layers, the weights are {len(weights)} tensors"
         raise InputError(problem, where=where, hint="take config.json and weights of one model")
     try:
-        plain = config_class(family, factorized=False).from_dict(config)
+        plain = class_of(family, "config", factorized=False).from_dict(config)
         with torch.device("meta"):
-            model = language_model_class(family, factorized=False)(plain)
+            model = class_of(family, "language_model", factorized=False)(plain)
     # configuration classes and models raise what they like
     except Exception as error:
         problem = f"no model can be made by config.json ({' '.join(str(error).split())[:200]})"

@@ -43,7 +43,7 @@ def check_fit(config: Config, source: str, folder: Path) -> None:
 
 def _problems(config: Config, source: str, has: dict[str, Any], family: Family) -> Iterator[str]:
     models = [model for model in config.models_by_name().values() if model.source == source]
-    width, layers, positions = family.width(has), family.depth(has), family.longest(has)
+    width, layers, positions = family.limits(has)
     for dim in sorted({model.dim for model in models if isinstance(model.dim, int)}):
         if width is not None and dim > width:
             yield f"D' = {dim} is larger than the model's width {width}"

@@ -16,7 +16,7 @@ from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.factors.factorize import factorize, read_word_embeddings
 from lexigraft.initializers.base import COMPUTED, COPIED, RANDOM, Initialization
 from lexigraft.modeling.assembling import assemble
-from lexigraft.modeling.classes import config_class, language_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.export import multiplied_out
 from lexigraft.modeling.families import families, family_of
 from lexigraft.modeling.output_head import masked_logits
@@ -63,18 +63,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def plain_config(name: str, **changes: Any) -> Any:
     """A small configuration of the family's plain model."""
-    return config_class(family_of(name), factorized=False)(**{**SIZES, **OPTIONS.get(name, {}), **changes})
+    return class_of(family_of(name), "config", factorized=False)(**{**SIZES, **OPTIONS.get(name, {}), **changes})
 
 
 def factorized_config(name: str, **changes: Any) -> Any:
     """A small configuration of the family's factorized model."""
     values = {**SIZES, **OPTIONS.get(name, {}), "pad_token_id": 1, "factor_dim": DIM, **changes}
-    return config_class(family_of(name), factorized=True)(**values)
+    return class_of(family_of(name), "config", factorized=True)(**values)
 
 
 def plain_class(name: str) -> Any:
     """The masked language model of a family, as plain transformers have it."""
-    return language_model_class(family_of(name), factorized=False)
+    return class_of(family_of(name), "language_model", factorized=False)
 
 
 def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:

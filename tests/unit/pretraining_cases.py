@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models
 
 from lexigraft.artifacts import Provenance, read_table, read_tensors, write_arrow, write_table
-from lexigraft.modeling.classes import config_class, language_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import family_of
 from lexigraft.modeling.saving import TOKENS_SCHEMA, write_model_folder
 from lexigraft.pretraining.engine import Tables, pretrain
@@ -99,10 +99,10 @@ def write_shards(folder: Path, largest: int = VOCAB - 1, seed: int = 1) -> None:
 def write_step_0(folder: Path, family: str = "bert") -> None:
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "factor_dim": 8}
-    config = config_class(family_of(family), factorized=True)(
+    config = class_of(family_of(family), "config", factorized=True)(
         vocab_size=VOCAB, max_position_embeddings=24, pad_token_id=1, bos_token_id=0, eos_token_id=2, dtype="float32", **shape
     )
-    kind = language_model_class(family_of(family), factorized=True)
+    kind = class_of(family_of(family), "language_model", factorized=True)
     config.architectures = [kind.__name__]
     write_folder(folder, kind(config))
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with one row per token.
+    """A table with one row per token, looked up by tokens (`input`) or giving their logits (`output`).
 
     Attributes:
-        role: `input` is looked up by tokens, `output` gives their logits.
-        weight: parameter (V, D), by its name in the language model.
-        bias: parameter (V,); None where there is none.
+        role: which of the two.
+        weight, bias: parameters (V, D) and (V,), by their names in the language model; None where there is no bias.
         tied_to: weight of the table that this one shares its weight with; None where it has its own.
     """
 
@@ -24,17 +23,28 @@ class Table:
     tied_to: str | None = None
 
 
+class Limits(NamedTuple):
+    """What a model has by its configuration: width D of its word embeddings, layers, and positions of its longest sequence.
+
+    None where the configuration does not say it.
+    """
+
+    width: int | None
+    layers: int | None
+    positions: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A model family: its classes in transformers, and where its tables, layers and head are.
 
-    Names of parameters and modules are those in the language model, but for layers and final norm, which are found in its base
-    model. Keys are those of `config.json`.
+    Parameters and modules have their names in the language model, but for layers and final norm: in the base model. Keys and
+    options are those of `config.json`.
 
     Attributes:
         model_type: of the plain models; that of factorized ones is `lexigraft-` + `model_type`.
-        config, base_model, language_model: dotted names of classes of transformers.
-        tables: input and output table.
+        config, base_model, language_model: dotted names of classes.
+        tables: input and output.
         head: modules that turn hidden states into logits, in this order.
         head_dense, head_norm: modules of the head's transform.
         layers: list of layers.
@@ -45,13 +55,13 @@ class Family:
             configuration that names none. None: positions count from 0.
         width_keys: keys of the width of the word embeddings; the first that has a value counts.
         layers_key, length_key: keys of the number of layers and of positions.
-        output_bias_key, norm_bias_key: keys of whether the output table and the LayerNorms have a bias; None where they have.
-        head_options: what the configuration must say for a language model with this head; the source stage writes it.
-        added_head_options: what the configuration must say for a model to which a head is added.
-        renamed_head: prefixes of a checkpoint's parameters that are this head under other names, each with what replaces it.
+        output_bias_key, norm_bias_key: options for a bias of the output table and of LayerNorms; None where they have one.
+        head_options: options with which the language model has this head; the source stage writes them.
+        added_head_options: options of a model to which a head is added.
+        renamed_head: prefixes of parameters that are this head under other names in checkpoints, each with what replaces it.
             Such a head counts where the configuration has not all `head_options`, or where there is no other.
         classifiers_share_head: classifiers have a transform of the same names; only the output bias tells them apart.
-        initializes_tables: classes whose `_init_weights` fills the weights of tables, which factorized ones do not have.
+        initializes_tables: classes whose `_init_weights` fills weights of tables, which factorized models do not have.
     """
 
     model_type: str
@@ -78,14 +88,14 @@ class Family:
     classifiers_share_head: bool = False
     initializes_tables: tuple[str, ...] = ()
 
-    def table(self, role: Literal["input", "output"]) -> Table:
-        """The table with a role."""
-        return next(table for table in self.tables if table.role == role)
-
     @property
     def embedding(self) -> str:
         """Module of the word embeddings."""
         return self.table("input").weight.removesuffix(".weight")
+
+    def table(self, role: Literal["input", "output"]) -> Table:
+        """The table with a role."""
+        return next(table for table in self.tables if table.role == role)
 
     def in_head(self, name: str) -> bool:
         """Whether a parameter of the language model belongs to its head."""
@@ -93,28 +103,13 @@ class Family:
 
     def output_bias(self, config: Mapping[str, Any]) -> str | None:
         """Parameter with the output bias; None where models of this configuration have none."""
-        has_bias = self.output_bias_key is None or config.get(self.output_bias_key, True)
-        return self.table("output").bias if has_bias else None
+        return self.table("output").bias if config.get(self.output_bias_key or "", True) else None
 
-    def width(self, config: Mapping[str, Any]) -> int | None:
-        """Width D of the word embeddings; None where the configuration does not say it."""
-        return _first_number(config, self.width_keys)
-
-    def depth(self, config: Mapping[str, Any]) -> int | None:
-        """Number of layers; None where the configuration does not say it."""
-        return _first_number(config, [self.layers_key])
-
-    def longest(self, config: Mapping[str, Any]) -> int | None:
-        """Longest sequence that a model takes; None where the configuration does not say it.
-
-        Where positions count from the padding id, those up to it are lost.
-        """
-        positions = _first_number(config, [self.length_key])
-        if positions is None or self.positions_from_padding is None:
-            return positions
-        padding = config.get("pad_token_id", self.positions_from_padding)
-        return positions - padding - 1 if isinstance(padding, int) else None
-
-
-def _first_number(config: Mapping[str, Any], keys: Iterable[str]) -> int | None:
-    return next((config[key] for key in keys if isinstance(config.get(key), int)), None)
+    def limits(self, config: Mapping[str, Any]) -> Limits:
+        """What a model of a configuration has. Where positions count from the padding id, those up to it are lost."""
+        keys = (self.width_keys, (self.layers_key,), (self.length_key,))
+        width, layers, positions = (next((config[k] for k in some if isinstance(config.get(k), int)), None) for some in keys)
+        if self.positions_from_padding is not None and positions is not None:
+            padding = config.get("pad_token_id", self.positions_from_padding)
+            positions = positions - padding - 1 if isinstance(padding, int) else None
+        return Limits(width, layers, positions)

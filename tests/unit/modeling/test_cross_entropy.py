@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lexigraft.errors import ConfigError, InputError, MissingPackageError
-from lexigraft.modeling.classes import config_class, language_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.families import families
 from lexigraft.modeling.kernels import SummedLoss, _with_bias, summed_loss
@@ -121,8 +121,8 @@ def models() -> dict[str, object]:
     for name, family in families().items():
         for kind, factorized in (("", True), ("plain ", False)):
             values = {"vocab_size": 99, "max_position_embeddings": 24, "pad_token_id": 1, **small}
-            config = config_class(family, factorized=factorized)(**values, **({"factor_dim": 8} if factorized else {}))
-            made[kind + name] = language_model_class(family, factorized=factorized)(config)
+            config = class_of(family, "config", factorized=factorized)(**values, **({"factor_dim": 8} if factorized else {}))
+            made[kind + name] = class_of(family, "language_model", factorized=factorized)(config)
     made["llama"] = LlamaForCausalLM(LlamaConfig(vocab_size=99, max_position_embeddings=24, **small))
     made["gpt2"] = GPT2LMHeadModel(GPT2Config(vocab_size=99, n_positions=24, n_embd=32, n_layer=2, n_head=4))
     return made

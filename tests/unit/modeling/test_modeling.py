@@ -30,13 +30,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, BertForTokenClassifica
 
 import lexigraft
 from lexigraft.errors import InputError
-from lexigraft.modeling.classes import (
-    FactorizedRobertaConfig,
-    FactorizedRobertaForMaskedLM,
-    base_model_class,
-    factorized_class,
-    language_model_class,
-)
+from lexigraft.modeling.classes import FactorizedRobertaConfig, FactorizedRobertaForMaskedLM, class_of, factorized_class
 from lexigraft.modeling.factorized import FactorizedDecoder, FactorizedEmbedding
 from lexigraft.modeling.families import family_of
 from lexigraft.modeling.output_head import masked_logits
@@ -138,8 +132,8 @@ class TestTransformers:
         assert sum("coordinates" in key for key in load_file(tmp_path / "model.safetensors")) == 1
         loaded, report = AutoModelForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
         assert not any(report.values())
-        assert type(loaded) is type(model) is language_model_class(family_of(name), factorized=True)
-        assert type(loaded.base_model) is base_model_class(family_of(name), factorized=True)
+        assert type(loaded) is type(model) is class_of(family_of(name), "language_model", factorized=True)
+        assert type(loaded.base_model) is class_of(family_of(name), "base_model", factorized=True)
         ids, mask = ids_and_mask()
         torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, rtol=0, atol=0)
 
@@ -177,7 +171,7 @@ class TestTransformers:
         model.save_pretrained(tmp_path)
         options = {} if name in OPTIONS else {"add_pooling_layer": False}
         encoder = AutoModel.from_pretrained(tmp_path, **options)
-        assert type(encoder) is base_model_class(family_of(name), factorized=True)
+        assert type(encoder) is class_of(family_of(name), "base_model", factorized=True)
         ids, mask = ids_and_mask()
         expected = model.base_model(ids, mask).last_hidden_state
         torch.testing.assert_close(encoder(ids, mask).last_hidden_state, expected, rtol=0, atol=0)

@@ -13,6 +13,7 @@ import torch
 from modeling_cases import (
     FAMILY_NAMES,
     LONG,
+    SIZES,
     assert_same,
     grafted,
     plain_model,
@@ -23,7 +24,7 @@ from modeling_cases import (
 from transformers import AutoTokenizer
 
 from lexigraft.evaluation.retrieval import SentenceEncoder
-from lexigraft.modeling.classes import base_model_class
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.export import multiplied_out
 from lexigraft.modeling.families import family_of
 from lexigraft.pretraining.optimizer import adamw, set_rates
@@ -85,8 +86,9 @@ def test_a_step_of_training_moves_every_parameter(name: str, changes: dict[str, 
 @pytest.mark.parametrize("name", FAMILY_NAMES)
 def test_all_that_a_familys_data_names_is_in_the_model(name: str) -> None:
     family, model = family_of(name), plain_model(name)
-    assert type(model.base_model) is base_model_class(family, factorized=False)
-    assert (model.config.model_type, family.width(vars(model.config)), family.depth(vars(model.config))) == (name, 24, 2)
+    assert type(model.base_model) is class_of(family, "base_model", factorized=False)
+    assert model.config.model_type == name
+    assert family.limits(vars(model.config))[:2] == (SIZES["hidden_size"], SIZES["num_hidden_layers"])
     words, output = family.table("input"), family.table("output")
     assert model.get_parameter(words.weight) is model.get_input_embeddings().weight
     assert model.get_parameter(output.weight) is model.get_output_embeddings().weight
