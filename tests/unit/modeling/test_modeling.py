@@ -26,7 +26,7 @@ from modeling_cases import (
     random_factorized,
 )
 from safetensors.numpy import load_file
-from transformers import AutoModel, AutoModelForMaskedLM, BertForTokenClassification
+from transformers import AutoModel, AutoModelForMaskedLM, BertForTokenClassification, ModernBertForTokenClassification
 
 import lexigraft
 from lexigraft.errors import InputError
@@ -208,25 +208,32 @@ class TestTransformers:
 
 
 class TestFamilies:
-    def test_any_head_class_can_be_factorized(self, tmp_path: Path) -> None:
-        random_factorized("bert").save_pretrained(tmp_path)
-        tagger: Any = factorized_class(BertForTokenClassification, family_of("bert")).from_pretrained(tmp_path, num_labels=4)
-        ids, mask = ids_and_mask()
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("bert", BertForTokenClassification), ("modernbert", ModernBertForTokenClassification)]
+    )
+    def test_any_head_class_can_be_factorized(self, tmp_path: Path, name: str, kind: Any) -> None:
+        model, (ids, mask) = random_factorized(name), ids_and_mask()
+        model.save_pretrained(tmp_path)
+        tagger: Any = factorized_class(kind, family_of(name)).from_pretrained(tmp_path, num_labels=4)
+        expected = model.base_model(ids, mask).last_hidden_state
+        torch.testing.assert_close(tagger.base_model(ids, mask).last_hidden_state, expected, rtol=0, atol=0)
         assert isinstance(tagger.get_input_embeddings(), FactorizedEmbedding)
         assert tagger.get_output_embeddings() is None
         assert tagger(ids, mask).logits.shape == (3, 11, 4)
 
     @pytest.mark.parametrize(
-        ("options", "message"),
+        ("name", "options", "message"),
         [
-            ({"factor_dim": 0}, "factor_dim 0 must lie between 1 and hidden_size 24"),
-            ({"factor_dim": 25}, "factor_dim 25 must lie between 1 and hidden_size 24"),
-            ({"tie_word_embeddings": False}, "tie_word_embeddings must be true"),
+            ("bert", {"factor_dim": 0}, "factor_dim 0 must lie between 1 and hidden_size 24"),
+            ("bert", {"factor_dim": 25}, "factor_dim 25 must lie between 1 and hidden_size 24"),
+            ("deberta-v2", {"embedding_size": 16, "factor_dim": 17}, "factor_dim 17 must lie between 1 and embedding_size 16"),
+            ("deberta-v2", {"legacy": False}, "legacy must be true"),
+            *((name, {"tie_word_embeddings": False}, "tie_word_embeddings must be true") for name in FAMILY_NAMES),
         ],
     )
-    def test_configurations_are_checked(self, options: dict[str, Any], message: str) -> None:
+    def test_configurations_are_checked(self, name: str, options: dict[str, Any], message: str) -> None:
         with pytest.raises(StrictDataclassClassValidationError, match=message):
-            factorized_config("bert", **options)
+            factorized_config(name, **options)
 
     @pytest.mark.parametrize("tokens", [401_000, 401_145])
     def test_parameter_counts_with_401k_tokens(self, tokens: int) -> None:

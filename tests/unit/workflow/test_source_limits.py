@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from transformers.models.deberta_v2.configuration_deberta_v2 import DebertaV2Config
+from transformers.models.modernbert.configuration_modernbert import ModernBertConfig
 from transformers.models.roberta.configuration_roberta import RobertaConfig
 
 from lexigraft.config.configuration import Config, load_config
@@ -39,6 +40,7 @@ def asking(dim: int = 16, layer: int = 2, layers: Any = (), length: int = 64, tr
         (RobertaConfig(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70, pad_token_id=3), 32, 66),
         (DebertaV2Config(hidden_size=32, embedding_size=24, num_hidden_layers=3, max_position_embeddings=70), 24, 70),
         (DebertaV2Config(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70), 32, 70),
+        (ModernBertConfig(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70), 32, 70),
     ],
 )
 def test_limits_are_those_of_the_model(tmp_path: Path, model: Any, width: int, positions: int) -> None:
