@@ -11,7 +11,7 @@ transformers is imported before:
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache, partial, partialmethod
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -78,30 +78,28 @@ def _factorized_config(plain: type[Any], family: Family) -> type[Any]:
         "__annotations__": {"factor_dim": int},
         "factor_dim": 100,
         "model_type": PREFIX + family.model_type,
+        # transformers calls all methods that begin with `validate_`
+        "validate_factorization": partialmethod(_validate, family),
         "__doc__": f"`{plain.__name__}` with word embeddings E = F P of shapes (vocab_size, factor_dim) and (factor_dim, D).",
         "__module__": __name__,
     }
-    made: type[Any] = strict(type(f"Factorized{plain.__name__}", (_FactorizedConfig, plain), members))
+    made: type[Any] = strict(type(f"Factorized{plain.__name__}", (plain,), members))
     wrapt.register_post_import_hook(partial(_register_models, family, made), "transformers.models.auto.modeling_auto")
     return made
 
 
-class _FactorizedConfig:
-    """What is checked of every configuration, by transformers, which calls all methods that begin with `validate_`."""
-
-    def validate_factorization(self: Any) -> None:
-        """Check D', the tying and the kind of head; raises ValueError."""
-        family, width = family_of(self.model_type), embedding_width(self)
-        if not 1 <= self.factor_dim <= width:
-            name = next(key for key in family.width_keys if vars(self).get(key) == width)
-            raise ValueError(f"factor_dim {self.factor_dim} must lie between 1 and {name} {width}")
-        if not self.tie_word_embeddings:
-            raise ValueError("tie_word_embeddings must be true: factorized models share F and P between input and output")
-        for key, value in family.head_options:
-            if getattr(self, key) != value:
-                raise ValueError(
-                    f"{key} must be {str(value).lower()}: name the head's weights {family.head[0]}.* (the source stage does)"
-                )
+def _validate(config: Any, family: Family) -> None:
+    """Check D', the tying and the kind of head; raises ValueError."""
+    width = embedding_width(config)
+    if not 1 <= config.factor_dim <= width:
+        name = next(key for key in family.width_keys if vars(config).get(key) == width)
+        raise ValueError(f"factor_dim {config.factor_dim} must lie between 1 and {name} {width}")
+    if not config.tie_word_embeddings:
+        raise ValueError("tie_word_embeddings must be true: factorized models share F and P between input and output")
+    for key, value in family.head_options:
+        if getattr(config, key) != value:
+            names = f"name the head's weights {family.head[0]}.* (the source stage does)"
+            raise ValueError(f"{key} must be {str(value).lower()}: {names}")
 
 
 def register(auto: ModuleType) -> None:

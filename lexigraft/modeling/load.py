@@ -93,4 +93,4 @@ def _is_sealed(path: Path) -> bool:
         with safe_open(str(path), framework="pt") as handle:
             return PROVENANCE_KEY in (handle.metadata() or {})
     except (SafetensorError, OSError):
-        return True  # nor can it be told from a damaged artifact
+        return True  # it may be a damaged artifact

@@ -50,7 +50,7 @@ def read_weights(path: Path) -> Weights:
     for file in weight_files(path):
         try:
             tensors = _safetensors(file) if file.suffix == ".safetensors" else torch_file(file)
-        # torch's reader of pickles raises what it likes
+        # torch's reader of pickles raises any kind of exception
         except Exception as error:
             problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
             raise InputError(problem, where=file, hint="download the file again, or convert it to safetensors") from error
@@ -80,7 +80,7 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def _indexed(index: Path) -> list[Path]:
-    """Files beside an index that it names; a name that leads elsewhere is refused."""
+    """Files that an index names, in its own folder; any other path is refused."""
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         away = [name for name in names if Path(name).name != name]
@@ -158,7 +158,7 @@ def check_whole(weights: Weights, family: Family, config: dict[str, Any], where:
         plain = class_of(family, "config", factorized=False).from_dict(config)
         with torch.device("meta"):
             model = class_of(family, "language_model", factorized=False)(plain)
-    # configuration classes and models raise what they like
+    # configuration classes and models raise any kind of exception
     except Exception as error:
         problem = f"no model can be made by config.json ({' '.join(str(error).split())[:200]})"
         raise InputError(problem, where=where, hint=_HINT) from error

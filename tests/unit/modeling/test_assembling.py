@@ -115,7 +115,7 @@ class TestAssembling:
         parity = assembled(tmp_path, name, head=False, parity=True)[0]
         np.testing.assert_array_equal(parity.get_output_embeddings().bias.detach().numpy(), bias)
 
-    def test_training_it_leaves_its_origins_alone(self, tmp_path: Path, name: str) -> None:
+    def test_training_the_model_changes_no_argument(self, tmp_path: Path, name: str) -> None:
         model, _, initialization, _, primitives = assembled(tmp_path, name)
         before = initialization.coordinates.copy(), primitives.copy()
         with torch.no_grad():
@@ -244,7 +244,7 @@ class TestBadInput:
         with pytest.raises(ArtifactError, match=r"weights do not fit config.json: bert.encoder.layer.2"):
             load_model(folder, must_be_sealed=False)
 
-    def test_a_missing_tokenizer_is_told_before_anything_is_written(self, tmp_path: Path) -> None:
+    def test_a_missing_tokenizer_is_refused_before_anything_is_written(self, tmp_path: Path) -> None:
         model, _, initialization, target, _ = assembled(tmp_path, "bert")
         with pytest.raises(ArtifactError, match="tokenizer's file does not exist"):
             write_model_folder(
@@ -283,7 +283,7 @@ class TestMiniLM:
         write_tensors(folder / "model.safetensors", state, Provenance("source"))
         return source, folder, AutoTokenizer.from_pretrained(package, local_files_only=True)
 
-    def test_at_full_rank_it_encodes_as_the_source_and_predicts_better_than_unigrams(
+    def test_at_full_width_it_encodes_as_the_source_and_predicts_better_than_unigrams(
         self, minilm: tuple[Any, Path, Any]
     ) -> None:
         source, folder, tokenizer = minilm

@@ -18,7 +18,7 @@ from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.families import families
 from lexigraft.modeling.kernels import SummedLoss, _with_bias, summed_loss
-from lexigraft.modeling.output_head import check_kernel, head_loss_in_plain_torch, masked_logits, output_head
+from lexigraft.modeling.output_head import check_kernel, head_loss_in_plain_torch, output_head
 
 PACKAGES = {"liger": "liger_kernel", "cut_cross_entropy": "cut_cross_entropy"}
 
@@ -148,14 +148,6 @@ def test_a_head_is_all_of_the_models_output(name: str) -> None:
     ):
         assert (one is None) == (other is None)
         assert one is None or torch.allclose(one, other, rtol=1e-8, atol=1e-10)
-
-
-@pytest.mark.parametrize("name", families())
-def test_logits_at_positions_are_those_of_the_model(name: str) -> None:
-    model = models()[name].eval()  # type: ignore[attr-defined]
-    ids = torch.arange(20).reshape(2, 10)
-    positions = torch.tensor([0, 7, 13])
-    assert torch.allclose(masked_logits(model, ids, None, positions), model(ids).logits.flatten(0, 1)[positions], atol=1e-5)
 
 
 def test_the_model_keeps_its_own_head() -> None:

@@ -144,7 +144,7 @@ def test_a_package_that_goes_through_its_modules_depends_on_all_of_them(package:
     assert code_digest(package / "script.py") != before
 
 
-def test_a_folder_without_init_and_a_package_beside_a_module_of_its_name(package: Path) -> None:
+def test_a_folder_without_init_and_a_package_next_to_a_module_of_its_name(package: Path) -> None:
     bare = package / "lexigraft" / "bare"
     bare.mkdir()
     (bare / "inside.py").write_text("x = 1\n")
@@ -154,7 +154,7 @@ def test_a_folder_without_init_and_a_package_beside_a_module_of_its_name(package
     assert closure_of(package, "import lexigraft.sub") == {"lexigraft.sub"}
 
 
-def test_a_data_file_counts_where_its_name_stands(package: Path) -> None:
+def test_a_data_file_counts_where_it_is_named(package: Path) -> None:
     (package / "lexigraft" / "leaf.py").write_text(
         "from pathlib import Path\nPATH = Path(__file__).parent / 'data' / 'table.tsv'\n"
     )
