@@ -9,8 +9,7 @@ import torch
 
 from benchmarks.harness import Arrays, Case, benchmark, cached
 from lexigraft.artifacts import Provenance, write_tensors, write_text
-from lexigraft.modeling.configs import FactorizedRobertaConfig
-from lexigraft.modeling.families import FAMILIES
+from lexigraft.modeling.classes import FactorizedRobertaConfig, FactorizedRobertaForMaskedLM
 from lexigraft.modeling.load import load_model
 from lexigraft.modeling.saving import weights_without_duplicates
 
@@ -32,9 +31,9 @@ def loading(fraction: float) -> Case:
 def _make(folder: Path, tokens: int) -> None:
     torch.manual_seed(0)
     config = FactorizedRobertaConfig(
-        vocab_size=tokens, embedding_rank=RANK, max_position_embeddings=514, type_vocab_size=1, dtype="float32"
+        vocab_size=tokens, factor_dim=RANK, max_position_embeddings=514, type_vocab_size=1, dtype="float32"
     )
-    config.architectures = [FAMILIES["roberta"].masked_lm.__name__]
+    config.architectures = [FactorizedRobertaForMaskedLM.__name__]
     write_text(folder / "config.json", config.to_json_string())
-    weights = weights_without_duplicates(FAMILIES["roberta"].masked_lm(config))
+    weights = weights_without_duplicates(FactorizedRobertaForMaskedLM(config))
     write_tensors(folder / "model.safetensors", weights, Provenance("initialized_model"))

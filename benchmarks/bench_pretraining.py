@@ -117,18 +117,17 @@ def _batch(size: int) -> Any:
 def _factorized(size: int, rank: int) -> Any:
     import torch
 
-    from lexigraft.modeling.configs import FactorizedRobertaConfig
-    from lexigraft.modeling.families import FactorizedRobertaForMaskedLM
+    from lexigraft.modeling.classes import FactorizedRobertaConfig, FactorizedRobertaForMaskedLM
 
     torch.manual_seed(0)
-    return FactorizedRobertaForMaskedLM(FactorizedRobertaConfig(vocab_size=size, embedding_rank=rank, **_SHAPE))
+    return FactorizedRobertaForMaskedLM(FactorizedRobertaConfig(vocab_size=size, factor_dim=rank, **_SHAPE))
 
 
 def _ours(size: int, rank: int) -> Callable[[], float]:
     """The steps of the training loop."""
     import torch
 
-    from lexigraft.modeling.heads import output_head
+    from lexigraft.modeling.output_head import output_head
     from lexigraft.pretraining.group import group_of
     from lexigraft.pretraining.loop import Learner
     from lexigraft.pretraining.optimizer import adamw, set_rates

@@ -13,6 +13,6 @@ __version__ = "0.1.0"
 
 @wrapt.when_imported("transformers.models.auto.configuration_auto")
 def _register(auto: ModuleType) -> None:
-    from lexigraft.modeling.registration import register_configs
+    from lexigraft.modeling.classes import register
 
-    register_configs(auto)
+    register(auto)

@@ -29,7 +29,7 @@ from lexigraft.errors import InputError, nearest
 from lexigraft.evaluation.kept import digest_of, standing, write_kept
 from lexigraft.evaluation.likelihoods import LIKELIHOODS, causal_scores, masked_scores
 from lexigraft.evaluation.settings import LanguageModelingTask
-from lexigraft.modeling.families import FAMILIES, PREFIX
+from lexigraft.modeling.families import PREFIX, families
 from lexigraft.modeling.load import load_model
 from lexigraft.tokenizers.load import load_tokenizer
 
@@ -138,7 +138,8 @@ def _is_causal(folder: Path) -> bool:
         name = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
     except (OSError, ValueError):
         return False  # loading it as a masked model tells what is wrong
-    return name.removeprefix(PREFIX) not in FAMILIES and name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    family = families().get(name.removeprefix(PREFIX))
+    return (family is None or family.kind != "masked") and name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def _causal_model(folder: Path) -> Any:

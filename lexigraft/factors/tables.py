@@ -11,11 +11,10 @@ from safetensors import safe_open
 
 from lexigraft.artifacts import map_tensors, read_provenance
 from lexigraft.errors import ArtifactError
+from lexigraft.modeling.families import input_weights
 
 STAGE, MODELS = "factors", ("source", "initialized_model", "pretraining")
 Floats = NDArray[np.float32]
-EMBEDDINGS = ("word_embeddings.weight", "embeddings.tok_embeddings.weight")
-"""Ends of the names of word embedding matrices, in all families."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def read_embedding_table(path: Path) -> EmbeddingTable:
         return EmbeddingTable(tensors["coordinates"], tensors["singular_values"], tensors["primitives"])
     with safe_open(str(path), framework="np") as handle:
         names = sorted(handle.keys())
-    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", EMBEDDINGS)]
+    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", input_weights())]
     counts = tuple(map(len, found))
     if counts not in ((1, 1, 0), (0, 0, 1)):
         raise ArtifactError(

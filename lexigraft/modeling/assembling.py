@@ -14,9 +14,10 @@ from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError, InputError
-from lexigraft.modeling.configs import embedding_width
-from lexigraft.modeling.families import Family, check_kind, family_of
-from lexigraft.modeling.head import added_head
+from lexigraft.modeling.added_head import added_head
+from lexigraft.modeling.classes import class_of, embedding_width
+from lexigraft.modeling.families import source_family
+from lexigraft.modeling.families.family import Family
 from lexigraft.token_maps.token_map import TokenMap
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
@@ -40,7 +41,7 @@ def assemble(
 
     Encoder, positions, types, LayerNorms and head come from the source. The output bias of a copied token is copied, that of
     every other token is 0. A source without head gets one, whose bias is the log-unigram distribution of the target tokens
-    (`head.added_head`).
+    (`added_head`).
 
     Args:
         source_folder: `config.json` and `model.safetensors` of the source stage.
@@ -62,25 +63,25 @@ def assemble(
     source_config, family = read_source_config(config_path)
     _check_sizes(source_config, rows, primitives, target, source_folder)
     weights = read_tensors(weights_path, "source")
-    has_head = f"{family.dense}.weight" in weights
+    has_head = f"{family.head_dense}.weight" in weights
     dim = None if primitives is None else len(primitives)
     config = _target_config(source_config, family, dim, target, has_head, config_path)
     # the old table is replaced; the pooler belongs to the base model's class and is no part of a masked language model
     weights = {
         name: value for name, value in weights.items() if name != f"{family.embedding}.weight" and ".pooler." not in name
     }
-    # a ModernBERT may have been trained without output bias
-    if has_head and getattr(config, "decoder_bias", True):
-        bias = weights.get(family.bias)
+    bias_name = family.output_bias(vars(config))
+    if has_head and bias_name is not None:
+        bias = weights.get(bias_name)
         if bias is None:
-            raise ArtifactError(f"the head has no tensor {family.bias!r}", where=weights_path, hint="make the source again")
-        weights[family.bias] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, token_map)
+            raise ArtifactError(f"the head has no tensor {bias_name!r}", where=weights_path, hint="make the source again")
+        weights[bias_name] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, token_map)
     elif not has_head:
         weights |= added_head(family, config, target.counts)
-    if family.positions is not None and family.positions in weights:
+    if family.positions_from_padding is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
     weights |= _tables(family.embedding, rows, primitives, source_config.vocab_size if balanced else 1)
-    model = _build(family.plain_masked_lm if dim is None else family.masked_lm, config, weights, weights_path)
+    model = _build(class_of(family, "language_model", factorized=dim is not None), config, weights, weights_path)
     made = ", ".join(f"{count} {origin}" for origin, count in token_map.counts().items())
     log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, dim or "full")
     log.info("%.1f M parameters, head %s", sum(p.numel() for p in model.parameters()) / 1e6, "copied" if has_head else "added")
@@ -96,9 +97,8 @@ def read_source_config(path: Path) -> tuple[PreTrainedConfig, Family]:
     if not path.is_file():
         raise InputError("the source model has no configuration", where=path, hint="make the source again")
     values, _ = PreTrainedConfig.get_config_dict(path)
-    family = family_of(str(values.get("model_type")), where=path)
-    check_kind(values, path)
-    return family.plain_config.from_dict(values), family
+    family = source_family(values, path)
+    return class_of(family, "config", factorized=False).from_dict(values), family
 
 
 def role_id(target: Vocabulary, role: str) -> int | None:
@@ -131,21 +131,21 @@ def _target_config(
     values = {key: value for key, value in source.to_dict().items() if key not in _NOT_TAKEN_OVER}
     values |= {
         "vocab_size": len(target),
-        **({} if dim is None else {"embedding_rank": dim}),
+        **({} if dim is None else {"factor_dim": dim}),
         "pad_token_id": padding,
         "bos_token_id": role_id(target, "bos"),
         "eos_token_id": role_id(target, "eos"),
         "dtype": "float32",
-        "architectures": [(family.plain_masked_lm if dim is None else family.masked_lm).__name__],
-        **({} if has_head else family.added_head),
+        "architectures": [class_of(family, "language_model", factorized=dim is not None).__name__],
+        **dict(() if has_head else family.added_head_options),
     }
     also = {"cls_token_id": "bos", "sep_token_id": "eos"}
     values |= {name: role_id(target, role) for name, role in also.items() if name in values}
-    if family.positions_follow_padding:
+    if family.positions_from_padding is not None:
         if source.pad_token_id is None:
             raise InputError("the source model names no pad_token_id", where=where, hint="add it to its config.json")
-        values["max_position_embeddings"] += padding - source.pad_token_id
-    config: PreTrainedConfig = (family.plain_config if dim is None else family.config)(**values)
+        values[family.length_key] += padding - source.pad_token_id
+    config: PreTrainedConfig = class_of(family, "config", factorized=dim is not None)(**values)
     return config
 
 

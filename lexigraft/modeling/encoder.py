@@ -11,9 +11,10 @@ from lexigraft.modeling.families import family_of
 
 
 def usable_positions(config: Any) -> int:
-    """Longest sequence that a model takes: RoBERTa's positions start behind the padding id, so some are lost there."""
-    lost = config.pad_token_id + 1 if family_of(config.model_type).positions_follow_padding else 0
-    return int(config.max_position_embeddings) - lost
+    """Longest sequence that a model of a plain or factorized configuration takes."""
+    positions = family_of(config.model_type).limits(vars(config)).positions
+    assert positions is not None
+    return positions
 
 
 def stopped_after(model: PreTrainedModel, layer: int) -> PreTrainedModel:

@@ -15,6 +15,7 @@ from transformers.modeling_utils import PreTrainedModel
 from lexigraft.artifacts import umask
 from lexigraft.errors import InputError, nearest
 from lexigraft.modeling.card import exported_card
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.factorized import FactorizedEmbedding
 from lexigraft.modeling.families import family_of
 from lexigraft.modeling.load import load_model
@@ -22,7 +23,7 @@ from lexigraft.modeling.load import load_model
 log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name_or_path", "embedding_rank", "dtype")
+_NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name_or_path", "factor_dim", "dtype")
 _OWN_FILES = frozenset({"config.json", "README.md"})
 _BLOCK_ROWS = 1 << 16
 
@@ -30,7 +31,7 @@ _BLOCK_ROWS = 1 << 16
 def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
     """Write the model of `folder` with E = F P as the plain class of transformers, such as `RobertaForMaskedLM`.
 
-    A model that is not factorized (D' = `full`) is that already: it is written anew in `dtype`. Tokenizer, model card and the
+    A model that is not factorized (D' = `full`) is that already: it is written again in `dtype`. Tokenizer, model card and the
     table of tokens go along. The folder appears as a whole or not at all.
 
     Args:
@@ -46,7 +47,7 @@ def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
         raise InputError(f"unknown dtype {dtype!r}: {nearest(dtype, DTYPES)}", where="--dtype")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("the output folder exists and is not empty", where=out, hint="name a new folder, or empty this one")
-    plain: Any = materialize(load_model(folder, must_be_sealed=False))
+    plain: Any = multiplied_out(load_model(folder, must_be_sealed=False))
     plain.to(dtype=DTYPES[dtype])
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
@@ -64,10 +65,10 @@ def export_model(folder: Path, out: Path, dtype: str = "float32") -> None:
     log.info("exported %s with %.1f M parameters in %s to %s", type(plain).__name__, size, dtype, out)
 
 
-def materialize(model: PreTrainedModel) -> PreTrainedModel:
+def multiplied_out(model: PreTrainedModel) -> PreTrainedModel:
     """Return the plain model of transformers with embeddings E = F P that gives the same logits; float32, on the CPU.
 
-    A model that is not factorized is returned as it is. Memory: the plain model, beside the given one. The two share all other
+    A model that is not factorized is returned as it is. Memory: that of the plain model in addition. The two share all other
     weights.
     """
     embedding = model.get_input_embeddings()
@@ -75,13 +76,14 @@ def materialize(model: PreTrainedModel) -> PreTrainedModel:
         return model
     family = family_of(model.config.model_type)
     values: dict[str, Any] = {key: value for key, value in model.config.to_dict().items() if key not in _NOT_TAKEN_OVER}
-    config = family.plain_config(**values, dtype="float32")
+    config = class_of(family, "config", factorized=False)(**values, dtype="float32")
     tied = model.all_tied_weights_keys
     state = {name: value for name, value in model.state_dict().items() if name not in tied}
     for name in ("coordinates", "primitives"):
         del state[f"{family.embedding}.{name}"]
     state[f"{family.embedding}.weight"] = multiply(embedding.coordinates.detach(), embedding.primitives.detach())
-    plain: Any = family.plain_masked_lm.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
+    kind = class_of(family, "language_model", factorized=False)
+    plain: Any = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
     return cast(PreTrainedModel, plain)
 
 

@@ -14,6 +14,7 @@ from lexigraft.modeling.cross_entropy import LOGITS_ON_GPU, blocked_cross_entrop
 
 SummedLoss = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 """(hidden (n, d), weight (V, d), bias (V,) or None, labels (n,)) -> sum of the cross-entropies."""
+OWN_KERNEL = "set `output_kernel: blocks`"
 _OLDEST = {"liger": ("liger-kernel", "0.8.5"), "cut_cross_entropy": ("cut-cross-entropy", "25.1.1")}
 
 
@@ -25,7 +26,7 @@ def summed_loss(kernel: str, device: torch.device) -> SummedLoss:
     https://arxiv.org/abs/2411.09009) are fused kernels for GPUs.
 
     Raises:
-        ConfigError: a GPU kernel is asked for without a GPU.
+        ConfigError: a GPU kernel without a GPU.
         MissingPackageError: its package is not installed, or too old.
     """
     if kernel == "blocks":
@@ -34,10 +35,10 @@ def summed_loss(kernel: str, device: torch.device) -> SummedLoss:
         raise ConfigError(
             f"output_kernel {kernel!r} runs on GPUs only, this is {device.type!r}",
             where="output_kernel",
-            hint="set `output_kernel: blocks`, or `gpus`",
+            hint=f"{OWN_KERNEL}, or `gpus`",
         )
     name, oldest = _OLDEST[kernel]
-    hint = f"pip install '{name}>={oldest}', or set `output_kernel: blocks`"
+    hint = f"pip install '{name}>={oldest}', or {OWN_KERNEL}"
     try:
         fused = _liger() if kernel == "liger" else _cut_cross_entropy()
     except ImportError as error:
@@ -60,7 +61,7 @@ def _liger() -> SummedLoss:
     def fused(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
         if torch.is_grad_enabled() and not hidden.requires_grad:
             hidden = hidden.detach().requires_grad_()  # else it computes no gradient of the bias either
-        # of itself it takes no more logits at a time than `hidden` has entries: one position, where F is narrow
+        # by default it takes no more logits at a time than `hidden` has entries: one position, where F is narrow
         times = max(LOGITS_ON_GPU // hidden.numel(), 1)
         loss: Tensor = liger_fused_linear_cross_entropy(
             hidden, weight, labels, bias=bias, reduction="sum", chunk_mem_const=times

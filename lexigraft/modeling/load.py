@@ -13,6 +13,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import PROVENANCE_KEY, check, check_companion
 from lexigraft.errors import ArtifactError, InputError
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import PREFIX, family_of
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
         log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
     family = family_of(model_type, where=config_path)
     try:
-        loaded: Any = (family.masked_lm if factorized else family.plain_masked_lm).from_pretrained(
+        loaded: Any = class_of(family, "language_model", factorized=factorized).from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
@@ -92,4 +93,4 @@ def _is_sealed(path: Path) -> bool:
         with safe_open(str(path), framework="pt") as handle:
             return PROVENANCE_KEY in (handle.metadata() or {})
     except (SafetensorError, OSError):
-        return True  # nor can it be told from a damaged artifact
+        return True  # it may be a damaged artifact

@@ -16,8 +16,8 @@ from lexigraft.artifacts import Provenance, identity, read_table, remove_leftove
 from lexigraft.devices import check_gpus
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.card import trained_card
-from lexigraft.modeling.heads import output_head
 from lexigraft.modeling.load import STAGES
+from lexigraft.modeling.output_head import output_head
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.card import training_section
 from lexigraft.pretraining.checkpoints import clear, newest_checkpoint, read_checkpoint, sweep

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.errors import ConfigError
-from lexigraft.modeling.heads import OutputHead, output_head
+from lexigraft.modeling.output_head import OutputHead, output_head
 from lexigraft.pretraining.checkpoints import Place, read_checkpoint, read_place, save_checkpoint
 from lexigraft.pretraining.failures import diverged, out_of_memory
 from lexigraft.pretraining.group import Group

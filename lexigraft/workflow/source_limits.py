@@ -1,8 +1,7 @@
-"""What a run asks of a source model, held against a local model's `config.json` before anything runs.
+"""What a run asks of a source model, compared with a local model's `config.json` before anything runs.
 
-Imported when the workflow is parsed, which transformers would slow down: so width and positions are read from the file as
-`modeling.configs.embedding_width` and `modeling.encoder.usable_positions` read them from a configuration; a test compares them.
-Of a model on a hub the stages that read it find the same.
+Imported when the workflow is parsed, which transformers would slow down: what a model has is read from the file by the keys of
+its family. For a model on a hub the stages that read it check the same.
 """
 
 from __future__ import annotations
@@ -15,10 +14,14 @@ from typing import Any
 from lexigraft.config.configuration import Config
 from lexigraft.errors import ConfigError
 from lexigraft.evaluation.settings import RetrievalTask
+from lexigraft.modeling.families import source_family
+from lexigraft.modeling.families.family import Family
 
 
 def check_fit(config: Config, source: str, folder: Path) -> None:
-    """Check D', layers and lengths that a run asks for, wherever `config.json` says how much the model has.
+    """Check that the model can be grafted, and that it has the D', layers and lengths that a run asks for.
+
+    A `config.json` that cannot be read, or lacks a number, is left to the stage that reads the model.
 
     Args:
         config: a checked configuration.
@@ -26,38 +29,31 @@ def check_fit(config: Config, source: str, folder: Path) -> None:
         folder: of its checkpoint.
 
     Raises:
-        ConfigError: of all that does not fit.
+        InputError: models of this type or kind cannot be grafted.
+        ConfigError: lists all that does not fit.
     """
+    path = folder / "config.json"
     try:
-        has = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        has = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # the stage that reads the model says what is wrong with it
-    if isinstance(has, dict) and (problems := list(_problems(config, source, has))):
-        raise ConfigError("; ".join(problems), where=folder / "config.json", hint="ask for less, or take a larger model")
+        return
+    if isinstance(has, dict) and (problems := list(_problems(config, source, has, source_family(has, path)))):
+        raise ConfigError("; ".join(problems), where=path, hint="ask for less, or take a larger model")
 
 
-def _problems(config: Config, source: str, has: dict[str, Any]) -> Iterator[str]:
+def _problems(config: Config, source: str, has: dict[str, Any], family: Family) -> Iterator[str]:
     models = [model for model in config.models_by_name().values() if model.source == source]
-    width = has.get("embedding_size") if has.get("model_type") == "deberta-v2" else None
-    width = has.get("hidden_size") if width is None else width
+    width, layers, positions = family.limits(has)
     for dim in sorted({model.dim for model in models if isinstance(model.dim, int)}):
-        if isinstance(width, int) and dim > width:
+        if width is not None and dim > width:
             yield f"D' = {dim} is larger than the model's width {width}"
-    layers = has.get("num_hidden_layers")
     for name, task in config.tasks.items() if models else ():
-        if isinstance(task, RetrievalTask) and isinstance(layers, int):
+        if isinstance(task, RetrievalTask) and layers is not None:
             asked = [layer for layer in (task.layer, *task.layers) if isinstance(layer, int)]
             if wrong := sorted({layer for layer in asked if layer > layers}):
                 yield f"tasks.{name}: layer {wrong[0]} asked for, but the model has {layers} layers"
-    training, positions = config.pretraining, _positions(has)
+    training = config.pretraining
     if training is None or positions is None or training.length <= positions:
         return
     if any(model.name in (training.models or [model.name]) for model in models):
         yield f"pretraining.length {training.length} is larger than the model's {positions} positions"
-
-
-def _positions(has: dict[str, Any]) -> int | None:
-    """Longest sequence; RoBERTa's positions start behind the padding id."""
-    positions = has.get("max_position_embeddings")
-    padding = has.get("pad_token_id", 1) if has.get("model_type") in ("roberta", "xlm-roberta") else -1
-    return positions - padding - 1 if isinstance(positions, int) and isinstance(padding, int) else None

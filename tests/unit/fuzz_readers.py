@@ -239,7 +239,7 @@ _WHOLE: dict[str, bytes] = {}
 
 
 def _read_checkpoint(path: Path) -> Any:
-    from lexigraft.modeling.families import check_kind, family_of
+    from lexigraft.modeling.families import source_family
     from lexigraft.sources.checkpoint import check_whole, masked_lm_names, one_head, read_config, read_weights
 
     if not _WHOLE:
@@ -250,8 +250,7 @@ def _read_checkpoint(path: Path) -> Any:
         part = "part.safetensors" if path.name.endswith(".index.json") else "model.safetensors"
         (path.parent / part).write_bytes(_WHOLE["model.safetensors"])
     config = read_config(path.parent)
-    family = family_of(str(config.get("model_type")), path)
-    check_kind(config, path)
+    family = source_family(config, path)
     config, weights = one_head(config, read_weights(path.parent), family)
     weights = masked_lm_names(weights, family, path)
     check_whole(weights, family, config, path)

@@ -16,16 +16,17 @@ from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.factors.factorize import factorize
 from lexigraft.factors.tables import read_embedding_table
 from lexigraft.modeling.assembling import assemble
-from lexigraft.modeling.export import materialize
-from lexigraft.modeling.families import FAMILIES, Family
-from lexigraft.modeling.heads import masked_logits
+from lexigraft.modeling.classes import class_of
+from lexigraft.modeling.export import multiplied_out
+from lexigraft.modeling.families import families, family_of
+from lexigraft.modeling.output_head import masked_logits
 from lexigraft.sources.build import write_source as write_source_stage
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.token_maps.token_map import COMPUTED, RANDOM, TokenMap, token_map
 from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
 
-FAMILY_NAMES = sorted(FAMILIES)
-RANK = 7
+FAMILY_NAMES = sorted(families())
+DIM = 7
 # far longer than the local window of the ModernBERT, which is four tokens to each side
 LONG = torch.arange(5, 35)[None]
 SIZES = {
@@ -61,12 +62,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def plain_config(name: str, **changes: Any) -> Any:
+    """A small configuration of the family's plain model."""
+    return class_of(family_of(name), "config", factorized=False)(**{**SIZES, **OPTIONS.get(name, {}), **changes})
+
+
+def factorized_config(name: str, **changes: Any) -> Any:
+    """A small configuration of the family's factorized model."""
+    values = {**SIZES, **OPTIONS.get(name, {}), "pad_token_id": 1, "factor_dim": DIM, **changes}
+    return class_of(family_of(name), "config", factorized=True)(**values)
+
+
+def plain_class(name: str) -> Any:
+    """The masked language model of a family, as plain transformers have it."""
+    return class_of(family_of(name), "language_model", factorized=False)
+
+
 def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:
     """A small plain masked language model with random weights; nothing in it is zero or one by default."""
-    family = FAMILIES[name]
     ids = {f"{role}_token_id": ROLES[name].index(role) for role in ("pad", "bos", "eos")}
     torch.manual_seed(seed)
-    model: Any = family.plain_masked_lm(family.plain_config(**{**SIZES, **OPTIONS.get(name, {}), **ids, **changes}))
+    model: Any = plain_class(name)(plain_config(name, **{**ids, **changes}))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -76,8 +92,13 @@ def plain_model(name: str, seed: int = 0, **changes: Any) -> Any:
 def random_factorized(name: str, seed: int = 0, **changes: Any) -> Any:
     """A small factorized model of a family, from its configuration."""
     torch.manual_seed(seed)
-    values = {**SIZES, **OPTIONS.get(name, {}), "pad_token_id": 1, "embedding_rank": RANK, **changes}
-    return AutoModelForMaskedLM.from_config(FAMILIES[name].config(**values)).eval()
+    return AutoModelForMaskedLM.from_config(factorized_config(name, **changes)).eval()
+
+
+def count_parameters(kind: Any, config: Any) -> int:
+    """Number of parameters of a model, shared ones counted once; none of them takes memory."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in kind(config).parameters())
 
 
 def ids_and_mask(size: int = SIZES["vocab_size"], pad: int = 1, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,13 +109,13 @@ def ids_and_mask(size: int = SIZES["vocab_size"], pad: int = 1, seed: int = 0) -
     return ids, (ids != pad).long()
 
 
-def write_source(folder: Path, model: Any, family: Family, *, head: bool = True) -> Path:
+def write_source(folder: Path, model: Any, *, head: bool = True) -> Path:
     """Write a plain model as the source stage does: config.json and a sealed model.safetensors without tied duplicates."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
     state = {name: value for name, value in model.state_dict().items() if name not in model.all_tied_weights_keys}
     if not head:
-        state = {name: value for name, value in state.items() if not family.in_head(name)}
+        state = {name: value for name, value in state.items() if name.startswith(model.base_model_prefix)}
     write_tensors(folder / "model.safetensors", {k: v.numpy() for k, v in state.items()}, Provenance("source"))
     return folder
 
@@ -116,10 +137,10 @@ def permuted(source: Vocabulary, order: np.ndarray) -> Vocabulary:
     )
 
 
-def factors(embedding: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """F (V, rank) and P (rank, D) by the plain SVD in float64, as float32."""
+def factors(embedding: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """F (V, dim) and P (dim, D) by the plain SVD in float64, as float32."""
     left, values, right = np.linalg.svd(embedding.astype(np.float64), full_matrices=False)
-    return left[:, :rank].astype(np.float32), (values[:rank, None] * right[:rank]).astype(np.float32)
+    return left[:, :dim].astype(np.float32), (values[:dim, None] * right[:dim]).astype(np.float32)
 
 
 Rows = tuple[np.ndarray, TokenMap]
@@ -184,19 +205,26 @@ def write_checkpoint(folder: Path, model: Any, name: str) -> Path:
     return folder
 
 
-def grafted_at_full_rank(checkpoint: Path, out: Path, permutation: np.ndarray) -> tuple[Any, Path]:
+def grafted(checkpoint: Path, out: Path, permutation: np.ndarray, dim: int | str = "width") -> tuple[Any, Path]:
     """The checkpoint through source stage, factorization and assembling, every token copied: token i from permutation[i].
 
+    Args:
+        checkpoint: a folder as transformers saves it.
+        out: where the source artifact goes, in `source`.
+        permutation: of the token ids.
+        dim: D', `width` for that of the embeddings, `full` for embeddings that are not factorized.
+
     Returns:
-        the model at D' = D, and the folder of the source artifact.
+        the model, and the folder of the source artifact.
     """
     source = out / "source"
     write_source_stage(SourceSettings(model=str(checkpoint), languages=["eng_Latn"]), source, Provenance("source"))
     embeddings = read_embedding_table(source / "model.safetensors").rows
-    found = factorize(embeddings, embeddings.shape[1])
     target = permuted(read_vocabulary(source / "vocabulary.parquet"), permutation)
-    made = copied_from(found.rows, permutation)
-    return assemble(source, *with_primitives(made, found.primitives), target), source
+    if dim == "full":
+        return assemble(source, *with_primitives(copied_from(embeddings, permutation), None), target), source
+    found = factorize(embeddings, embeddings.shape[1] if dim == "width" else int(dim))
+    return assemble(source, *with_primitives(copied_from(found.rows, permutation), found.primitives), target), source
 
 
 def shuffled() -> np.ndarray:
@@ -211,6 +239,6 @@ def assert_same(model: Any, plain: Any, permutation: np.ndarray, mask: torch.Ten
     torch.testing.assert_close(model(ids, attention_mask=mask).logits, expected, rtol=1e-4, atol=1e-3)
     positions = torch.tensor([3, 26, 11])
     torch.testing.assert_close(masked_logits(model, ids, mask, positions), expected[0, positions], rtol=1e-4, atol=1e-3)
-    exported = materialize(model)
+    exported = multiplied_out(model)
     assert type(exported) is type(plain)
     torch.testing.assert_close(exported(ids, attention_mask=mask).logits, expected, rtol=1e-4, atol=1e-3)

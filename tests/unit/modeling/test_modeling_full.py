@@ -15,9 +15,11 @@ import torch
 from modeling_cases import (
     FAMILY_NAMES,
     copied_from,
+    count_parameters,
     factors,
     mixed_rows,
     permuted,
+    plain_class,
     plain_model,
     vocabulary,
     with_primitives,
@@ -26,7 +28,7 @@ from modeling_cases import (
 from modeling_cases import write_source as write_small_source
 from safetensors.numpy import load_file
 from torch.nn.functional import cross_entropy
-from transformers.models.roberta.configuration_roberta import RobertaConfig
+from transformers import RobertaConfig, RobertaForMaskedLM
 
 from lexigraft.artifacts import Provenance, read_table, read_tensors, write_table
 from lexigraft.cli import main
@@ -35,9 +37,8 @@ from lexigraft.factors.factorize import write_factors
 from lexigraft.factors.tables import read_embedding_table
 from lexigraft.initialization.build import write_initialized_model
 from lexigraft.modeling.assembling import assemble
-from lexigraft.modeling.families import FAMILIES, count_parameters
-from lexigraft.modeling.heads import masked_logits
 from lexigraft.modeling.load import STAGES, load_model
+from lexigraft.modeling.output_head import masked_logits
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.optimizer import adamw, set_rates
 from lexigraft.pretraining.settings import PretrainingSettings
@@ -64,7 +65,7 @@ def write_vocabulary(path: Path, made: Vocabulary, stage: str) -> None:
 def run_stage(tmp_path: Path, name: str, dim: Any, target: Vocabulary, *, balanced: bool = False) -> tuple[Any, Path]:
     """The stages `factors` and `initialization` with OFA on a small source; returns the source model and the model's folder."""
     source_model, source_vocabulary = plain_model(name), vocabulary(name)
-    source = write_small_source(tmp_path / "source", source_model, FAMILIES[name])
+    source = write_small_source(tmp_path / "source", source_model)
     write_vocabulary(source / "vocabulary.parquet", source_vocabulary, "source")
     tokenizer = write_tokenizer(tmp_path / "tokenizer", target)
     write_vocabulary(tokenizer / "vocabulary.parquet", target, "tokenizer")
@@ -137,7 +138,7 @@ class TestFull:
     def test_ofa_on_the_sources_own_vocabulary_is_the_source(self, tmp_path: Path, name: str) -> None:
         source, folder = run_stage(tmp_path, name, "full", vocabulary(name))
         model = load_model(folder)
-        assert type(model) is FAMILIES[name].plain_masked_lm
+        assert type(model) is plain_class(name)
         torch.testing.assert_close(logits_of(model, 60), logits_of(source, 60), rtol=0, atol=0)
         assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in source.parameters())
         assert set(read_table(folder / "tokens.parquet", "initialized_model")["origin"]) == {"copied"}
@@ -161,7 +162,7 @@ class TestFull:
         assert dict(table["origin"].value_counts().iter_rows()) == {"copied": 60, "computed": 15}
         config = json.loads((folder / "config.json").read_text())
         assert (config["model_type"], config["vocab_size"]) == (name, 75)
-        assert "embedding_rank" not in config
+        assert "factor_dim" not in config
         code = (
             "import sys; sys.modules['lexigraft'] = None\n"
             "import numpy, torch\n"
@@ -208,11 +209,11 @@ class TestFull:
 
     def test_parameters_with_401k_tokens_are_those_of_a_plain_model(self) -> None:
         sizes = {"vocab_size": 401_000, "max_position_embeddings": 514, "type_vocab_size": 1}
-        assert round(count_parameters(RobertaConfig(**sizes)) / 1e6, 1) == 394.4
+        assert round(count_parameters(RobertaForMaskedLM, RobertaConfig(**sizes)) / 1e6, 1) == 394.4
 
     def test_coordinates_of_another_width_are_refused(self, tmp_path: Path) -> None:
         source = plain_model("bert")
-        folder = write_small_source(tmp_path, source, FAMILIES["bert"])
+        folder = write_small_source(tmp_path, source)
         rows, _ = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
         with pytest.raises(InputError, match="rows of width 7 and none do not make embeddings of width 24"):
             assemble(folder, *with_primitives(mixed_rows(rows, 60, 30), None), vocabulary("bert"))
@@ -259,7 +260,7 @@ class TestBalanced:
     @pytest.mark.parametrize("name", FAMILY_NAMES)
     def test_it_is_the_same_function_with_rows_of_size_one(self, tmp_path: Path, name: str) -> None:
         source = plain_model(name)
-        folder = write_small_source(tmp_path / "source", source, FAMILIES[name])
+        folder = write_small_source(tmp_path / "source", source)
         coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
         order = np.random.default_rng(0).permutation(60)
         target = permuted(vocabulary(name), order)

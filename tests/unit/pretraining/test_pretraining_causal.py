@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from lexigraft.modeling.factorized import FactorizedDecoder, FactorizedEmbedding
-from lexigraft.modeling.heads import output_head
+from lexigraft.modeling.output_head import output_head
 from lexigraft.pretraining.loop import Data
 from lexigraft.pretraining.optimizer import adamw, set_rates
 from lexigraft.pretraining.settings import PretrainingSettings

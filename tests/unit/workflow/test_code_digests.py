@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexigraft.initializers import registry
+from lexigraft.modeling.families import families
 from lexigraft.workflow import code_digests as digests
 from lexigraft.workflow.code_digests import code_digest, data_files, forget, import_closure, lock_digest, script_source
 from tools.stage_table import rules_of_scripts
@@ -134,7 +135,16 @@ def test_relative_imports_are_seen(package: Path, module: str, text: str, found:
     assert import_closure(["lexigraft.sub.deep"]) == found
 
 
-def test_a_folder_without_init_and_a_package_beside_a_module_of_its_name(package: Path) -> None:
+def test_a_package_that_goes_through_its_modules_depends_on_all_of_them(package: Path) -> None:
+    (package / "lexigraft" / "sub" / "__init__.py").write_text("from pkgutil import iter_modules\nX = iter_modules(__path__)\n")
+    assert closure_of(package, "from lexigraft.sub import X") == {"lexigraft.sub", "lexigraft.sub.deep", "lexigraft.leaf"}
+    before = code_digest(package / "script.py")
+    (package / "lexigraft" / "sub" / "added.py").write_text("x = 1\n")
+    forget()
+    assert code_digest(package / "script.py") != before
+
+
+def test_a_folder_without_init_and_a_package_next_to_a_module_of_its_name(package: Path) -> None:
     bare = package / "lexigraft" / "bare"
     bare.mkdir()
     (bare / "inside.py").write_text("x = 1\n")
@@ -144,7 +154,7 @@ def test_a_folder_without_init_and_a_package_beside_a_module_of_its_name(package
     assert closure_of(package, "import lexigraft.sub") == {"lexigraft.sub"}
 
 
-def test_a_data_file_counts_where_its_name_stands(package: Path) -> None:
+def test_a_data_file_counts_where_it_is_named(package: Path) -> None:
     (package / "lexigraft" / "leaf.py").write_text(
         "from pathlib import Path\nPATH = Path(__file__).parent / 'data' / 'table.tsv'\n"
     )
@@ -171,7 +181,7 @@ def tree_of(text: str) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_comments_and_formatting_of_no_module_count(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.py"
-    # written anew from its tree: no comment, no line break of the original is left
+    # written from its tree: no comment and no line break of the original remains
     copy.write_text(ast.unparse(ast.parse(path.read_text(encoding="utf-8"))), encoding="utf-8")
     assert digests._source(copy, "").digest == digests._source(path, "").digest
 
@@ -202,7 +212,11 @@ def test_stages_depend_on_what_they_import_and_on_nothing_else() -> None:
     for method in registry().values():
         # added by the rule, for the models that use it
         assert not {method.__module__} & set().union(*closures.values())
+    families_data = {
+        f"lexigraft.modeling.families.{path.stem}" for path in (ROOT / "lexigraft/modeling/families").glob("[a-z]*.py")
+    }
     for closure in closures.values():
+        assert not closure & families_data or families_data <= closure
         assert not closure & {"lexigraft.config.configuration", "lexigraft.workflow.code_digests", "lexigraft.cli"}
     with pytest.raises(ModuleNotFoundError, match="no module of lexigraft"):
         import_closure(["lexigraft.nothing"])
@@ -246,15 +260,11 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
         for name, call in calls_of(ast.parse(path.read_text(encoding="utf-8"))):
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
-    # the registry, whose methods the rule adds, and classes that are imported late, by names that stand beside:
-    assert found == {"evidence/__init__.py", "initializers/__init__.py", "modeling/registration.py"}
-    late = [
-        call
-        for name, call in calls_of(ast.parse((ROOT / "lexigraft/modeling/registration.py").read_text()))
-        if name == "_later"
-    ]
-    assert late
-    assert all(isinstance(call.args[0], ast.Constant) for call in late)
+    # registries, and classes of transformers
+    registries = {"evidence/__init__.py", "initializers/__init__.py", "modeling/families/__init__.py"}
+    assert found == {*registries, "modeling/classes.py"}
+    for family in families().values():
+        assert all(name.startswith("transformers.") for name in (family.config, family.base_model, family.language_model))
     rules = {name: (ROOT / "rules" / f"{name}.smk").read_text() for name in ("evidence", "token_maps", "initialized_models")}
     assert "[type(PLAN.methods[wildcard(wildcards)]).__module__]" in rules["token_maps"]
     assert "method_code(" in rules["initialized_models"]
@@ -270,7 +280,7 @@ def test_the_package_itself_holds_nothing_that_stages_compute_with() -> None:
     # what the hook registers counts wherever factorized models are used
     for path in SCRIPTS:
         closure = import_closure(script_source(path).modules)
-        assert ("lexigraft.modeling.configs" in closure) == ("lexigraft.modeling.registration" in closure)
+        assert ("lexigraft.modeling.factorized" in closure) == ("lexigraft.modeling.classes" in closure)
 
 
 def test_adapters_import_nothing_but_the_library() -> None:
@@ -284,8 +294,8 @@ def test_adapters_import_nothing_but_the_library() -> None:
 def test_nothing_reads_docstrings() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
-        # families.py gives a class that it makes a docstring
-        read = re.sub(r'"__doc__": f?"', "", text) if path.name == "families.py" else text
+        # classes.py gives the classes that it makes a docstring
+        read = re.sub(r'"__doc__": f?"', "", text) if path.name == "classes.py" else text
         assert not re.search(r"__doc__|getdoc|use_attribute_docstrings", read), path.name
 
 

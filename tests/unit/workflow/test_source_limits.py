@@ -1,19 +1,21 @@
-"""What a run asks of a source model is held against the model's configuration before anything runs."""
+"""What a run asks of a source model is compared with the model's configuration before anything runs."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from transformers.models.deberta_v2.configuration_deberta_v2 import DebertaV2Config
+from transformers.models.modernbert.configuration_modernbert import ModernBertConfig
 from transformers.models.roberta.configuration_roberta import RobertaConfig
 
 from lexigraft.config.configuration import Config, load_config
 from lexigraft.errors import ConfigError, InputError
-from lexigraft.modeling.configs import embedding_width
+from lexigraft.modeling.classes import embedding_width
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.workflow.external_inputs import outside_files
 from lexigraft.workflow.source_limits import check_fit
@@ -38,6 +40,7 @@ def asking(dim: int = 16, layer: int = 2, layers: Any = (), length: int = 64, tr
         (RobertaConfig(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70, pad_token_id=3), 32, 66),
         (DebertaV2Config(hidden_size=32, embedding_size=24, num_hidden_layers=3, max_position_embeddings=70), 24, 70),
         (DebertaV2Config(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70), 32, 70),
+        (ModernBertConfig(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70), 32, 70),
     ],
 )
 def test_limits_are_those_of_the_model(tmp_path: Path, model: Any, width: int, positions: int) -> None:
@@ -63,15 +66,40 @@ def test_only_what_is_asked_of_this_model_counts(tmp_path: Path) -> None:
     check_fit(untrained, "minilm", tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"hidden_size": "wide"}', NO_PADDING])
+@pytest.mark.parametrize("content", ["{", "[]", '{"model_type": "bert", "hidden_size": "wide"}', NO_PADDING])
 def test_a_configuration_that_says_nothing_is_left_to_the_stage(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     check_fit(asking(500, 9, (), 9000), "minilm", tmp_path)
 
 
-def test_a_run_is_stopped_and_a_plan_is_told() -> None:
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"model_type": "t5"},
+            r"'t5' cannot be grafted\n.*config\.json\n.*types: bert, deberta-v2, modernbert, roberta",
+        ),
+        ({}, "'None' cannot be grafted"),
+        ({"model_type": "bert", "tie_word_embeddings": False}, "output layer is not tied"),
+        ({"model_type": "bert", "position_embedding_type": "relative_key"}, "position embeddings are 'relative_key'"),
+    ],
+)
+def test_models_that_cannot_be_grafted_stop_a_run_and_are_reported_with_a_plan(
+    tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    for file, text in (("config.json", json.dumps(values)), ("model.safetensors", ""), ("tokenizer.json", "{}")):
+        (tmp_path / file).write_text(text)
+    config = asking()
+    config.sources["minilm"] = config.sources["minilm"].model_copy(update={"model": str(tmp_path)})
+    with pytest.raises(InputError, match=rf"sources\.minilm: .*{message}"):
+        outside_files(config)
+    _, problems = outside_files(config, only_plan=True)
+    assert re.search(message, problems)
+
+
+def test_too_much_asked_stops_a_run_and_is_reported_with_a_plan() -> None:
     config = asking(dim=500)
     with pytest.raises(InputError, match=r"sources\.minilm: .*D' = 500 is larger than the model's width 384"):
         outside_files(config)
-    _, told = outside_files(config, only_plan=True)
-    assert "D' = 500" in told
+    _, problems = outside_files(config, only_plan=True)
+    assert "D' = 500" in problems

@@ -14,8 +14,8 @@ from transformers.modeling_utils import PreTrainedModel
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.modeling.cross_entropy import blocked_cross_entropy
 from lexigraft.modeling.factorized import FactorizedDecoder
-from lexigraft.modeling.families import family_of
-from lexigraft.modeling.kernels import SummedLoss, summed_loss
+from lexigraft.modeling.families import PREFIX, families, family_of
+from lexigraft.modeling.kernels import OWN_KERNEL, SummedLoss, summed_loss
 
 _TOLERANCE, _TOLERANCE_IN_16_BITS = 1e-3, 0.05
 _TRIED = 16
@@ -64,27 +64,28 @@ class OutputHead:
 
 
 def output_head(model: PreTrainedModel, kernel: str = "blocks") -> OutputHead:
-    """Find the output head of a masked or causal language model, and try out that it is all of it.
+    """Find the output head of a masked or causal language model, and check that it computes the model's logits.
 
     Args:
         model: on the CPU or a GPU; its mode and gradients are left as they are.
-        kernel: `blocks`, `liger` or `cut_cross_entropy`, see `summed_loss`; the latter two are tried out as well.
+        kernel: `blocks`, `liger` or `cut_cross_entropy`, see `summed_loss`; the latter two are checked as well.
 
     Raises:
         InputError: the model has no output layer, computes more than transform and output layer (scaled or capped logits), or
-            gives NaN.
+            its loss is NaN.
         ConfigError: the kernel does not work here, or gives another loss or other gradients.
-        ConfigError, MissingPackageError: see `summed_loss`.
+        MissingPackageError: see `summed_loss`.
     """
     decoder: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if decoder is None:
         raise InputError(f"{type(model).__name__} has no output layer to train with", hint="give a language model")
     path = next(name for name, module in model.named_modules() if module is decoder)
-    base = type(model).base_model_prefix
-    outer = [(name, module) for name, module in model.named_children() if name != base]
+    family = families().get(model.config.model_type.removeprefix(PREFIX))
+    outside = [name for name, _ in model.named_children() if name != type(model).base_model_prefix]
+    head_modules = [(name, model.get_submodule(name)) for name in (outside if family is None else family.head)]
     transform = [
         _without(module, path.removeprefix(f"{name}.")) if path.startswith(f"{name}.") else module
-        for name, module in outer
+        for name, module in head_modules
         if name != path
     ]
     head = OutputHead(tuple(transform), decoder, summed_loss(kernel, model.device))
@@ -111,25 +112,18 @@ def check_kernel(found: SummedLoss, name: str, decoder: nn.Module) -> None:
             loss = function(hidden, table[0], table[1] if bias is not None else None, labels)
             results.append([loss.detach(), *torch.autograd.grad(loss, [hidden, *table])])
         except Exception as error:  # a compiler's, a driver's, or the package's own
-            raise ConfigError(
-                f"output_kernel {name!r} does not work here: {' '.join(str(error).split())[:300]}",
-                where="output_kernel",
-                hint="set `output_kernel: blocks`",
-            ) from error
-    for what, one, other in zip(
-        ("loss", "gradient of hidden states", "gradient of F", "gradient of the bias"), *results, strict=False
-    ):
+            problem = f"output_kernel {name!r} does not work here: {' '.join(str(error).split())[:300]}"
+            raise ConfigError(problem, where="output_kernel", hint=OWN_KERNEL) from error
+    names = ("loss", "gradient of hidden states", "gradient of F", "gradient of the bias")
+    for what, one, other in zip(names, *results, strict=False):
         difference = float((one.float() - other.float()).norm() / other.float().norm())
         if not difference < _TOLERANCE_IN_16_BITS:
-            raise ConfigError(
-                f"output_kernel {name!r} differs from the plain computation by {difference:.1%} ({what})",
-                where="output_kernel",
-                hint="set `output_kernel: blocks`",
-            )
+            problem = f"output_kernel {name!r} differs from the plain computation by {difference:.1%} ({what})"
+            raise ConfigError(problem, where="output_kernel", hint=OWN_KERNEL)
 
 
 def _table(decoder: Any) -> tuple[Tensor, Tensor | None]:
-    """Weight of one row a token, and bias, of an output layer."""
+    """Weight with one row per token, and bias, of an output layer."""
     return (decoder.coordinates if isinstance(decoder, FactorizedDecoder) else decoder.weight), decoder.bias
 
 
@@ -167,7 +161,7 @@ def _try_out(model: PreTrainedModel, head: OutputHead) -> None:
         )
     if not torch.allclose(own, found, rtol=_TOLERANCE):
         raise InputError(
-            f"{type(model).__name__} computes its logits in another way than by one output layer",
+            f"{type(model).__name__} does not compute its logits by one output layer",
             where=f"model_type {model.config.model_type!r}",
             hint="models with scaled or capped logits cannot be trained here",
         )

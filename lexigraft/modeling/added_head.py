@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from lexigraft.modeling.families import Family
+    from lexigraft.modeling.families.family import Family
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def added_head(family: Family, config: Any, counts: NDArray[np.int64]) -> dict[s
 
     Args:
         family: names the weights.
-        config: of the model that is made, with the options `family.added_head`.
+        config: of the model that is made, with the options `family.added_head_options`.
         counts: (V,) occurrences of the target tokens in the corpus.
 
     Returns:
@@ -52,14 +52,12 @@ def added_head(family: Family, config: Any, counts: NDArray[np.int64]) -> dict[s
         SCALE,
         int(counts.sum()),
     )
-    width = config.hidden_size
+    width, bias = config.hidden_size, family.output_bias(vars(config))
     weights = {
-        f"{family.dense}.weight": np.eye(width, dtype=np.float32),
-        f"{family.dense}.bias": np.full(width, OFFSET, dtype=np.float32),
-        f"{family.norm}.weight": np.full(width, SCALE, dtype=np.float32),
-        f"{family.norm}.bias": np.zeros(width, dtype=np.float32),
-        family.bias: log_unigram(counts),
+        f"{family.head_dense}.weight": np.eye(width, dtype=np.float32),
+        f"{family.head_dense}.bias": np.full(width, OFFSET, dtype=np.float32),
+        f"{family.head_norm}.weight": np.full(width, SCALE, dtype=np.float32),
     }
-    if not getattr(config, "norm_bias", True):  # a ModernBERT, whose LayerNorms have none
-        del weights[f"{family.norm}.bias"]
-    return weights
+    if family.norm_bias_key is None or getattr(config, family.norm_bias_key):
+        weights[f"{family.head_norm}.bias"] = np.zeros(width, dtype=np.float32)
+    return weights if bias is None else weights | {bias: log_unigram(counts)}

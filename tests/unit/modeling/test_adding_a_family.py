@@ -1,0 +1,121 @@
+"""A new family is one file of data: DistilBERT, which the library does not have, with keys and modules unlike those of BERT."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import modeling_cases
+import pytest
+import torch
+import yaml
+from modeling_cases import LONG, assert_same, grafted, plain_model, shuffled, vocabulary, write_checkpoint, write_tokenizer
+from modeling_cases import write_source as write_small_source
+from transformers import AutoConfig, AutoModelForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
+from transformers.models.auto import configuration_auto
+
+from lexigraft.artifacts import Provenance
+from lexigraft.config.configuration import load_config
+from lexigraft.errors import ConfigError, InputError
+from lexigraft.modeling import families
+from lexigraft.modeling.assembling import assemble
+from lexigraft.modeling.classes import register
+from lexigraft.modeling.encoder import stopped_after, usable_positions
+from lexigraft.modeling.export import export_model
+from lexigraft.modeling.output_head import output_head
+from lexigraft.modeling.saving import token_table, write_model_folder
+from lexigraft.tokenizers.vocabulary import read_vocabulary
+from lexigraft.workflow.source_limits import check_fit
+
+NAME = "distilbert"
+DATA = """
+from lexigraft.modeling.families.family import Family, Table
+
+_WORDS = "distilbert.embeddings.word_embeddings.weight"
+
+FAMILY = Family(
+    model_type="distilbert",
+    config="transformers.models.distilbert.configuration_distilbert.DistilBertConfig",
+    base_model="transformers.models.distilbert.modeling_distilbert.DistilBertModel",
+    language_model="transformers.models.distilbert.modeling_distilbert.DistilBertForMaskedLM",
+    tables=(Table("input", _WORDS), Table("output", "vocab_projector.weight", bias="vocab_projector.bias", tied_to=_WORDS)),
+    head=("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
+    head_dense="vocab_transform",
+    head_norm="vocab_layer_norm",
+    layers="transformer.layer",
+    positions="distilbert.embeddings.position_embeddings.weight",
+    width_keys=("dim",),
+    layers_key="n_layers",
+)
+"""
+
+
+@pytest.fixture
+def distilbert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "added").mkdir()
+    (tmp_path / "added" / f"{NAME}.py").write_text(DATA)
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "added")])
+    monkeypatch.setitem(modeling_cases.ROLES, NAME, modeling_cases.ROLES["bert"])
+    monkeypatch.setitem(modeling_cases.OPTIONS, NAME, {"hidden_dim": 32})
+    known = configuration_auto.CONFIG_MAPPING._extra_content
+    monkeypatch.setattr(configuration_auto.CONFIG_MAPPING, "_extra_content", dict(known))
+    importlib.invalidate_caches()
+    families.families.cache_clear()
+    register(configuration_auto)
+    yield
+    families.families.cache_clear()
+    del sys.modules[f"{families.__name__}.{NAME}"]
+
+
+@pytest.mark.usefixtures("distilbert")
+@pytest.mark.parametrize("dim", [7, "width", "full"])
+def test_from_checkpoint_to_a_saved_and_an_exported_model(tmp_path: Path, dim: int | str) -> None:
+    plain, permutation = plain_model(NAME), shuffled()
+    model, source = grafted(write_checkpoint(tmp_path / "checkpoint", plain, NAME), tmp_path, permutation, dim)
+    if dim != 7:
+        assert_same(model, plain, permutation)
+    target = read_vocabulary(source / "vocabulary.parquet")
+    tokenizer, folder = write_tokenizer(tmp_path / "tokenizer", vocabulary(NAME)), tmp_path / "model"
+    tokens = token_table(target, modeling_cases.copied_from(plain.get_input_embeddings().weight.detach().numpy(), permutation))
+    write_model_folder(model, tokenizer, folder, tokens, "# card\n", Provenance("initialized_model"))
+    loaded = AutoModelForMaskedLM.from_pretrained(folder)
+    assert type(loaded).__name__ == ("DistilBertForMaskedLM" if dim == "full" else "FactorizedDistilBertForMaskedLM")
+    torch.testing.assert_close(loaded(LONG).logits, model(LONG).logits, rtol=0, atol=0)
+    export_model(folder, tmp_path / "exported")
+    exported = DistilBertForMaskedLM.from_pretrained(tmp_path / "exported")
+    torch.testing.assert_close(exported(LONG).logits, model(LONG).logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("distilbert")
+def test_training_and_retrieval_find_its_head_and_layers(tmp_path: Path) -> None:
+    plain = plain_model(NAME)
+    model, source = grafted(write_checkpoint(tmp_path / "checkpoint", plain, NAME), tmp_path, shuffled(), 7)
+    hidden, labels = model.base_model(LONG).last_hidden_state[0], LONG[0].flip(0)
+    expected = torch.nn.functional.cross_entropy(model(LONG).logits[0], labels, reduction="sum")
+    torch.testing.assert_close(output_head(model).loss(hidden, labels), expected)
+    states = plain(LONG, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(stopped_after(plain, 1)(LONG).last_hidden_state, states[1])
+    assert usable_positions(AutoConfig.from_pretrained(source)) == 40
+
+
+@pytest.mark.usefixtures("distilbert")
+def test_a_source_without_head_gets_one(tmp_path: Path) -> None:
+    source = write_small_source(tmp_path, plain_model(NAME), head=False)
+    rows = plain_model(NAME).get_input_embeddings().weight.detach().numpy()
+    model = assemble(source, None, modeling_cases.copied_from(rows, shuffled()), vocabulary(NAME))
+    assert model.get_parameter("vocab_projector.bias").std() > 0
+    assert torch.equal(model.get_parameter("vocab_transform.weight"), torch.eye(24))
+
+
+def test_its_limits_are_known_when_a_workflow_is_parsed(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    values = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text(encoding="utf-8"))
+    values["tasks"]["sr_b"]["layer"] = 2
+    demo = load_config(values)
+    DistilBertConfig(dim=12, n_heads=3, n_layers=1, max_position_embeddings=20).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="models of type 'distilbert' cannot be grafted"):
+        check_fit(demo, "minilm", tmp_path)
+    request.getfixturevalue("distilbert")
+    with pytest.raises(ConfigError, match=r"the model's width 12; .* the model has 1 layers; .* the model's 20 positions"):
+        check_fit(demo, "minilm", tmp_path)
