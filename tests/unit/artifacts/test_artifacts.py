@@ -102,10 +102,10 @@ def test_provenance_is_inside_and_names_no_place(tmp_path: Path, suffix: str) ->
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".arrow"])
-def test_metadata_comes_back_and_does_not_depend_on_provenance(tmp_path: Path, suffix: str) -> None:
+def test_metadata_comes_back_and_its_absence_is_an_error(tmp_path: Path, suffix: str) -> None:
     assert read_metadata(write(tmp_path / f"t{suffix}")) == METADATA
     write_tensors(tmp_path / "none.safetensors", TENSORS, PROVENANCE)
-    with pytest.raises(ArtifactError, match="cannot be read .*lexigraft.metadata"):
+    with pytest.raises(ArtifactError, match=r"cannot be read .*lexigraft\.metadata"):
         read_metadata(tmp_path / "none.safetensors")
 
 

@@ -22,9 +22,9 @@ from transformers import AutoTokenizer
 
 from lexigraft.evaluation.retrieval import SentenceEncoder
 from lexigraft.modeling.export import materialize
-from lexigraft.pretraining.optimizer import adamw, set_rates
+from lexigraft.pretraining.optimizer import GROUPS, adamw
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.training.optimizer import set_rates
 
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)

@@ -35,7 +35,7 @@ from lexigraft.modeling.encoder import usable_positions
 from lexigraft.modeling.export import materialize
 from lexigraft.modeling.families import FAMILIES, factorize
 from lexigraft.modeling.head import OFFSET, log_unigram
-from lexigraft.pretraining.trainable import parameter_groups
+from lexigraft.pretraining.optimizer import parameter_groups
 
 NAME = "modernbert"
 # config.json of ModernBERT-base as it is on the hub, but for the sizes

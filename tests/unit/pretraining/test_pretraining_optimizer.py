@@ -17,9 +17,9 @@ from transformers import (
 
 from lexigraft.modeling.families import FAMILIES
 from lexigraft.modeling.load import load_model
-from lexigraft.pretraining.optimizer import adamw, schedule, set_rates
+from lexigraft.pretraining.optimizer import GROUPS, adamw, parameter_groups
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS, parameter_groups
+from lexigraft.training.optimizer import schedule, set_rates
 
 
 class TestOptimizer:
@@ -48,7 +48,7 @@ class TestOptimizer:
     @pytest.mark.parametrize(
         ("kind", "made"), [("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)]
     )
-    def test_behind_the_warmup_a_schedule_is_transformers_one_of_the_rest(self, kind: str, made: Any) -> None:
+    def test_after_the_warmup_a_schedule_is_transformers_one_over_the_remaining_steps(self, kind: str, made: Any) -> None:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
         theirs = made(optimizer, 0, 15)
         assert [schedule(step, 20, 5, kind) for step in range(1, 6)] == pytest.approx([step / 6 for step in range(1, 6)])
@@ -88,7 +88,7 @@ class TestOptimizer:
     def test_the_names_of_groups_are_those_of_the_settings(self) -> None:
         assert set(GROUPS) == set(PretrainingSettings(corpus="c").learning_rates.by_group())
 
-    def test_frozen_groups_are_freed_again(self, pretraining_inputs: Path) -> None:
+    def test_frozen_groups_can_be_trained_again(self, pretraining_inputs: Path) -> None:
         model = load_model(pretraining_inputs / "step-0")
         optimizer = adamw(model, PretrainingSettings(corpus="c"))
         for encoder in (0.0, 1e-3, 0.0):
