@@ -189,9 +189,7 @@ def test_checkpoints_hold_no_word_vectors_and_are_written_when_due(tmp_path: Pat
     assert not tmp_path.exists()
 
 
-def test_damaged_checkpoints_are_skipped_and_those_of_another_run_refused(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_checkpoints_are_skipped_and_foreign_ones_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings, pairs = with_options(BILSTM, epochs=4), set_pairs()
     expected, _ = train(settings, pairs, seed=1, device=CPU)
     stopping = Stopping(tmp_path, {"setting hidden": "16", "seed": "1"}, 0.0, "epoch")
