@@ -28,6 +28,10 @@ class History:
         for name, column in self._columns[table].items():
             column.append(row[name])
 
+    def clear(self, table: str) -> None:
+        """Remove all rows of a table."""
+        self._columns[table] = {name: [] for name in self.schemas[table]}
+
     def table(self, table: str) -> pl.DataFrame:
         """All rows of a table."""
         return pl.DataFrame(self._columns[table], schema=self.schemas[table])
