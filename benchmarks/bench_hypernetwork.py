@@ -14,13 +14,14 @@ from lexigraft.artifacts import Provenance, write_table
 from lexigraft.evidence.makers.word_matches import match_words, read_matches
 from lexigraft.factors.factorize import factorize, read_word_embeddings
 from lexigraft.hypernetwork.losses import hypernetwork_loss
-from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
+from lexigraft.hypernetwork.networks.base import SetNetwork
+from lexigraft.hypernetwork.networks.factory import set_network
 from lexigraft.hypernetwork.predict import predict_sets
 from lexigraft.hypernetwork.sampling import grouped_batches, resampled
-from lexigraft.hypernetwork.sets import Integers, WordSets, settled
+from lexigraft.hypernetwork.sets import Integers, WordSets, select_words
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork
 from lexigraft.hypernetwork.split import split_pairs
-from lexigraft.hypernetwork.train import Run, SetPairs
+from lexigraft.hypernetwork.train import SetPairs, SetTraining
 
 SETTINGS = BiLSTMHypernetwork(kind="bilstm", layers=2, hidden=200, dropout=0.0)  # without dropout both sides can be compared
 LONGEST = SETTINGS.max_words
@@ -106,16 +107,16 @@ def epoch(fraction: float) -> Case:
     return Case(ours, plain, same, plain_share=sum(map(len, few)) / len(seen))
 
 
-def new_run(pairs: SetPairs) -> Run:
+def new_run(pairs: SetPairs) -> SetTraining:
     """A network before training, the same every time."""
     torch.manual_seed(0)
-    run = Run(SETTINGS, pairs, 0, CPU)
+    run = SetTraining(SETTINGS, pairs, 0, CPU)
     run.network.train()
     return run
 
 
-def padded_step(run: Run, seen: WordSets, batch: Integers) -> torch.Tensor:
-    """`Run.step` with every item padded to the same length."""
+def padded_step(run: SetTraining, seen: WordSets, batch: Integers) -> torch.Tensor:
+    """`SetTraining.step` with every item padded to the same length."""
     predicted = padded_forward(run.network, seen, batch, run.table, LONGEST)
     rows = run.train_rows[torch.from_numpy(batch)]
     loss, measures = hypernetwork_loss(predicted, rows, SETTINGS.contrastive_weight, SETTINGS.temperature)
@@ -144,7 +145,7 @@ def prediction(fraction: float) -> Case:
     sets = sets.part(sample(len(sets), fraction))
     torch.manual_seed(0)
     network, table = set_network(SETTINGS, 200, 100).eval(), torch.from_numpy(word_vectors().vectors)
-    read = settled(sets, LONGEST, "paper", len(table), 0)
+    read = select_words(sets, LONGEST, "paper", len(table), 0)
     batches = np.array_split(np.arange(len(sets)), -(-len(sets) // 256))[:: max(1, round(20 * fraction))]
     some = np.concatenate(batches)
 

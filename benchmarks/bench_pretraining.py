@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -106,7 +104,7 @@ def _compared(
 
 
 def _batch(size: int) -> Any:
-    from lexigraft.pretraining.masking import MaskingRule, mask_tokens
+    from lexigraft.pretraining.objectives.mlm import MaskingRule, mask_tokens
 
     rng = np.random.default_rng(0)
     is_text = np.arange(size) > MASK
@@ -128,26 +126,24 @@ def _ours(size: int, rank: int) -> Callable[[], float]:
     import torch
 
     from lexigraft.modeling.output_head import output_head
-    from lexigraft.pretraining.group import group_of
-    from lexigraft.pretraining.loop import Learner
-    from lexigraft.pretraining.optimizer import adamw, set_rates
+    from lexigraft.pretraining.loop import TrainingState
+    from lexigraft.pretraining.objectives import objective_of
+    from lexigraft.pretraining.optimizer import GROUPS, adamw
     from lexigraft.pretraining.settings import PretrainingSettings
-    from lexigraft.pretraining.trainable import GROUPS
+    from lexigraft.training.optimizer import set_rates
 
     model = _plain(size, rank) if rank == WIDTH else _factorized(size, rank)
     model.train()
-    optimizer = adamw(model, PretrainingSettings(corpus="bench"))
+    settings = PretrainingSettings(corpus="bench")
+    optimizer = adamw(model, settings)
     set_rates(optimizer, dict.fromkeys(GROUPS, RATE), 1.0)
-    learner = Learner(model, output_head(model), model.base_model, optimizer, list(model.parameters()))
+    state = TrainingState(model, model.base_model, output_head(model), objective_of(settings), optimizer)
     batch = _batch(size)
-    stack = ExitStack()
-    group = stack.enter_context(group_of("cpu", "float32"))
-    atexit.register(stack.close)
 
     def step() -> float:
-        loss = learner.summed_loss(batch, group) / len(batch.labels)
+        loss = state.loss(batch) / len(batch.labels)
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         return float(loss.detach())

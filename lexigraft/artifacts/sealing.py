@@ -22,6 +22,7 @@ from lexigraft.errors import ArtifactError
 
 FORMAT_VERSION = 1
 PROVENANCE_KEY = "lexigraft"
+METADATA_KEY = "lexigraft.metadata"
 SEAL_KEY = "lexigraft.sha256"
 _UNSEALED = b"0" * 64
 _PARQUET, _ARROW = b"PAR1", b"ARROW1"
@@ -66,14 +67,21 @@ def sealed_file(path: Path) -> Iterator[BinaryIO]:
         handle.write(digest.encode())
 
 
-def metadata(provenance: Provenance) -> dict[str, str]:
-    """Provenance and the place of the seal, as Parquet and safetensors keep them."""
-    return {PROVENANCE_KEY: _describe(provenance), SEAL_KEY: _UNSEALED.decode()}
+def file_metadata(provenance: Provenance, own: Mapping[str, Any] | None = None, seal: str = "") -> dict[str, str]:
+    """What the metadata of a file holds: its provenance, its own metadata, and last the place of the seal.
+
+    Args:
+        provenance: what readers check and people look up; no reader needs its parameters.
+        own: what readers need to read the file, JSON values only.
+        seal: text before the seal, by which it is found.
+    """
+    described = {} if own is None else {METADATA_KEY: _json(own)}
+    return {PROVENANCE_KEY: _describe(provenance), **described, SEAL_KEY: seal + _UNSEALED.decode()}
 
 
-def arrow_metadata(provenance: Provenance) -> dict[str, bytes]:
-    """Provenance and the place of the seal, as Arrow files keep them."""
-    return {PROVENANCE_KEY: _describe(provenance).encode(), SEAL_KEY: _ARROW_SEAL + _UNSEALED}
+def arrow_metadata(provenance: Provenance, own: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """`file_metadata` of an Arrow file."""
+    return file_metadata(provenance, own, _ARROW_SEAL.decode())
 
 
 def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
@@ -106,25 +114,16 @@ def read_provenance(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: the file is missing, truncated or foreign.
     """
-    path = existing(path)
-    with path.open("rb") as handle:
-        _seal_position(handle, path)
-        handle.seek(0)
-        magic = handle.read(8)
-    try:
-        if magic.startswith(_PARQUET):
-            text = (pq.read_metadata(path).metadata or {})[PROVENANCE_KEY.encode()]
-        elif magic.startswith(_ARROW):
-            text = (pa.ipc.open_file(pa.memory_map(str(path))).metadata or {})[PROVENANCE_KEY.encode()]
-        else:
-            with safe_open(str(path), framework="np") as tensors:
-                text = (tensors.metadata() or {})[PROVENANCE_KEY]
-        provenance = json.loads(text)
-    except (pa.ArrowException, SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
-        raise unreadable(path, error) from error
-    if not isinstance(provenance, dict):
-        raise damaged(path, "says of its making what no stage says")
-    return cast(dict[str, Any], provenance)
+    return _read_json(path, PROVENANCE_KEY)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata that an artifact was written with, without verifying its data (`check` does).
+
+    Raises:
+        ArtifactError: the file is missing, truncated or foreign, or has no metadata of its own.
+    """
+    return _read_json(path, METADATA_KEY)
 
 
 def identity(path: Path) -> str:
@@ -174,7 +173,34 @@ def _describe(provenance: Provenance) -> str:
     described = {"format_version": FORMAT_VERSION, **asdict(provenance)}
     if not provenance.companions:
         del described["companions"]
-    return json.dumps(described, sort_keys=True, ensure_ascii=False)
+    return _json(described)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _read_json(path: Path, key: str) -> dict[str, Any]:
+    """The value of `key` in the metadata of a file."""
+    path = existing(path)
+    with path.open("rb") as handle:
+        _seal_position(handle, path)
+        handle.seek(0)
+        magic = handle.read(8)
+    try:
+        if magic.startswith(_PARQUET):
+            text = (pq.read_metadata(path).metadata or {})[key.encode()]
+        elif magic.startswith(_ARROW):
+            text = (pa.ipc.open_file(pa.memory_map(str(path))).metadata or {})[key.encode()]
+        else:
+            with safe_open(str(path), framework="np") as tensors:
+                text = (tensors.metadata() or {})[key]
+        value = json.loads(text)
+    except (pa.ArrowException, SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
+        raise unreadable(path, error) from error
+    if not isinstance(value, dict):
+        raise damaged(path, f"has metadata {key!r} of another kind than lexigraft writes")
+    return cast(dict[str, Any], value)
 
 
 def _seal_position(handle: BinaryIO, path: Path) -> int:

@@ -19,6 +19,7 @@ from lexigraft.evaluation.settings import TaskSettings
 from lexigraft.evidence.base import choices_of
 from lexigraft.hypernetwork.settings import HypernetworkSettings
 from lexigraft.initializers import registry
+from lexigraft.pretraining.objectives import registry as objectives
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.settings import Folder, Name, Settings, parse
 from lexigraft.sources.settings import SourceSettings
@@ -190,8 +191,12 @@ class Config(_Run):
         yield from self._languages("pretraining.languages", corpus, self.pretraining.languages)
         limits = self.pretraining.max_sentences
         yield from self._languages("pretraining.max_sentences", corpus, list(limits) if isinstance(limits, dict) else None)
-        if self.pretraining.objective == "causal":
-            yield "pretraining.objective: models of a run are masked language models; `causal` is for models of your own"
+        objective = objectives()[self.pretraining.objective]
+        if objective.model_kind != "masked":
+            yield (
+                f"pretraining.objective: models of a run are masked language models; `{objective.name}` trains "
+                f"{objective.model_kind} ones, which only the library takes"
+            )
         for name in self.pretraining.models or []:
             yield from _known("pretraining.models", name, self.models_by_name(), "model")
 

@@ -13,31 +13,32 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
+from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import ConfigError
 from lexigraft.evidence.network import Predictor
 from lexigraft.evidence.word_matches import read_matches
 from lexigraft.factors.tables import EmbeddingTable, read_embedding_table
 from lexigraft.hypernetwork import quality
-from lexigraft.hypernetwork.checkpoints import Checkpoints
-from lexigraft.hypernetwork.history import History
+from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import MEASURES
-from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor
+from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor, network_metadata
 from lexigraft.hypernetwork.sets import Integers, WordSets
 from lexigraft.hypernetwork.settings import MLPHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import Split, split_pairs
-from lexigraft.hypernetwork.train import SetPairs, precision_of, train
+from lexigraft.hypernetwork.train import SetPairs, train
 from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
 from lexigraft.initializers.parts.similarity import mean_vectors
 from lexigraft.initializers.parts.word_weights import word_weights
 from lexigraft.tokenizers.vocabulary import read_vocabulary
+from lexigraft.training.checkpoints import Checkpoints, fingerprint
+from lexigraft.training.precision import product_type
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 Tensors = dict[str, NDArray[Any]]
-_NOT_DECIDING = {"prediction_draws", "checkpoint_minutes"}
+NOT_IN_FINGERPRINT = {"prediction_draws", "checkpoint_minutes"}
 """Settings of set networks that change nothing in training."""
 
 
@@ -109,24 +110,25 @@ def write_hypernetwork(
 ) -> None:
     """Train a hypernetwork on all source tokens with a match; write its best weights, its history and its quality.
 
-    Killed and called again with the same arguments, networks over sets go on from their last checkpoint (in the folder
-    `checkpoints` beside the network) and, on a CPU, end with the same bytes. It is removed when all is written.
+    Killed and called again with the same arguments, networks over sets continue from their last checkpoint (in the folder
+    `checkpoints` next to the network) and, on a CPU, end with the same bytes. It is removed when all is written.
 
     Args:
         name, source: how the table of quality calls the network and the source model.
         source_languages: languages that the source model was pretrained on.
         threads, gpus: what may be used; without a GPU everything runs on the CPU.
-        provenance: its seed is that of everything random; its `parameters` hold the settings, so that `load_predictor` can
-            build the same network.
+        provenance: of everything written; its seed is that of everything random.
 
     Raises:
         ConfigError: settings do not fit the word vectors, checkpoints are of another run, or the name is taken.
-        InputError: too few tokens with a word, or the loss is not finite.
+        InputError: too few tokens with a word.
         ArtifactError: an input is damaged.
+        DivergedError: the loss is not finite.
+        Interrupted: SIGTERM or SIGUSR1 was received, and a checkpoint is written; a SystemExit with code 75.
     """
     if name == quality.OFA:
         raise ConfigError(
-            f"no hypernetwork can be named {name!r}: the table of quality calls OFA's own predictions so",
+            f"no hypernetwork can be named {name!r}: this name stands for OFA's own predictions in the table of quality",
             where=f"hypernetworks.{name}",
             hint="give it another name",
         )
@@ -137,14 +139,24 @@ def write_hypernetwork(
         checkpoints = None
         predict, tensors, histories = _train_mlp(settings, pairs, seed, device)
     else:
-        fingerprint = _fingerprint(settings, inputs, source_languages, device, provenance)
-        checkpoints = Checkpoints(outputs.network.parent / "checkpoints", fingerprint, settings.checkpoint_minutes)
+        decides = fingerprint(
+            settings,
+            NOT_IN_FINGERPRINT,
+            asdict(inputs),
+            seed,
+            provenance,
+            source_languages=" ".join(source_languages),
+            device=device.type,
+            precision=product_type(settings.precision, device),
+        )
+        checkpoints = Checkpoints(outputs.network.parent / "checkpoints", decides, settings.checkpoint_minutes, "epoch")
         predict, tensors, histories = _train_sets(settings, pairs, seed, device, checkpoints)
     named = {"method": name, "source": source, "seed": seed}
     table = quality.quality_table(predict, pairs.evidence, pairs.targets, pairs.words.vectors, pairs.split, named)
-    write_table(outputs.history, pl.concat([history.table() for history in histories]), provenance)
+    write_table(outputs.history, pl.concat([history.epochs() for history in histories]), provenance)
     write_table(outputs.quality, table, provenance)
-    write_tensors(outputs.network, tensors, provenance)
+    metadata = network_metadata(settings, pairs.words.vectors.shape[1], pairs.targets.shape[1], seed)
+    write_tensors(outputs.network, tensors, provenance, metadata)
     if checkpoints is not None:
         checkpoints.clear()
     _report(histories)
@@ -173,18 +185,16 @@ def read_pairs(
 
 def _train_sets(
     settings: SetSettings, pairs: SourcePairs, seed: int, device: torch.device, checkpoints: Checkpoints
-) -> tuple[Predictor, Tensors, list[History]]:
+) -> tuple[Predictor, Tensors, list[EpochHistory]]:
     sets = WordSets.of(pairs.evidence, weighted=settings.word_weights)
     examples = SetPairs(sets, pairs.targets, pairs.words.vectors, pairs.split)
     network, history = train(settings, examples, seed=seed, device=device, checkpoints=checkpoints)
-    width = np.array([pairs.words.vectors.shape[1]], dtype=np.int64)
-    predictor = SetPredictor(network, settings, pairs.words, seed, device)
-    return predictor, {**_state(network), "width": width}, [history]
+    return SetPredictor(network, settings, pairs.words, seed, device), _state(network), [history]
 
 
 def _train_mlp(
     settings: MLPHypernetwork, pairs: SourcePairs, seed: int, device: torch.device
-) -> tuple[Predictor, Tensors, list[History]]:
+) -> tuple[Predictor, Tensors, list[EpochHistory]]:
     examples = mlp_pairs(settings, pairs)
     networks, histories = train_networks(settings, examples, seed=seed, device=device)
     tensors: Tensors = {
@@ -219,29 +229,9 @@ def _state(network: torch.nn.Module) -> Tensors:
     return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
 
 
-def _fingerprint(
-    settings: SetSettings,
-    inputs: HypernetworkInputs,
-    source_languages: tuple[str, ...],
-    device: torch.device,
-    provenance: Provenance,
-) -> dict[str, str]:
-    deciding = settings.model_dump(mode="json", exclude=_NOT_DECIDING)
-    return {
-        **{f"setting {name}": str(value) for name, value in deciding.items()},
-        **{name: identity(path) for name, path in asdict(inputs).items()},
-        "source languages": " ".join(source_languages),
-        "seed": str(provenance.seed),
-        "device": device.type,
-        "precision": str(precision_of(settings.precision, device)),
-        "code": provenance.code,
-        "pinned versions": provenance.lock,
-    }
-
-
-def _report(histories: list[History]) -> None:
+def _report(histories: list[EpochHistory]) -> None:
     for history in histories:
-        kept = history.kept_epoch()
-        for row in history.table().filter(pl.col("epoch") == kept, pl.col("split") != "train").iter_rows(named=True):
+        epoch = history.tested_epoch()
+        for row in history.epochs().filter(pl.col("epoch") == epoch, pl.col("split") != "train").iter_rows(named=True):
             measured = ", ".join(f"{name} {row[name]:.4f}" for name in MEASURES)
-            log.info("network %d, kept epoch %d, %s: %s", history.network + 1, kept, row["split"], measured)
+            log.info("network %d, weights of epoch %d, %s: %s", history.network + 1, epoch, row["split"], measured)

@@ -1,9 +1,11 @@
-"""Predicting coordinates with a trained hypernetwork, loaded from its artifact."""
+"""Prediction of coordinates with a trained hypernetwork, loaded from its artifact."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,11 +13,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from lexigraft.artifacts import read_provenance, read_tensors
+from lexigraft.artifacts import read_metadata, read_tensors
 from lexigraft.errors import ArtifactError
+from lexigraft.hypernetwork.networks.base import SetNetwork
+from lexigraft.hypernetwork.networks.factory import set_network
 from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
-from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
-from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, drawn, settled
+from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, sample_words, select_words
 from lexigraft.hypernetwork.settings import HypernetworkSettings, MLPHypernetwork, SetSettings
 from lexigraft.initializers.parts.similarity import mean_vectors
 from lexigraft.progress import progress
@@ -24,6 +27,7 @@ from lexigraft.word_vectors.table import WordVectors
 
 STAGE = "hypernetwork"
 Floats = NDArray[np.float32]
+T = TypeVar("T")
 _BATCH_WORDS = 65_536
 _MLP_BLOCK = 8192
 
@@ -78,17 +82,34 @@ def load_predictor(path: Path, words: WordVectors, device: torch.device) -> SetP
         ArtifactError: the file is damaged, or the network was trained on vectors of another width.
     """
     tensors = {name: torch.from_numpy(value) for name, value in read_tensors(path, STAGE).items()}
-    provenance = read_provenance(path)
-    settings = parse(HypernetworkSettings, provenance["parameters"]["settings"], where=str(path))
+    metadata = read_metadata(path)
+    settings = parse(HypernetworkSettings, metadata["settings"], where=str(path))
+    width, rank = metadata["width"], metadata["rank"]
+    if words.vectors.shape[1] != width:
+        raise ArtifactError(
+            f"the network reads word vectors of width {width}, these have {words.vectors.shape[1]}",
+            where=path,
+            hint="train the hypernetwork on the same word vectors that it predicts from",
+        )
     if isinstance(settings, MLPHypernetwork):
         unscale = (tensors.pop("scale") / tensors.pop("singular_values")).numpy()
-        members = [_member(tensors, index, settings, words, path).to(device).eval() for index in range(settings.networks)]
-        return MLPPredictor(members, words, unscale, device)
-    width, rank = int(tensors.pop("width")[0]), tensors["head.3.weight"].shape[0]
-    _check_width(width, words, path)
+        members = [SkipMLP(width, rank, settings) for _ in range(settings.networks)]
+        for index, member in enumerate(members):
+            member.load_state_dict(tensors_below(f"{index}.", tensors))
+        return MLPPredictor([member.to(device).eval() for member in members], words, unscale, device)
     network = set_network(settings, width, rank)
     network.load_state_dict(tensors)
-    return SetPredictor(network.to(device).eval(), settings, words, provenance["seed"] or 0, device)
+    return SetPredictor(network.to(device).eval(), settings, words, metadata["seed"], device)
+
+
+def network_metadata(settings: SetSettings | MLPHypernetwork, width: int, rank: int, seed: int) -> dict[str, Any]:
+    """What `load_predictor` needs besides the weights, for `network.safetensors`."""
+    return {"settings": settings.model_dump(mode="json"), "width": width, "rank": rank, "seed": seed}
+
+
+def tensors_below(prefix: str, tensors: Mapping[str, T]) -> dict[str, T]:
+    """The tensors whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 @torch.no_grad()
@@ -97,8 +118,8 @@ def predict_sets(
 ) -> Floats:
     """Coordinates (N, D') float32 of N sets, in float32 whatever the training was in.
 
-    With several `prediction_draws` the mean over draws. A set whose words are all read is drawn anew only for networks that
-    read the order of the words.
+    With several `prediction_draws` the mean over draws. A set whose words are all read is sampled again only for
+    networks that read the order of the words.
 
     Args:
         table: (words, width) word vectors, on the network's device.
@@ -106,14 +127,14 @@ def predict_sets(
         shown: whether to show progress.
     """
     if settings.prediction_draws == 1:
-        words = settled(sets, settings.max_words, settings.word_sampling, len(table), seed)
+        words = select_words(sets, settings.max_words, settings.word_sampling, len(table), seed)
         return _predict_once(network, words, table, shown)
     total = np.zeros((len(sets), network.rank), dtype=np.float64)
     changing = np.arange(len(sets)) if network.reads_order else np.flatnonzero(sets.lengths > settings.max_words)
     for draw in range(settings.prediction_draws):
         items = changing if draw else np.arange(len(sets))
         if len(items):
-            words = drawn(sets.part(items), settings.max_words, len(table), seed, draw)
+            words = sample_words(sets.part(items), settings.max_words, len(table), seed, draw)
             total[items] += _predict_once(network, words, table, shown)
     drawings = np.ones(len(sets))
     drawings[changing] = settings.prediction_draws
@@ -144,21 +165,3 @@ def predict_means(networks: list[SkipMLP], inputs: Floats, device: torch.device)
         part = torch.from_numpy(scaled(inputs[first : first + _MLP_BLOCK])).to(device)
         rows.append(torch.stack([network.eval()(part) for network in networks]).mean(dim=0).cpu().numpy())
     return np.concatenate(rows)
-
-
-def _member(tensors: dict[str, Tensor], index: int, settings: MLPHypernetwork, words: WordVectors, path: Path) -> SkipMLP:
-    state = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{index}.")}
-    rank, width = state["skip.weight"].shape
-    _check_width(width, words, path)
-    member = SkipMLP(width, rank, settings)
-    member.load_state_dict(state)
-    return member
-
-
-def _check_width(width: int, words: WordVectors, path: Path) -> None:
-    if words.vectors.shape[1] != width:
-        raise ArtifactError(
-            f"the network reads word vectors of width {width}, these have {words.vectors.shape[1]}",
-            where=path,
-            hint="train the hypernetwork on the same word vectors that it predicts from",
-        )

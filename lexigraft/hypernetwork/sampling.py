@@ -16,7 +16,7 @@ def resampled(sets: WordSets, max_words: int, mode: str, rng: np.random.Generato
     """One epoch's view of the sets (HyperOFA section 3.3, regularization).
 
     `paper`: words are shuffled, sets that are too long are sampled, and with probability 0.5 only a random 50-100 % of the
-    words are taken; where words have weights they are taken by weight. `parity` (the published runs): both only for half of
+    words are read; words with weights are drawn by weight. `parity` (the published runs): both only for half of
     the sets with more than 4 words; all others keep their order and lose what comes after `max_words`.
     """
     lengths = sets.lengths
@@ -24,7 +24,7 @@ def resampled(sets: WordSets, max_words: int, mode: str, rng: np.random.Generato
     share = rng.uniform(0.5, 1.0, len(sets))
     if mode == "parity":
         half &= lengths > _SMALL_SET
-        # evenly spaced keys leave a set as it stands
+        # evenly spaced keys leave a set as it is
         keys = np.where(np.repeat(half, lengths), keys, np.arange(len(sets.words)) / max(len(sets.words), 1))
         wanted = np.where(half, np.floor(share * lengths), lengths)
         order = keys

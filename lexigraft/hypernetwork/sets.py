@@ -1,4 +1,4 @@
-"""Sets of matched words, and which of them are read where a set has too many."""
+"""Sets of matched words, and which of them are read if a set has too many."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class WordSets:
     def first(self, max_words: int) -> WordSets:
         """The first `max_words` of each set."""
         place = np.arange(len(self.words)) - np.repeat(self.starts[:-1], self.lengths)
-        return self._taken(np.flatnonzero(place < max_words), np.minimum(self.lengths, max_words))
+        return self._select(np.flatnonzero(place < max_words), np.minimum(self.lengths, max_words))
 
     def heaviest(self, max_words: int) -> WordSets:
-        """The `max_words` of each set with the largest weights, of equal ones the first, in the order in which they stand."""
+        """The `max_words` of each set with the largest weights, of equal ones the first, in their order in the set."""
         assert self.weights is not None
         kept = np.minimum(self.lengths, max_words)
         ranked = np.lexsort((-self.weights, self._rows()))
-        return self._taken(np.sort(ranked[self._among_first(kept)]), kept)
+        return self._select(np.sort(ranked[self._among_first(kept)]), kept)
 
     def smallest(self, keys: Keys, kept: Integers, order: Keys | None = None) -> WordSets:
         """The `kept[i]` words of set i with the smallest keys.
@@ -68,8 +68,8 @@ class WordSets:
         Args:
             keys: (pairs,) numbers in [0, 1).
             kept: (N,) at most the number of words of each set.
-            order: (pairs,) numbers in [0, 1) by which the words of a set are then sorted; None leaves them in the order in
-                which they stand.
+            order: (pairs,) numbers in [0, 1) by which the words of a set are then sorted; None leaves them in their
+                order in the set.
         """
         # the number of the set makes one sortable number of both: many times faster than sorting by two keys
         ranked = np.argsort(self._rows() + keys)
@@ -78,13 +78,13 @@ class WordSets:
             chosen = np.sort(chosen)
         elif order is not keys:
             chosen = chosen[np.argsort(np.repeat(np.arange(len(self)), kept) + order[chosen])]
-        return self._taken(chosen, kept)
+        return self._select(chosen, kept)
 
     def draw_keys(self, uniform: Keys) -> Keys:
         """Keys in [0, 1) whose `smallest` are a random draw without replacement, by weight where there are weights.
 
-        With weights, words are drawn one after the other, each with a probability in proportion to its weight among those
-        left (Efraimidis and Spirakis 2006, https://doi.org/10.1016/j.ipl.2005.11.003: the smallest of -log(u) / weight).
+        With weights, words are drawn one after the other, each with a probability in proportion to its weight among those that
+        remain (Efraimidis and Spirakis 2006, https://doi.org/10.1016/j.ipl.2005.11.003: the smallest of -log(u) / weight).
 
         Args:
             uniform: (pairs,) independent draws from [0, 1).
@@ -110,16 +110,16 @@ class WordSets:
         place = np.arange(len(self.words)) - np.repeat(self.starts[:-1], self.lengths)
         return np.asarray(place < np.repeat(kept, self.lengths))
 
-    def _taken(self, pairs: Integers, kept: Integers) -> WordSets:
+    def _select(self, pairs: Integers, kept: Integers) -> WordSets:
         starts = np.concatenate([[0], np.cumsum(kept)])
         return WordSets(starts, self.words[pairs], None if self.weights is None else self.weights[pairs])
 
 
-def settled(sets: WordSets, max_words: int, sampling: str, words: int, seed: int) -> WordSets:
+def select_words(sets: WordSets, max_words: int, sampling: str, words: int, seed: int) -> WordSets:
     """The words that validation and prediction read, the same every time.
 
-    Of sets with more than `max_words`: the heaviest where words have weights; under `parity` the first; else random ones,
-    which depend on the seed and on the set alone, not on what other sets there are.
+    Of sets with more than `max_words`: the heaviest if words have weights; under `parity` the first; else random ones, which
+    depend on the seed and the set alone, not on other sets.
 
     Args:
         words: number of all words, in this set or not.
@@ -132,8 +132,8 @@ def settled(sets: WordSets, max_words: int, sampling: str, words: int, seed: int
     return sets.smallest(keys, np.minimum(sets.lengths, max_words))
 
 
-def drawn(sets: WordSets, max_words: int, words: int, seed: int, draw: int) -> WordSets:
-    """Draw number `draw` (from 0) of at most `max_words` of each set, by weight where words have weights, in random order.
+def sample_words(sets: WordSets, max_words: int, words: int, seed: int, draw: int) -> WordSets:
+    """Sample number `draw` (from 0) of at most `max_words` of each set, by weight where words have weights, in random order.
 
     It depends on the seed, the number of the draw and the set alone.
 

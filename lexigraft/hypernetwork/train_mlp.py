@@ -1,7 +1,7 @@
-"""Training of the hypernetwork inside `graft`, made to carry over to languages it never saw (docs/methods.md, section 12).
+"""Training of the hypernetwork inside `graft`, built to generalize to languages it never saw (docs/methods.md, section 12).
 
 It maps the weighted mean word vector b, scaled to norm sqrt(width), to the scaled target y = F * S / mean|F * S|. With some
-probability the input is swapped for a near word vector of another language.
+probability the input is replaced by a near word vector of another language.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
-from lexigraft.hypernetwork.history import History
+from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import MEASURES, mean_measures, normalized_l1
 from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
 from lexigraft.hypernetwork.sampling import chunks
 from lexigraft.hypernetwork.sets import Integers
 from lexigraft.hypernetwork.settings import MLPHypernetwork
 from lexigraft.hypernetwork.split import Split
+from lexigraft.training.seeds import own_generators
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
@@ -58,21 +59,21 @@ def nearest_foreign(inputs: Floats, foreign: Floats, neighbors: int) -> Integers
 
 def train_networks(
     settings: MLPHypernetwork, pairs: MeanPairs, *, seed: int, device: torch.device
-) -> tuple[list[SkipMLP], list[History]]:
+) -> tuple[list[SkipMLP], list[EpochHistory]]:
     """Train `settings.networks` networks from different seeds; their mean prediction is used.
 
     Raises:
-        InputError: the loss is not finite.
+        DivergedError: the validation loss is not finite.
     """
     seeds = np.random.SeedSequence(seed).generate_state(settings.networks).tolist()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with own_generators(device):
         trained = [_train_one(settings, pairs, index, own, device) for index, own in enumerate(seeds)]
     return [network for network, _ in trained], [history for _, history in trained]
 
 
 def _train_one(
     settings: MLPHypernetwork, pairs: MeanPairs, index: int, seed: int, device: torch.device
-) -> tuple[SkipMLP, History]:
+) -> tuple[SkipMLP, EpochHistory]:
     split = pairs.split
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -82,7 +83,7 @@ def _train_one(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=steps)
     own, foreign = torch.from_numpy(scaled(pairs.inputs)).to(device), torch.from_numpy(scaled(pairs.foreign)).to(device)
     targets, unscale = torch.from_numpy(pairs.targets).to(device), torch.from_numpy(pairs.unscale).to(device)
-    history = History(index)
+    history = EpochHistory(index)
     log.info("MLP hypernetwork %d on %s: %d training pairs, %d steps", index + 1, device, len(split.train), steps)
 
     def loss_of(inputs: Tensor, items: Integers) -> tuple[Tensor, Tensor]:
@@ -112,7 +113,7 @@ def _train_one(
             sizes.append(len(items))
         rate = optimizer.param_groups[0]["lr"]
         history.add_epoch(epoch, mean_measures(measured, sizes), measure(split.validation), rate)
-    history.add(settings.epochs, "test", measure(split.test), rate)
+    history.add_split(settings.epochs, "test", measure(split.test), rate)
     return network, history
 
 

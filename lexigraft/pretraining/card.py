@@ -1,9 +1,10 @@
-"""What a model card says of pre-training."""
+"""The section of a model card on pre-training."""
 
 from __future__ import annotations
 
 import polars as pl
 
+from lexigraft.pretraining.objectives import objective_of
 from lexigraft.pretraining.settings import PretrainingSettings
 
 
@@ -19,20 +20,14 @@ def training_section(settings: PretrainingSettings, history: pl.DataFrame, given
     """
     row = history.row(by_predicate=pl.col("step") == step, named=True)
     warmup = f" after {settings.warmup_steps} steps of warm-up" if settings.warmup_steps else ""
-    masked = settings.objective == "mlm"
-    words = "whole words" if settings.whole_words else "the tokens"
-    asked = (
-        f"| masked | {settings.mask_probability:.0%} of {words}: 80 % mask token, 10 % random token, 10 % unchanged |"
-        if masked
-        else "| predicted | the next token at every position |"
-    )
+    objective = objective_of(settings)
     shares = ", ".join(
         f"{language} ({sequences:,})" for language, sequences in given.select("language", "sequences").iter_rows()
     )
     return f"""## Continual pre-training
 
-{"Masked" if masked else "Causal"} language modeling. This is the model after step {step:,} of {settings.steps:,}:
-{row["tokens"]:,} tokens seen, loss of that step's batch {row["loss"]:.3f} (nats a predicted token).
+{objective.title}. This is the model after step {step:,} of {settings.steps:,}:
+{row["tokens"]:,} tokens seen, loss of that step's batch {row["loss"]:.3f} (nats per predicted token).
 
 | | |
 | --- | --- |
@@ -41,7 +36,7 @@ def training_section(settings: PretrainingSettings, history: pl.DataFrame, given
 | sequences | {settings.length} tokens, sentences of one language joined |
 | sampling of languages | p ~ n^{settings.sampling_exponent:g} |
 | effective batch | {settings.batch_size * settings.accumulation} sequences |
-{asked}
+{objective.card_row()}
 | optimizer | AdamW, weight decay {settings.weight_decay:g}, gradient norm clipped at {settings.clip_norm:g} |
 {_rates(settings)}
 | schedule | {settings.schedule}{"" if settings.schedule == "constant" else " to 0"}{warmup} |
@@ -55,9 +50,9 @@ def _rates(settings: PretrainingSettings) -> str:
     ends = settings.phase_ends
     for end in ends:
         rates = settings.rates_at(end)[1]
-        told = ", ".join(f"{name} {rates[key]:g}" for key, name in _NAMES.items())
+        shown = ", ".join(f"{name} {rates[key]:g}" for key, name in _NAMES.items())
         when = "" if len(ends) == 1 else f", steps {start} to {end}"
-        lines.append(f"| learning rates{when} | {told} |")
+        lines.append(f"| learning rates{when} | {shown} |")
         start = end + 1
     return "\n".join(lines)
 

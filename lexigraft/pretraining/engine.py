@@ -20,30 +20,29 @@ from lexigraft.modeling.load import STAGES
 from lexigraft.modeling.output_head import output_head
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.card import training_section
-from lexigraft.pretraining.checkpoints import clear, newest_checkpoint, read_checkpoint, sweep
+from lexigraft.pretraining.data import TrainingData
 from lexigraft.pretraining.failures import disk_full
 from lexigraft.pretraining.group import group_of
-from lexigraft.pretraining.history import History, held_out_table
+from lexigraft.pretraining.history import TABLES, written_tables
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.launch import launch
-from lexigraft.pretraining.loop import Data, restore_model, train
+from lexigraft.pretraining.loop import train
+from lexigraft.pretraining.model import MODEL_KINDS, prepared_for_training
 from lexigraft.pretraining.objectives import objective_of
+from lexigraft.pretraining.optimizer import check_something_learns
 from lexigraft.pretraining.packing import tokenizer_digest
+from lexigraft.pretraining.progress_log import summary_writer
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.shards import check_shards
-from lexigraft.pretraining.trainable import (
-    check_something_learns,
-    load_trainable,
-    longest_sequence,
-    prepared_for_training,
-)
-from lexigraft.pretraining.watch import summary_writer
 from lexigraft.tokenizers.vocabulary import read_vocabulary
+from lexigraft.training.checkpoints import Checkpoints, fingerprint
+from lexigraft.training.history import History
+from lexigraft.training.state import model_names, restore_state
 
 log = logging.getLogger(__name__)
 
-_NO_MATTER = {"models", "save_every", "save_minutes", "tensorboard", "max_sentences", "languages", "corpus"}
-"""Settings that do not change the result, or only through the data, whose digest counts."""
+NOT_IN_FINGERPRINT = {"models", "save_every", "save_minutes", "tensorboard", "max_sentences", "languages", "corpus"}
+"""Settings that change nothing in the result, or change it through the data, whose digest counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Tables:
     Attributes:
         history: of all steps, `history.STEPS`.
         held_out: losses of held-out sequences, `history.HELD_OUT` with names of languages.
-        languages: what each language gave.
+        languages: `sequences_by_language`.
         speed: `history.SPEED`; the only one that is not the same in every run.
     """
 
@@ -79,13 +78,13 @@ def pretrain(
 ) -> None:
     """Train a model and write it as it is after each named step.
 
-    Killed and called again with the same arguments it goes on from its last checkpoint and, on a CPU, ends with the same bytes.
-    The results are written when training is done, the resumable state is removed after that.
+    Killed and called again with the same arguments it continues from its last checkpoint and, on a CPU, ends with the same
+    bytes. The results are written when training is done, the resumable state is removed after that.
 
     Args:
         settings: of the run.
         model_folder: the model at step 0.
-        data_paths: what `write_shard` wrote, a file a language; their order is part of the result.
+        data_paths: what `write_shard` wrote, one file per language; their order is part of the result.
         vocabulary_path: `vocabulary.parquet` of the model's tokenizer.
         out_folders: named step -> folder of the model after it; its steps are `settings.checkpoints`.
         tables: where histories and counts go.
@@ -111,7 +110,9 @@ def pretrain(
     for leftover in (path for folder in out_folders.values() for path in folder.glob(".*.part")):
         leftover.unlink(missing_ok=True)
     device, processes = hardware(gpus, settings.accumulation, nodes)
-    fingerprint = _fingerprint(settings, model_folder, data_paths, vocabulary_path, seed, provenance)
+    files = {"model": model_folder / "model.safetensors", "vocabulary": vocabulary_path}
+    data = " ".join(identity(path) for path in data_paths)
+    decides = fingerprint(settings, NOT_IN_FINGERPRINT, files, seed, provenance, data=data)
     job = Job(
         settings=settings,
         model_folder=model_folder,
@@ -119,19 +120,19 @@ def pretrain(
         vocabulary_path=vocabulary_path,
         folder=checkpoint_folder,
         tensorboard_folder=tables.history.parent / "tensorboard",
-        start=newest_checkpoint(checkpoint_folder, fingerprint, settings.checkpoints),
+        start=Checkpoints(checkpoint_folder, decides).newest(),
         seed=seed,
         device=device,
         processes=processes,
         machines=nodes,
         threads=max(1, threads // processes),
-        fingerprint=fingerprint,
+        fingerprint=decides,
     )
     prepare(job)
     if job.processes * job.machines > 1:
         launch(job)
     else:
-        with group_of(job.device, settings.precision) as group:
+        with group_of(job.device) as group:
             train(job, group)
     with disk_full(job):
         finish(job, out_folders, tables, provenance)
@@ -148,7 +149,7 @@ def hardware(gpus: int, accumulation: int, nodes: int = 1) -> tuple[Literal["cpu
     total = processes * nodes
     if total > accumulation:
         raise ConfigError(
-            f"{accumulation} micro-batches a step (`accumulation`) cannot be shared by {total} GPUs",
+            f"{accumulation} micro-batches per step (`accumulation`) cannot be shared by {total} GPUs",
             where="gpus",
             hint="use fewer GPUs, or a smaller `batch_size` and a larger `accumulation`",
         )
@@ -163,17 +164,18 @@ def prepare(job: Job) -> None:
     Raises:
         ConfigError, InputError, ArtifactError, MissingPackageError: see `pretrain`.
     """
-    settings = job.settings
+    settings, objective = job.settings, objective_of(job.settings)
     vocabulary = read_vocabulary(job.vocabulary_path)
-    objective_of(settings, vocabulary, job.vocabulary_path)
-    model = load_trainable(job.model_folder, settings.objective)
+    objective.check(settings.length, vocabulary, job.vocabulary_path)
+    kind = MODEL_KINDS[objective.model_kind]
+    model = kind.load(job.model_folder)
     if model.config.vocab_size != len(vocabulary):
         raise InputError(
             f"the model has {model.config.vocab_size} tokens, the vocabulary {len(vocabulary)}",
             where=f"{job.model_folder}, {job.vocabulary_path}",
             hint="give the vocabulary of the model's own tokenizer",
         )
-    positions = longest_sequence(model.config, settings.objective)
+    positions = kind.longest(model.config)
     if positions is not None and settings.length > positions:
         raise InputError(
             f"sequences of {settings.length} tokens are longer than the model's {positions} positions",
@@ -190,62 +192,50 @@ def prepare(job: Job) -> None:
     if settings.tensorboard:
         summary_writer(job.tensorboard_folder, job.start).close()
     job.folder.mkdir(parents=True, exist_ok=True)
-    sweep(job.folder)
+    _remove_unfinished(job)
     for folder in job.folder.glob("launch-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish(job: Job, out_folders: Mapping[int, Path], tables: Tables, provenance: Provenance) -> None:
     """Write the models after the named steps and the tables from the checkpoints, then remove all state."""
-    model = load_trainable(job.model_folder, job.settings.objective)
+    model = MODEL_KINDS[objective_of(job.settings).model_kind].load(job.model_folder)
     tokens = read_table(job.model_folder / "tokens.parquet", STAGES)
     card = (job.model_folder / "README.md").read_text(encoding="utf-8")
-    history = History.restored(read_checkpoint(job.folder, job.settings.steps))
-    given = given_by_languages(job)
+    data, checkpoints, history = TrainingData.of(job), job.checkpoints(), History(TABLES)
+    history.restore(checkpoints.read(job.settings.steps))
+    sequences = sequences_by_language(data, job.settings)
     for step, folder in out_folders.items():
-        restore_model(model, read_checkpoint(job.folder, step))
-        text = trained_card(card, training_section(job.settings, history.table(), given, step, job.seed))
+        restore_state(checkpoints.read(step, model_names(model)), model)
+        text = trained_card(card, training_section(job.settings, history.table("history"), sequences, step, job.seed))
         write_model_folder(model, job.model_folder, folder, tokens, text, provenance)
         log.info("model after step %d: %s", step, folder)
-    write_table(tables.held_out, held_out_table(history, given["language"].to_list()), provenance)
-    write_table(tables.languages, given, provenance)
-    write_table(tables.speed, history.table("speed"), provenance)
-    write_table(tables.history, history.table(), provenance)
-    clear(job.folder)
+    for name, table in {**written_tables(history, data.languages), "languages": sequences}.items():
+        write_table(getattr(tables, name), table, provenance)
+    _remove_unfinished(job)
+    for name in TABLES:
+        (job.folder / f"{name}.parquet").unlink(missing_ok=True)
+    checkpoints.clear()
 
 
-def given_by_languages(job: Job) -> pl.DataFrame:
+def sequences_by_language(data: TrainingData, settings: PretrainingSettings) -> pl.DataFrame:
     """What each language has and gave: language, sentences, sequences, held_out, drawn, tokens_drawn, epochs."""
-    data = Data.of(job)
-    drawn = data.stream.counts(job.settings.steps * job.settings.accumulation * job.settings.batch_size)
+    drawn = pl.Series(list(data.drawn(settings.steps).values()))
     return pl.DataFrame(
         {
-            "language": [shard.language for shard in data.shards],
+            "language": data.languages,
             "sentences": [int(shard.sentences.sum(dtype="int64")) for shard in data.shards],
             "sequences": [shard.rows for shard in data.shards],
             "held_out": [len(shard.held_out) for shard in data.shards],
             "drawn": drawn,
-            "tokens_drawn": drawn * job.settings.length,
-            "epochs": drawn / [shard.training_rows for shard in data.shards],
+            "tokens_drawn": drawn * settings.length,
+            "epochs": drawn / pl.Series([shard.training_rows for shard in data.shards]),
         }
     )
 
 
-def _fingerprint(
-    settings: PretrainingSettings,
-    model_folder: Path,
-    data_paths: Sequence[Path],
-    vocabulary_path: Path,
-    seed: int,
-    provenance: Provenance,
-) -> dict[str, str]:
-    deciding = settings.model_dump(mode="json", exclude=_NO_MATTER)
-    return {
-        **{f"setting {name}": str(value) for name, value in deciding.items()},
-        "model": identity(model_folder / "model.safetensors"),
-        "data": " ".join(identity(path) for path in data_paths),
-        "vocabulary": identity(vocabulary_path),
-        "seed": str(seed),
-        "code": provenance.code,
-        "pinned versions": provenance.lock,
-    }
+def _remove_unfinished(job: Job) -> None:
+    """Remove what a killed run was writing, and the request to stop."""
+    job.checkpoints().remove_unfinished()
+    for path in (*job.folder.glob(".*.parquet.*.part"), job.stop_file):
+        path.unlink(missing_ok=True)

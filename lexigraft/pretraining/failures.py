@@ -1,11 +1,11 @@
-"""What can go wrong in training, told so that it can be acted on."""
+"""Failures of training, as errors that say what to do: a loss that is not finite, a full disk, too little memory."""
 
 from __future__ import annotations
 
 import errno
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -15,53 +15,44 @@ from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.artifacts.atomic import refusal_behind
 from lexigraft.errors import ArtifactError, LexigraftError
 from lexigraft.pretraining.job import Job
-from lexigraft.pretraining.objectives import Batch
+from lexigraft.pretraining.objectives.base import Batch
 from lexigraft.pretraining.settings import PretrainingSettings
-
-log = logging.getLogger(__name__)
 
 STAGE = "pretraining_diverged"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def diverged(
-    job: Job, rank: int, step: int, loss: float, gradient_norm: float, own: Mapping[int, tuple[Batch, Tensor]]
-) -> LexigraftError:
-    """Save the batch of a step whose loss or gradient is not finite, and return the error that names it.
+def save_batches(job: Job, rank: int, step: int, own: Mapping[int, tuple[Batch, Tensor]]) -> tuple[str, str]:
+    """Save the batches of a step whose loss or gradient is not finite.
 
     Args:
         job: of the run.
         rank: of this process; each saves its own micro-batches.
         step: that failed.
-        loss: mean loss of the whole step.
-        gradient_norm: of the whole step.
         own: number of each micro-batch of this process -> batch and its share of the loss.
+
+    Returns:
+        which micro-batch failed first, and where batches and checkpoints are: for `check_finite`.
     """
     path = job.folder / f"diverged-step-{step:08d}-process-{rank}.safetensors"
-    tensors = {"losses": np.array([float(value) for _, value in own.values()], np.float64)}
+    tensors = {"losses": np.array([float(loss) for _, loss in own.values()], np.float64)}
     for number, (batch, _) in own.items():
-        for name in ("input_ids", "positions", "labels"):
-            tensors[f"micro_batch_{number}/{name}"] = getattr(batch, name)
-    bad = [number for number, (_, value) in own.items() if not torch.isfinite(value)]
-    told = {"step": step, "micro_batches": list(own), "not_finite": bad}
+        tensors |= {f"micro_batch_{number}/{field.name}": getattr(batch, field.name) for field in fields(batch)}
+    bad = [number for number, (_, loss) in own.items() if not torch.isfinite(loss)]
+    metadata = {"step": step, "micro_batches": list(own), "not_finite": bad}
     try:
-        write_tensors(path, tensors, Provenance(STAGE, parameters=told, seed=job.seed))
+        write_tensors(path, tensors, Provenance(STAGE, seed=job.seed), metadata)
         saved = f"its batch is saved in {path}"
     except (OSError, ArtifactError) as error:
         refusal = refusal_behind(error)
         saved = f"its batch could not be saved ({refusal.strerror if refusal else error})"
-    named = f", first in micro-batch {bad[0]}" if bad else ""
-    return LexigraftError(
-        f"pre-training diverged at step {step}: loss {loss}, gradient norm {gradient_norm}{named}",
-        where=f"{saved}; checkpoints before it are kept in {job.folder}",
-        hint="lower `learning_rates` or raise `warmup_steps`, and delete that folder to start anew; "
-        "if it happens at the first step, the initialized model or its data are broken",
-    )
+    first = f", first in micro-batch {bad[0]}" if bad else ""
+    return first, f"{saved}; the checkpoints before it are in {job.folder}"
 
 
 @contextmanager
 def disk_full(job: Job) -> Iterator[None]:
-    """Turn errors of writing the results into one that says that training need not be repeated."""
+    """Turn errors of writing the results into one that says that no step need be repeated."""
     try:
         yield
     except (OSError, ArtifactError) as error:

@@ -1,11 +1,10 @@
-"""Processes that train together, by accelerate: one a GPU, or several on the CPU, on one machine or more."""
+"""Processes that train together, by accelerate: one per GPU, or several on the CPU, on one machine or more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,12 +16,12 @@ from torch import Tensor, distributed, nn
 class Group:
     """This process among those that train together.
 
-    Gradients are summed once an optimizer step rather than by `DistributedDataParallel` in the backward pass: with accumulation
-    there is next to nothing to overlap, groups can be frozen and freed between steps, micro-batches may be shared unevenly, and
-    parameters keep their names.
+    Gradients are summed once per optimizer step and not by `DistributedDataParallel` in the backward pass: with accumulation
+    there is little to overlap, groups of parameters can be frozen and trained again between steps, micro-batches may be shared
+    unevenly, and parameters keep their names.
 
     Attributes:
-        accelerator: knows the device, the other processes, and the precision.
+        accelerator: knows the device and the other processes.
     """
 
     accelerator: Accelerator
@@ -42,16 +41,6 @@ class Group:
     def size(self) -> int:
         """Number of processes; with one, nothing is communicated."""
         return int(self.accelerator.num_processes)
-
-    @property
-    def bfloat16(self) -> bool:
-        """Whether matrix products are in bfloat16."""
-        return str(self.accelerator.mixed_precision) == "bf16"
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The precision of matrix products."""
-        context: AbstractContextManager[Any] = self.accelerator.autocast()
-        return context
 
     def sum(self, value: Tensor) -> Tensor:
         """Sum of `value` over all processes."""
@@ -73,21 +62,12 @@ class Group:
 
 
 @contextmanager
-def group_of(device: str, precision: str) -> Iterator[Group]:
-    """This process and its group; the environment that accelerate's launcher sets says how many there are.
-
-    Args:
-        device: `cpu` or `cuda`.
-        precision: `auto`, `float32` or `bfloat16`.
-    """
-    # accelerate keeps one state a process, which would outlive this run
+def group_of(device: str) -> Iterator[Group]:
+    """This process on `cpu` or `cuda`, and its group; the environment that accelerate's launcher sets says how large it is."""
+    # accelerate has one state per process, which would outlive this run
     AcceleratorState._reset_state(reset_partial_state=True)
-    wanted = precision
-    if precision == "auto":
-        has_it = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        wanted = "bfloat16" if has_it else "float32"
     try:
-        yield Group(Accelerator(cpu=device == "cpu", mixed_precision="bf16" if wanted == "bfloat16" else "no"))
+        yield Group(Accelerator(cpu=device == "cpu", mixed_precision="no"))
     finally:
         if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()

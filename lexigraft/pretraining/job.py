@@ -1,4 +1,4 @@
-"""Everything that a training process is told, in a form that travels as JSON."""
+"""Everything that a training process needs to know, in a form that travels as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.settings import Settings
+from lexigraft.training.checkpoints import Checkpoints
 
 
 class Job(Settings):
@@ -17,14 +18,14 @@ class Job(Settings):
     Attributes:
         settings: of the run.
         model_folder: the model at step 0.
-        data_paths: the packed sequences, a file a language.
+        data_paths: the packed sequences, one file per language.
         vocabulary_path: vocabulary of the model's tokenizer.
-        folder: where checkpoints are kept.
+        folder: where checkpoints are.
         tensorboard_folder: where TensorBoard files go, if they are wanted.
-        start: step of the checkpoint to go on from, 0 for none.
+        start: step of the checkpoint to continue from, 0 for none.
         seed: of order, masking and dropout.
         device: kind of device.
-        processes: number of processes on a machine, one a GPU; their number changes the result by rounding only.
+        processes: number of processes on a machine, one per GPU; their number changes the result by rounding only.
         machines: number of machines, with as many processes each.
         threads: of each process.
         fingerprint: digests of all that decides the result, by name.
@@ -48,3 +49,12 @@ class Job(Settings):
     def stop_file(self) -> Path:
         """A file that asks training to write a checkpoint and stop."""
         return self.folder / "stop"
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Positions of an effective batch."""
+        return self.settings.batch_size * self.settings.accumulation * self.settings.length
+
+    def checkpoints(self) -> Checkpoints:
+        """The resumable state of the run."""
+        return Checkpoints(self.folder, self.fingerprint, self.settings.save_minutes)

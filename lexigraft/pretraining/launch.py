@@ -1,4 +1,4 @@
-"""Several processes that train together, started by accelerate's launcher: one a GPU, on one machine or more.
+"""Several processes that train together, started by accelerate's launcher: one per GPU, on one machine or more.
 
 `accelerate launch` is run on every machine; on more than one, `srun` of Slurm starts it there. The launcher runs
 `python -m lexigraft.pretraining.worker`, and not this process's main script, which is the stage. Workers of one machine watch
@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lexigraft.errors import ConfigError, LexigraftError
-from lexigraft.pretraining.interruption import SIGNALS, Interrupted, Interruption
 from lexigraft.pretraining.job import Job
+from lexigraft.training.interruption import SIGNALS, Interrupted, Interruption
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ def launch(job: Job) -> None:
     Their log lines become lines of this process's log.
 
     Raises:
-        Interrupted: training was told to stop; a checkpoint is written.
+        Interrupted: training was asked to stop; a checkpoint is written.
         LexigraftError: as raised in a process.
-        RuntimeError: a process ended in another way; its last words are in the log.
+        RuntimeError: a process ended in another way; its last lines are in the log.
     """
     # in the run's own folder, which all machines see
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def launch(job: Job) -> None:
         if job.machines > 1:
             command = [*_on_all_machines(job.machines), *command]
         code = _run(job, command)
-        _raise_what_workers_told(job, folder)
+        _raise_errors_of_workers(job, folder)
         if code:
             total = job.processes * job.machines
             raise RuntimeError(f"training in {total} processes ended with exit code {code}: see the log")
@@ -62,7 +62,7 @@ def launch(job: Job) -> None:
 
 
 def accelerate_configuration(job: Job, host: str, port: int) -> str:
-    """The configuration file of `accelerate launch` (JSON, which is YAML); all values are given, so no user's default counts.
+    """The configuration file of `accelerate launch` (JSON, which is YAML); all values are given: no user's defaults apply.
 
     `MULTI_GPU` names the launcher that starts processes as torchrun does, on CPUs as well.
     """
@@ -89,7 +89,7 @@ def accelerate_configuration(job: Job, host: str, port: int) -> str:
 
 
 def _run(job: Job, command: list[str]) -> int:
-    """Run the launcher, pass its lines on, and tell the workers to stop when this process is told."""
+    """Run the launcher, pass its lines on, and ask the workers to stop when this process is asked to."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
@@ -117,7 +117,7 @@ def _run(job: Job, command: list[str]) -> int:
                 with suppress(subprocess.TimeoutExpired):
                     code = process.wait(0.2)
                     break
-                if interruption.signalled:
+                if interruption.signaled:
                     job.stop_file.touch()
         finally:
             if process.poll() is None:
@@ -134,7 +134,7 @@ def _relay(process: subprocess.Popen[str]) -> None:
         log.info("[training] %s", line.rstrip())
 
 
-def _raise_what_workers_told(job: Job, folder: Path) -> None:
+def _raise_errors_of_workers(job: Job, folder: Path) -> None:
     for path in sorted(folder.glob("error-*.json")):
         raise LexigraftError(**json.loads(path.read_text(encoding="utf-8")))
     if (folder / "interrupted").exists():

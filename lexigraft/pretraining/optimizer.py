@@ -1,57 +1,67 @@
-"""AdamW over named parameter groups, each with its own learning rate, that phases may freeze and free."""
+"""The groups of a model's parameters, each with its own learning rate, that phases may freeze and train again."""
 
 from __future__ import annotations
 
 import logging
-import math
+from typing import Any
 
 import torch
+from torch import nn
 from transformers.modeling_utils import PreTrainedModel
 
+from lexigraft.errors import ConfigError
+from lexigraft.modeling.factorized import FactorizedEmbedding
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS, parameter_groups
+from lexigraft.training import optimizer as shared
 
 log = logging.getLogger(__name__)
 
+GROUPS = ("encoder", "primitives", "coordinates", "head", "bias")
+
+
+def parameter_groups(model: PreTrainedModel) -> dict[str, list[nn.Parameter]]:
+    """Every parameter of a model in one of `GROUPS`, by its place in the model and not by its name.
+
+    `coordinates` is F (or a plain table of word embeddings), `primitives` P, `bias` the output bias, `head` all else outside
+    the base model, `encoder` the rest.
+    """
+    embedding: Any = model.get_input_embeddings()
+    factorized = isinstance(embedding, FactorizedEmbedding)
+    named: dict[int, str] = {id(embedding.coordinates if factorized else embedding.weight): "coordinates"}
+    if factorized:
+        named[id(embedding.primitives)] = "primitives"
+    output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    bias = getattr(output, "bias", None)
+    if bias is not None:
+        named[id(bias)] = "bias"
+    inside = {id(parameter) for parameter in model.base_model.parameters()}
+    groups: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
+    for parameter in model.parameters():
+        groups[named.get(id(parameter), "encoder" if id(parameter) in inside else "head")].append(parameter)
+    return groups
+
 
 def adamw(model: PreTrainedModel, settings: PretrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW over all of the model's parameters; `set_rates` says which of them learn, and how fast.
+    """Return AdamW over all of the model's parameters, in `GROUPS`, whose learning rates `set_rates` sets."""
+    groups = parameter_groups(model)
+    for group, members in groups.items():
+        log.info("%s: %d parameters", group, sum(parameter.numel() for parameter in members))
+    return shared.adamw(groups, settings.weight_decay)
 
-    Each of the optimizer's groups has the entry `group`, its name. Weight decay is not applied to parameters of fewer than two
-    dimensions: biases and LayerNorms. Loshchilov & Hutter 2019 (arXiv 1711.05101).
+
+def check_something_learns(model: PreTrainedModel, settings: PretrainingSettings) -> None:
+    """Check that each phase trains a group that this model has: not every model has P, a head, or an output bias.
+
+    Raises:
+        ConfigError: a phase freezes all that there is.
     """
-    groups = []
-    members = parameter_groups(model)
-    for group in GROUPS:
-        matrices = [parameter for parameter in members[group] if parameter.ndim >= 2]
-        vectors = [parameter for parameter in members[group] if parameter.ndim < 2]
-        for chosen, decay in ((matrices, settings.weight_decay), (vectors, 0.0)):
-            if chosen:
-                groups.append({"params": chosen, "lr": 0.0, "group": group, "weight_decay": decay})
-        log.info("%s: %d parameters", group, sum(parameter.numel() for parameter in members[group]))
-    # one kernel for all of a group's tensors: a third of the time of the default on a CPU
-    return torch.optim.AdamW(groups, fused=True)
-
-
-def set_rates(optimizer: torch.optim.Optimizer, rates: dict[str, float], factor: float) -> None:
-    """Set each group's learning rate to its peak times `factor`; groups with peak 0 are frozen: they get no gradient."""
-    for group in optimizer.param_groups:
-        peak = rates[group["group"]]
-        group["lr"] = peak * factor
-        for parameter in group["params"]:
-            if parameter.requires_grad != (peak > 0):
-                parameter.requires_grad_(peak > 0)
-                parameter.grad = None
-
-
-def schedule(step: int, steps: int, warmup_steps: int, kind: str = "linear") -> float:
-    """Factor on the learning rates at `step` (1 … steps): up to 1 over the warm-up, then down to 0 after the last step.
-
-    Without warm-up it is 1 at the first and 1 / steps at the last step, as in transformers' linear schedule; with warm-up the
-    first step is not wasted at 0. `cosine` falls along half a cosine, `constant` stays at 1.
-    """
-    rising = step / (warmup_steps + 1)
-    if rising < 1.0 or kind == "constant":
-        return min(rising, 1.0)
-    left = (steps - step + 1) / (steps - warmup_steps)
-    return left if kind == "linear" else 0.5 * (1.0 + math.cos(math.pi * (1.0 - left)))
+    present = [group for group, members in parameter_groups(model).items() if members]
+    for number, end in enumerate(settings.phase_ends, start=1):
+        rates = settings.rates_at(end)[1]
+        if not any(rates[group] for group in present):
+            raise ConfigError(
+                f"phase {number} (until step {end}) freezes everything: this model has {', '.join(present)}, and their "
+                "learning rates are 0",
+                where="learning_rates",
+                hint="give one of them a rate above 0",
+            )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -45,10 +45,10 @@ def write_shard(
         sentences_path: the corpus stage's table (language, sentence_id, text).
         tokenizer_folder: has `tokenizer.json`.
         out_path: Arrow file with the columns `tokens`, `length` int32 in each row, and `sentences`, int32, the number of
-            sentences that begin in the row. Its provenance names language, length and tokenizer.
+            sentences that begin in the row. Its metadata names language, length and tokenizer.
         language: which one.
-        max_sentences: its first so many sentences are used; None for all.
-        length: tokens a sequence.
+        max_sentences: how many of its first sentences are used; None for all.
+        length: tokens per sequence.
         provenance: of the file.
 
     Raises:
@@ -58,14 +58,13 @@ def write_shard(
     first, rows = _rows_of(sentences_path, language)
     used = rows if max_sentences is None else min(rows, max_sentences)
     tokenizer = open_tokenizer(tokenizer_folder)
-    told = {"language": language, "length": length, "tokenizer_sha256": tokenizer_digest(tokenizer_folder)}
-    provenance = replace(provenance, parameters={**provenance.parameters, **told})
+    metadata = {"language": language, "length": length, "tokenizer_sha256": tokenizer_digest(tokenizer_folder)}
     log.info("%s: packing %d of %d sentences into sequences of %d tokens", language, used, rows, length)
     try:
-        _write(out_path, sentences_path, first, used, tokenizer, length, provenance, fast=True)
+        _write(out_path, sentences_path, first, used, tokenizer, metadata, provenance, fast=True)
     except LooksAcrossSpacesError:
         log.warning("a sentence has other tokens than its words have: starting again, sentence by sentence")
-        _write(out_path, sentences_path, first, used, tokenizer, length, provenance, fast=False)
+        _write(out_path, sentences_path, first, used, tokenizer, metadata, provenance, fast=False)
 
 
 def schema_of(length: int) -> pa.Schema:
@@ -86,7 +85,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise InputError("there is no tokenizer.json", where=folder, hint="ask snakemake for this file by its name to make it")
+        raise InputError("there is no tokenizer.json", where=folder, hint="ask snakemake for this file by its name to build it")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers package raises plain Exception
@@ -124,17 +123,19 @@ def _write(
     first: int,
     used: int,
     tokenizer: Tokenizer,
-    length: int,
+    metadata: Mapping[str, Any],
     provenance: Provenance,
     *,
     fast: bool,
 ) -> None:
+    length = metadata["length"]
     blocks = progress(_blocks(sentences_path, first, used), -(-used // SENTENCES_A_BLOCK), "tokenizing", "blocks")
     packing = _Packing(length)
-    write_arrow(out_path, schema_of(length), packing.batches(encode(tokenizer, blocks, fast), sentences_path), provenance)
+    batches = packing.batches(encode(tokenizer, blocks, fast), sentences_path)
+    write_arrow(out_path, schema_of(length), batches, provenance, metadata)
     log.info(
-        "%d sentences, %d tokens: %d sequences, %d tokens left over",
-        *(packing.sentences, packing.sequences * length + packing.left_over, packing.sequences, packing.left_over),
+        "%d sentences, %d tokens: %d sequences, %d remaining tokens",
+        *(packing.sentences, packing.sequences * length + packing.remaining, packing.sequences, packing.remaining),
     )
 
 
@@ -163,7 +164,7 @@ class _Packing:
 
     def __init__(self, length: int) -> None:
         self.length = length
-        self.sentences = self.sequences = self.left_over = 0
+        self.sentences = self.sequences = self.remaining = 0
 
     def batches(self, blocks: Iterator[Ids], where: Path) -> Iterator[pa.RecordBatch]:
         """Yield batches of `SEQUENCES_A_BATCH` sequences, the last one smaller.
@@ -184,12 +185,12 @@ class _Packing:
                 yield self._batch(tokens[start : start + unit], begins[start : start + unit])
             tokens, begins = tokens[whole:], begins[whole:]
         whole = len(tokens) // self.length * self.length
-        self.left_over = len(tokens) - whole
+        self.remaining = len(tokens) - whole
         if whole:
             yield self._batch(tokens[:whole], begins[:whole])
         if self.sequences == 0:
             raise InputError(
-                f"the text has {self.left_over} tokens, less than one sequence of {self.length}",
+                f"the text has {self.remaining} tokens, less than one sequence of {self.length}",
                 where=where,
                 hint="give more text, leave the language out, or set a smaller `length`",
             )

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lexigraft.languages import LanguageCode
+from lexigraft.pretraining.objectives import keys_of_objectives, registry
 from lexigraft.settings import Name, Settings
+
+if TYPE_CHECKING:
+
+    class ObjectiveKeys(Settings):
+        """The key that chooses an objective; the options of all objectives are there as well."""
+
+        objective: str = "mlm"
+else:
+    ObjectiveKeys = keys_of_objectives()
 
 Rate = Annotated[float, Field(ge=0)]
 
@@ -49,7 +59,7 @@ class PhaseRates(Settings):
 
 
 class Phase(Settings):
-    """A stretch of training with learning rates of its own."""
+    """Some steps of training with learning rates of their own."""
 
     until: PositiveInt
     """Last step of the phase; that of the last phase must be `steps`."""
@@ -60,23 +70,21 @@ def _only_the_last(data: dict[str, Any]) -> list[int]:
     return [data.get("steps", 1)]
 
 
-class PretrainingSettings(Settings):
+class PretrainingSettings(ObjectiveKeys):
     """Language modeling on packed sentences."""
 
     corpus: Name
     models: list[str] | None = Field(default=None, min_length=1)
     """Names of the models to train (all of the run by default)."""
-    objective: Literal["mlm", "causal"] = "mlm"
-    """Masked language modeling, or prediction of the next token, for decoder models."""
     languages: list[LanguageCode] | None = None
     """Languages of the corpus to train on (all of them by default)."""
     max_sentences: PositiveInt | dict[LanguageCode, PositiveInt] | None = None
     """Use the first so many sentences of each language, or so many of each language that is named."""
     sampling_exponent: float = Field(default=1.0, gt=0, le=1)
     """alpha: a language's share of the sequences is p ~ n^alpha, n its number of sequences. Below 1, small languages are
-    repeated and large ones take more epochs to be seen as a whole; 1 takes every sequence once an epoch."""
+    repeated and large ones take more epochs to be seen as a whole; 1 takes every sequence once per epoch."""
     length: PositiveInt = 512
-    """Tokens a sequence."""
+    """Tokens per sequence."""
     buffer: PositiveInt = 1 << 16
     """Sequences that are shuffled together."""
     held_out_sequences: int = Field(default=16, ge=0)
@@ -87,21 +95,18 @@ class PretrainingSettings(Settings):
     checkpoints: list[PositiveInt] = Field(default_factory=_only_the_last, min_length=1)
     """Steps whose models are kept and scored, ascending; the last one must be `steps` (only that one by default)."""
     batch_size: PositiveInt = 8
-    """Sequences a forward pass (a micro-batch)."""
+    """Sequences per forward pass (a micro-batch)."""
     accumulation: PositiveInt = 64
-    """Micro-batches an optimizer step, over all GPUs: effective batch = batch_size x accumulation."""
+    """Micro-batches per optimizer step, over all GPUs: effective batch = batch_size x accumulation."""
     learning_rates: LearningRates = LearningRates()
     phases: list[Phase] | None = Field(default=None, min_length=1)
-    """Stretches of training with learning rates of their own, for example embeddings and head first, everything after."""
+    """Parts of training with learning rates of their own, for example embeddings and head first, everything after."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rates fall to 0 after the warm-up."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Not applied to biases and LayerNorms."""
     clip_norm: PositiveFloat = 1.0
     warmup_steps: int = Field(default=0, ge=0)
-    mask_probability: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
-    whole_words: bool = False
-    """Mask all tokens of a word together."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout rate everywhere in the model (the model's own rates by default)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -118,9 +123,9 @@ class PretrainingSettings(Settings):
     save_every: PositiveInt = 200
     """Optimizer steps between resumable checkpoints."""
     save_minutes: PositiveFloat | None = 30.0
-    """Minutes after which a checkpoint is written even if `save_every` steps are not over."""
+    """Minutes after which a checkpoint is written even before `save_every` steps are over."""
     tensorboard: bool = False
-    """Write TensorBoard files beside the model's steps."""
+    """Write TensorBoard files next to the model's steps."""
 
     @property
     def phase_ends(self) -> list[int]:
@@ -161,12 +166,19 @@ class PretrainingSettings(Settings):
             raise ValueError(f"languages {self.languages} must name at least one language, and none twice")
         if self.attention == "flash_attention_2" and self.precision == "float32":
             raise ValueError("attention flash_attention_2 computes in 16 bits: it needs `precision: bfloat16`")
-        if self.whole_words and self.objective == "causal":
-            raise ValueError("whole_words is about masking: it needs `objective: mlm`")
         if isinstance(self.max_sentences, dict) and self.languages is not None:
             unknown = sorted(set(self.max_sentences) - set(self.languages))
             if unknown:
                 raise ValueError(f"max_sentences names {', '.join(unknown)}, which `languages` does not")
+        return self
+
+    @model_validator(mode="after")
+    def _options_are_of_the_objective(self) -> Self:
+        own = registry()[self.objective].model_fields
+        for name, objective in registry().items():
+            for option, field in objective.model_fields.items():
+                if option not in own and getattr(self, option) != field.default:
+                    raise ValueError(f"{option} is an option of another objective: it needs `objective: {name}`")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
-"""The packed sequences as training reads them: Arrow files mapped into memory, one a language.
+"""The packed sequences as training reads them: Arrow files mapped into memory, one per language.
 
-Nothing of them has to fit in memory, and all processes of a machine share what the system keeps of them. Some sequences of each
-language, spread over its whole text, are kept apart: they are never trained on and measure the loss of that language.
+They need not fit in memory, and all processes of a machine share the pages that are. Some sequences of each language, spread
+over its whole text, are set aside: they are never trained on and measure the loss of that language.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lexigraft.artifacts import check, map_arrow, read_provenance
+from lexigraft.artifacts import check, map_arrow, read_metadata
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.pretraining.packing import SEQUENCES_A_BATCH, STAGE
 
 log = logging.getLogger(__name__)
 
 Integers = NDArray[np.int64]
-_FEWEST_TO_SPARE = 20
+_ONE_IN = 20
 """A language gives up at most one sequence in so many for measuring."""
 
 
@@ -63,20 +63,20 @@ class Shard:
 
 
 def open_shards(paths: Sequence[Path], held_out: int) -> list[Shard]:
-    """Map shards that `check_shards` has checked; `held_out` sequences of each are kept apart."""
+    """Map shards that `check_shards` has checked; `held_out` sequences of each are set aside."""
     shards = []
     for path in paths:
         batches = map_arrow(path)
         tokens = tuple(batch.column(0).flatten().to_numpy(zero_copy_only=True).reshape(len(batch), -1) for batch in batches)
         sentences = np.concatenate([batch.column(1).to_numpy() for batch in batches])
-        language = str(read_provenance(path)["parameters"]["language"])
+        language = str(read_metadata(path)["language"])
         shards.append(Shard(language, tokens, sentences, held_out_rows(len(sentences), held_out)))
     return shards
 
 
 def held_out_rows(rows: int, wanted: int) -> Integers:
     """Evenly spaced rows to measure on: `wanted`, but never more than one in twenty."""
-    count = min(wanted, rows // _FEWEST_TO_SPARE)
+    count = min(wanted, rows // _ONE_IN)
     return ((2 * np.arange(count) + 1) * rows // max(2 * count, 1)).astype(np.int64)
 
 
@@ -85,26 +85,28 @@ def check_shards(paths: Sequence[Path], length: int, vocab_size: int, tokenizer_
 
     Raises:
         ArtifactError: a shard is damaged.
-        InputError: its sequences are of another length or were made with another tokenizer, a language comes twice, or all
+        InputError: its sequences are of another length or were made with another tokenizer, a language occurs twice, or all
             sequences together are fewer than `minimum`.
     """
     if not paths:
         raise InputError("there is no data to train on", hint="name languages that the corpus has")
     seen: dict[str, Path] = {}
     for path in paths:
-        told = check(path, STAGE)["parameters"]
-        if told["language"] in seen:
-            raise InputError(f"two shards hold {told['language']}", where=f"{seen[told['language']]}, {path}", hint="give one")
-        seen[told["language"]] = path
-        if told["length"] != length:
+        check(path, STAGE)
+        found = read_metadata(path)
+        language = found["language"]
+        if language in seen:
+            raise InputError(f"two shards hold {language}", where=f"{seen[language]}, {path}", hint="give one")
+        seen[language] = path
+        if found["length"] != length:
             raise InputError(
-                f"the sequences have {told['length']} tokens, the settings ask for {length}",
+                f"the sequences have {found['length']} tokens, the settings ask for {length}",
                 where=path,
                 hint="make the pre-training data again with the same `length`",
             )
-        if told["tokenizer_sha256"] != tokenizer_sha256:
+        if found["tokenizer_sha256"] != tokenizer_sha256:
             raise InputError(
-                f"the sequences of {told['language']} were made with another tokenizer than the model's",
+                f"the sequences of {language} were made with another tokenizer than the model's",
                 where=path,
                 hint="make the pre-training data again with the tokenizer.json of the model",
             )
@@ -124,7 +126,9 @@ def _check_tokens(path: Path, length: int, vocab_size: int) -> None:
         raise ArtifactError("the shard holds no sequence", where=path, hint="delete the file and run snakemake again")
     for number, batch in enumerate(batches):
         if number < len(batches) - 1 and len(batch) != SEQUENCES_A_BATCH:
-            raise ArtifactError("the shard is cut in another way", where=path, hint="delete the file and run snakemake again")
+            raise ArtifactError(
+                "the shard has batches of another size", where=path, hint="delete the file and run snakemake again"
+            )
         tokens = batch.column(0).flatten().to_numpy(zero_copy_only=True)
         low, high = int(tokens.min()), int(tokens.max())
         if low < 0 or high >= vocab_size or len(tokens) != length * len(batch):

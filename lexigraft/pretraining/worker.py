@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 from lexigraft.errors import LexigraftError
-from lexigraft.pretraining.interruption import Interrupted
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.launch import WATCH_PARENT, ignore_signals
+from lexigraft.training.interruption import Interrupted
 
 MODULE = "lexigraft.pretraining.worker"
 
@@ -35,8 +35,8 @@ def work(folder: Path) -> None:
     from lexigraft.pretraining.group import group_of
     from lexigraft.pretraining.loop import train
 
-    with group_of(job.device, job.settings.precision) as group:
-        # only the first process tells what all of them do
+    with group_of(job.device) as group:
+        # all processes do the same: only the first one logs it
         level = logging.INFO if group.rank == 0 else logging.WARNING
         logging.basicConfig(stream=sys.stdout, level=level, format=f"[process {group.rank}] %(message)s", force=True)
         try:
@@ -45,8 +45,8 @@ def work(folder: Path) -> None:
             (folder / "interrupted").write_text(str(interrupted.step), encoding="utf-8")
             raise
         except LexigraftError as error:
-            told = {"problem": error.problem, "where": error.where and str(error.where), "hint": error.hint}
-            (folder / f"error-{group.rank}.json").write_text(json.dumps(told), encoding="utf-8")
+            description = {"problem": error.problem, "where": error.where and str(error.where), "hint": error.hint}
+            (folder / f"error-{group.rank}.json").write_text(json.dumps(description), encoding="utf-8")
             sys.exit(1)
 
 

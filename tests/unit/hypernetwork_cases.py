@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -78,7 +80,14 @@ def write_inputs(folder: Path, coordinates: np.ndarray | None = None) -> Hyperne
     return paths
 
 
-def build(settings: HypernetworkSettings, inputs: HypernetworkInputs, folder: Path, seed: int = 1, name: str = "net") -> Path:
+def build(
+    settings: HypernetworkSettings,
+    inputs: HypernetworkInputs,
+    folder: Path,
+    seed: int = 1,
+    name: str = "net",
+    parameters: Mapping[str, Any] = {},
+) -> Path:
     """Run the stage into `folder` and return the network's path."""
     write_hypernetwork(
         settings,
@@ -89,6 +98,6 @@ def build(settings: HypernetworkSettings, inputs: HypernetworkInputs, folder: Pa
         source_languages=("eng_Latn",),
         threads=1,
         gpus=0,
-        provenance=Provenance("hypernetwork", {"settings": settings.model_dump(mode="json")}, seed=seed),
+        provenance=Provenance("hypernetwork", parameters, seed=seed),
     )
     return folder / OUTPUTS[0]

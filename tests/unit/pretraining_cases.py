@@ -14,13 +14,16 @@ from tokenizers import Tokenizer, models
 from lexigraft.artifacts import Provenance, read_table, read_tensors, write_arrow, write_table
 from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import family_of
-from lexigraft.modeling.saving import TOKENS_SCHEMA, write_model_folder
+from lexigraft.modeling.saving import token_table, write_model_folder
 from lexigraft.pretraining.engine import Tables, pretrain
 from lexigraft.pretraining.job import Job
+from lexigraft.pretraining.model import MODEL_KINDS
+from lexigraft.pretraining.optimizer import GROUPS, parameter_groups
 from lexigraft.pretraining.packing import SEQUENCES_A_BATCH, schema_of, tokenizer_digest
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS, load_trainable, parameter_groups
+from lexigraft.token_maps.token_map import RANDOM, token_map
 from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
+from lexigraft.training.checkpoints import Checkpoints
 
 VOCAB, LENGTH, SEED = 300, 16, 5
 ROLES = ("bos", "pad", "eos", "unk", "mask")
@@ -41,7 +44,7 @@ LONG: dict[str, Any] = {"steps": 20, "checkpoints": [2, 20], "batch_size": 1, "a
 
 
 def vocabulary(size: int = VOCAB) -> Vocabulary:
-    """Special tokens, then words, of which every third goes on with the word before it."""
+    """Special tokens, then words, of which every third continues the word before it."""
     tokens = tuple(f"<{role}>" for role in ROLES) + tuple(f"w{index}" for index in range(len(ROLES), size))
     surfaces = tokens[: len(ROLES)] + tuple(f"{'' if n % 3 == 0 else ' '}w{n}" for n in range(len(ROLES), size))
     roles = ROLES + (None,) * (size - len(ROLES))
@@ -73,8 +76,8 @@ def write_sequences(path: Path, tokens: np.ndarray, tokenizer: Path, language: s
         )
         for part in (tokens[start : start + SEQUENCES_A_BATCH] for start in range(0, len(tokens), SEQUENCES_A_BATCH))
     ]
-    told = {"language": language, "length": length, "tokenizer_sha256": tokenizer_digest(tokenizer)}
-    write_arrow(path, schema_of(length), batches, Provenance("pretraining_data", parameters=told))
+    metadata = {"language": language, "length": length, "tokenizer_sha256": tokenizer_digest(tokenizer)}
+    write_arrow(path, schema_of(length), batches, Provenance("pretraining_data"), metadata)
 
 
 def sentences(number: int, largest: int = VOCAB - 1, seed: int = 1, first: int = 0) -> np.ndarray:
@@ -111,11 +114,9 @@ def write_folder(folder: Path, model: Any) -> None:
     """`step-0` of a model with the tiny vocabulary."""
     write_tokenizer(folder / "tokenizer")
     made = vocabulary()
-    table = pl.DataFrame(
-        {"id": range(VOCAB), "token": made.tokens, "surface": made.tokens, "origin": "random", "source_id": None}
-    )
+    every = np.zeros(0, np.int64)
+    tokens = token_table(made, made, token_map(np.full(VOCAB, -1), VOCAB, RANDOM, every, None))
     card = "# tiny\n\ninitialized, not trained further\n\n## How to load\n\nas ever\n"
-    tokens = table.cast(dict(TOKENS_SCHEMA))
     write_model_folder(model, folder / "tokenizer", folder / "step-0", tokens, card, Provenance("initialized_model"))
 
 
@@ -181,13 +182,13 @@ def history(folder: Path, table: str = "history") -> pl.DataFrame:
     return read_table(folder / f"{table}.parquet", "pretraining")
 
 
-def steps_kept(out: Path) -> list[int]:
-    return sorted(int(path.stem.split("-")[1]) for path in (out / "state").glob("checkpoint-*.safetensors"))
+def checkpoint_steps(out: Path) -> list[int]:
+    return Checkpoints(out / "state", {}).steps()
 
 
-def groups_by_name(folder: Path, objective: str = "mlm") -> dict[str, str]:
+def groups_by_name(folder: Path, kind: str = "masked") -> dict[str, str]:
     """Name of each parameter of `step-0` -> its group."""
-    model = load_trainable(folder / "step-0", objective)
+    model = MODEL_KINDS[kind].load(folder / "step-0")
     held = {id(parameter): group for group, members in parameter_groups(model).items() for parameter in members}
     return {name: held[id(parameter)] for name, parameter in model.named_parameters()}
 

@@ -9,19 +9,19 @@ from typing import Any
 import polars as pl
 import torch
 
-from lexigraft.artifacts import Provenance, identity, write_table, write_tensors
+from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import InputError
 from lexigraft.evaluation.settings import TaggerSettings
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.model import new_tagger
-from lexigraft.evaluation.tagging.state import State
 from lexigraft.evaluation.tagging.training import Labeled, fine_tune
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
 from lexigraft.tagged_corpora.settings import TaggedFile
 from lexigraft.tagged_corpora.table import TaggedSentences
 from lexigraft.tokenizers.load import load_tokenizer
+from lexigraft.training.checkpoints import Checkpoints, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def write_tagger(
     tagger_path: Path,
     tags_path: Path,
     history_path: Path,
-    state_folder: Path,
+    checkpoint_folder: Path,
     seed: int,
     threads: int,
     gpus: int,
@@ -43,7 +43,8 @@ def write_tagger(
 ) -> None:
     """Fine-tune a tagger on the training sentences and write the one that is best on the development sentences.
 
-    Killed and called again with the same arguments it goes on from its last evaluation and, on a CPU, ends with the same bytes.
+    Killed and called again with the same arguments it continues from its last evaluation and, on a CPU, ends with the same
+    bytes.
 
     Args:
         task: what to train on, and how.
@@ -51,7 +52,7 @@ def write_tagger(
         tagger_path: weights, all parameters of `model.Tagger` by name.
         tags_path: the tag set in the order of the linear layer, and the words of each tag in the training text (`TAGS`).
         history_path: `training.HISTORY`.
-        state_folder: resumable state, up to five times the model's size; removed in the end.
+        checkpoint_folder: resumable state, three times the model's size for each of up to four checkpoints; removed in the end.
         seed: of the linear layer, order and dropout.
         threads: of the CPU.
         gpus: 0 trains on the CPU.
@@ -59,8 +60,10 @@ def write_tagger(
 
     Raises:
         InputError: a file is missing, broken or empty, the tag sets do not fit, or the model is none of lexigraft's.
+        ConfigError: the checkpoints are of another run.
         ArtifactError: the model is damaged.
-        LexigraftError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
+        Interrupted: SIGTERM or SIGUSR1 was received, and a checkpoint is written; a SystemExit with code 75.
     """
     torch.set_num_threads(threads)
     device = device_for(gpus)
@@ -73,8 +76,8 @@ def write_tagger(
     tagger = new_tagger(model_folder, len(tags), seed)
     encoder = WordEncoder(tokenizer, read_at_once(task, tagger.encoder.config))
     log.info("device: %s; tags: %s", device, ", ".join(tags))
-    state = State(state_folder, _fingerprint(task, model_folder, seed, provenance))
-    state_folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(checkpoint_folder, _fingerprint(task, model_folder, seed, provenance))
+    checkpoints.remove_unfinished()
     history = fine_tune(
         tagger,
         encoder,
@@ -84,7 +87,7 @@ def write_tagger(
         task.fine_tuning,
         headline=task.headline,
         seed=seed,
-        state=state,
+        checkpoints=checkpoints,
         device=device,
     )
     counts = pl.Series("tag", train.tags).value_counts(name="words")
@@ -92,11 +95,11 @@ def write_tagger(
     write_table(tags_path, table, provenance)
     write_table(history_path, history, provenance)
     write_tensors(tagger_path, tagger.weights(), provenance)
-    state.clear()
+    checkpoints.clear()
 
 
 def labeled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], what: str) -> Labeled:
-    """Encode sentences and tell of those that the model cannot read at once."""
+    """Encode sentences and log how many of them the model cannot read at once."""
     pieces = encoder.encode(sentences)
     cut = int((pieces.per_sentence > 1).sum())
     words, unknown = len(sentences.words), encoder.unknown_words(pieces)
@@ -110,7 +113,7 @@ def labeled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], w
     )
     if cut or pieces.shortened:
         log.warning(
-            "%s: %d sentences are longer than %d tokens and read in pieces; %d words alone are, and lose their last tokens",
+            "%s: %d sentences are longer than %d tokens and read in pieces; %d words alone are longer and cut",
             what,
             cut,
             encoder.room,
@@ -132,18 +135,10 @@ def _files(files: dict[str, TaggedFile]) -> str:
 
 
 def _fingerprint(task: TaggerSettings, model_folder: Path, seed: int, provenance: Provenance) -> dict[str, str]:
-    settings = task.fine_tuning.model_dump(mode="json")
-    return {
-        **{f"fine_tuning.{name}": str(value) for name, value in settings.items()},
-        **{name: str(getattr(task, name)) for name in ("format", "column", "tag_map", "headline")},
-        **{
-            f"{part} {language}": f"{file.max_sentences} {identity(Path(file.path))}"
-            for part, files in (("train", task.train), ("dev", task.dev))
-            for language, file in files.items()
-        },
-        "model": identity(model_folder / "model.safetensors"),
-        "tokenizer": identity(model_folder / "tokenizer.json"),
-        "seed": str(seed),
-        "code": provenance.code,
-        "pinned versions": provenance.lock,
-    }
+    parts = {"train": task.train, "dev": task.dev}
+    texts = {f"{part} {language}": file for part, texts in parts.items() for language, file in texts.items()}
+    files = {name: Path(file.path) for name, file in texts.items()}
+    files |= {"model": model_folder / "model.safetensors", "tokenizer": model_folder / "tokenizer.json"}
+    more = {name: getattr(task, name) for name in ("format", "column", "tag_map", "headline")}
+    limits = {name: file.max_sentences for name, file in texts.items()}
+    return fingerprint(task.fine_tuning, (), files, seed, provenance, max_sentences=limits, **more)

@@ -7,14 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lexigraft.hypernetwork.networks.sets import SetNetwork, head
+from lexigraft.hypernetwork.networks.base import SetNetwork, head
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork
 
 
 class BiLSTM(SetNetwork):
     """The last layer's two final hidden states, concatenated, then the head.
 
-    The two directions are LSTMs of their own over the padded batch, the backward one over each sequence reversed within its
+    The two directions are separate LSTMs over the padded batch, the backward one over each sequence reversed within its
     length. That is the packed bidirectional `nn.LSTM`, whose gradient on a CPU takes time that grows with the square of the
     length (every time step's slice of the packed batch is padded to the whole of it).
 
@@ -44,7 +44,7 @@ class BiLSTM(SetNetwork):
         ahead, behind = vectors, torch.take_along_dim(vectors, mirrored, dim=1)
         for layer, (onward, backward) in enumerate(zip(self.onward, self.backward_, strict=True)):
             if layer:
-                # the two outputs stand in opposite orders; each direction reads both in its own
+                # the two outputs are in opposite orders; each direction reads both in its own
                 both = self.dropout(torch.cat([ahead, torch.take_along_dim(behind, mirrored, dim=1)], dim=2))
                 ahead, behind = both, torch.take_along_dim(both, mirrored, dim=1)
             ahead, behind = _hidden_states(onward, ahead), _hidden_states(backward, behind)

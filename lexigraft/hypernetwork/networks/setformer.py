@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lexigraft.hypernetwork.networks.sets import SetNetwork, head
+from lexigraft.errors import ConfigError
+from lexigraft.hypernetwork.networks.base import SetNetwork, head
 from lexigraft.hypernetwork.settings import SetformerHypernetwork
 
 
@@ -21,12 +22,23 @@ class Setformer(SetNetwork):
         width: of the word vectors, a multiple of `settings.heads`.
         rank: D', width of the coordinates.
         settings: layers, heads, feed-forward width and dropout.
+
+    Raises:
+        ConfigError: the attention heads do not divide the width.
     """
 
     reads_order: ClassVar[bool] = False
 
     def __init__(self, width: int, rank: int, settings: SetformerHypernetwork) -> None:
         super().__init__()
+        if width % settings.heads:
+            fitting = [heads for heads in range(1, width + 1) if width % heads == 0]
+            nearest = min(fitting, key=lambda heads: (abs(heads - settings.heads), heads))
+            raise ConfigError(
+                f"{settings.heads} attention heads do not divide word vectors of width {width}",
+                where="hypernetworks, kind: setformer",
+                hint=f"set `heads` to {nearest}",
+            )
         self.rank = rank
         layer = nn.TransformerEncoderLayer(width, settings.heads, settings.feed_forward, settings.dropout, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, settings.layers, enable_nested_tensor=False)

@@ -21,6 +21,7 @@ from lexigraft.artifacts import (
     check,
     identity,
     map_arrow,
+    read_metadata,
     read_provenance,
     read_table,
     read_tensors,
@@ -33,6 +34,7 @@ from lexigraft.errors import ArtifactError
 PROVENANCE = Provenance("factors", {"dim": 100, "name": "ü"}, seed=3, code="c", lock="l", inputs={"weights": "abc"})
 TABLE = pl.DataFrame({"language": ["eng_Latn", "kor_Hang"], "n": [1, 2], "tokens": [[1, 2], []]})
 BATCH = pa.record_batch({"n": pa.array([1, 2, 3], pa.int32()), "text": pa.array(["a", "ü", ""])})
+METADATA = {"width": 3, "settings": {"kind": "ü", "rate": 0.1}, "seal": "lexigraft.sha256"}
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.zeros((0, 3), np.int64), "c": np.array(True)}
 
 
@@ -40,9 +42,9 @@ def write(path: Path) -> Path:
     if path.suffix == ".parquet":
         write_table(path, TABLE, PROVENANCE)
     elif path.suffix == ".arrow":
-        write_arrow(path, BATCH.schema, iter([BATCH, BATCH]), PROVENANCE)
+        write_arrow(path, BATCH.schema, iter([BATCH, BATCH]), PROVENANCE, METADATA)
     else:
-        write_tensors(path, TENSORS, PROVENANCE)
+        write_tensors(path, TENSORS, PROVENANCE, METADATA)
     return path
 
 
@@ -97,6 +99,14 @@ def test_provenance_is_inside_and_names_no_place(tmp_path: Path, suffix: str) ->
     assert provenance["parameters"] == {"dim": 100, "name": "ü"}
     assert provenance["inputs"] == {"weights": "abc"}
     assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".arrow"])
+def test_metadata_comes_back_and_its_absence_is_an_error(tmp_path: Path, suffix: str) -> None:
+    assert read_metadata(write(tmp_path / f"t{suffix}")) == METADATA
+    write_tensors(tmp_path / "none.safetensors", TENSORS, PROVENANCE)
+    with pytest.raises(ArtifactError, match=r"cannot be read .*lexigraft\.metadata"):
+        read_metadata(tmp_path / "none.safetensors")
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])

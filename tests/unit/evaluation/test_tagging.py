@@ -1,8 +1,12 @@
-"""Taggers: their logits against transformers, fine-tuning that learns, repeats and resumes, scores that are kept."""
+"""Taggers: their logits against transformers; fine-tuning that learns, is deterministic and resumes; scores."""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +16,19 @@ import pytest
 import torch
 from modeling_cases import FAMILY_NAMES, plain_model
 from tagging_cases import conllu, learnable, tagging_values, write_model
+from torch.nn.modules.module import register_module_forward_hook
 from transformers import BertForTokenClassification
 
 from lexigraft.artifacts import Provenance, read_table
-from lexigraft.errors import ArtifactError, InputError
+from lexigraft.errors import ArtifactError, ConfigError, InputError
 from lexigraft.evaluation.settings import TaggingTask
-from lexigraft.evaluation.tagging import training
 from lexigraft.evaluation.tagging.model import Tagger, read_tagger
 from lexigraft.evaluation.tagging.scoring import CONFUSION, SENTENCES, tag_score_table, write_tag_scores
 from lexigraft.evaluation.tagging.tagger import write_tagger
-from lexigraft.evaluation.tagging.training import batch_of, factor
+from lexigraft.evaluation.tagging.training import batch_of
 from lexigraft.settings import parse
+from lexigraft.training.checkpoints import Checkpoints
+from lexigraft.training.interruption import EXIT_CODE
 
 
 def task_of(folder: Path, **changes: Any) -> TaggingTask:
@@ -37,7 +43,7 @@ def tune(task: TaggingTask, model: Path, out: Path, seed: int = 3, code: str = "
         tagger_path=out / "tagger.safetensors",
         tags_path=out / "tags.parquet",
         history_path=out / "history.parquet",
-        state_folder=out / "state",
+        checkpoint_folder=out / "checkpoints",
         seed=seed,
         threads=1,
         gpus=0,
@@ -91,7 +97,7 @@ def test_a_tagger_of_every_family_learns_its_sentences(tmp_path: Path, name: str
     table = tag_score_table([tmp_path / "out" / "sentences.parquet"])
     assert table["metric"].to_list() == ["f1", "token_f1", "accuracy"]
     assert dict(table.select("metric", "score").rows())["accuracy"] > 90
-    assert not (tmp_path / "out" / "state").exists()
+    assert not (tmp_path / "out" / "checkpoints").exists()
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +109,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TaggingTask, Path, 
     return task, model, folder / "out"
 
 
-def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(
-    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path
-) -> None:
+def test_fine_tuning_follows_from_its_arguments_and_seed(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
     task, model, out = tuned
     first = {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.name != "sentences.parquet"}
     assert tune(task, model, tmp_path / "again") == first
@@ -123,52 +127,88 @@ def test_the_size_of_micro_batches_changes_rounding_only(tuned: tuple[TaggingTas
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
 
 
+class Stopped(Exception):
+    """Raised in place of a kill."""
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, checkpoints: int) -> None:
+    """Stop a run once it has written so many checkpoints."""
+    save, saved = Checkpoints.save, list[int]()
+
+    def save_and_stop(self: Checkpoints, step: int, *arguments: Any, **position: Any) -> None:
+        save(self, step, *arguments, **position)
+        saved.append(step)
+        if len(saved) == checkpoints:
+            raise Stopped
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+
+
 @pytest.mark.parametrize("evaluations", [1, 2])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+def test_a_killed_run_continues_and_ends_with_the_same_bytes(
     tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluations: int
 ) -> None:
     task, model, out = tuned
-    saved, save = [], training._save
-
-    def stop_after(*arguments: Any) -> None:
-        save(*arguments)
-        saved.append(arguments)
-        if len(saved) == evaluations:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "_save", stop_after)
-    with pytest.raises(KeyboardInterrupt):
+    stop_after(monkeypatch, evaluations)
+    with pytest.raises(Stopped):
         tune(task, model, tmp_path)
-    assert list((tmp_path / "state").glob("state-*"))
     monkeypatch.undo()
     whole = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
     assert tune(task, model, tmp_path).items() <= whole.items()
 
 
-def test_a_damaged_checkpoint_is_skipped_and_that_of_another_run_thrown_away(
+def test_a_damaged_checkpoint_is_skipped_and_that_of_another_run_refused(
     tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     task, model, out = tuned
-    monkeypatch.setattr(training.State, "clear", lambda _: None)
-    expected = tune(task, model, tmp_path)["tagger.safetensors"]
+    stop_after(monkeypatch, 2)
+    with pytest.raises(Stopped):
+        tune(task, model, tmp_path)
     monkeypatch.undo()
-    newest = max((tmp_path / "state").glob("state-*"))
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(ConfigError, match="are of a run that differs in: seed") as caught:
+        tune(task, model, tmp_path, seed=4)
+    assert f"delete the folder {folder}" in str(caught.value)
+    newest = Checkpoints(folder, {}).path(10)
     newest.write_bytes(newest.read_bytes()[:-50])
     with caplog.at_level(logging.INFO):
-        assert tune(task, model, tmp_path)["tagger.safetensors"] == expected == (out / "tagger.safetensors").read_bytes()
-    assert "is skipped" in caplog.text
-    assert "going on after step 10" in caplog.text
-    caplog.clear()
-    monkeypatch.setattr(training.State, "clear", lambda _: None)
-    tune(task, model, tmp_path / "two")
-    monkeypatch.undo()
-    with caplog.at_level(logging.INFO):
-        tune(task, model, tmp_path / "two", seed=4)
-    assert "is of a run that differs in seed" in caplog.text
-    assert "from the start" in caplog.text
+        assert tune(task, model, tmp_path)["tagger.safetensors"] == (out / "tagger.safetensors").read_bytes()
+    assert "checkpoint of step 10 is skipped" in caplog.text
+    assert "continuing after step 5" in caplog.text
+    assert not folder.exists()
 
 
-def test_the_best_model_is_kept(tmp_path: Path) -> None:
+def tune_and_receive(folder: Path, model: Path, out: Path, number: int) -> None:
+    """`tune`, which gets a signal in the middle of its seventh step."""
+    passes = 0
+
+    def count(module: object, _args: object, _output: object) -> None:
+        nonlocal passes
+        passes += isinstance(module, Tagger) and module.training
+        if passes == 6 * 3 + 1:  # three micro-batches per step
+            os.kill(os.getpid(), number)
+
+    register_module_forward_hook(count)
+    tune(task_of(folder), model, out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_writes_a_checkpoint_between_evaluations(
+    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    task, model, out = tuned
+    text = Path(task.train["eng_Latn"].path).parent
+    call = f"t.tune_and_receive(t.Path({str(text)!r}), t.Path({str(model)!r}), t.Path({str(tmp_path)!r}), {int(number)})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", f"import test_tagging as t; {call}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_CODE, done.stderr
+    assert Checkpoints(tmp_path / "checkpoints", {}).steps() == [5, 7]
+    whole = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    assert tune(task, model, tmp_path).items() <= whole.items()
+
+
+def test_the_tagger_is_the_best_on_the_development_sentences(tmp_path: Path) -> None:
     # a rate that falls to 0 while dropout shakes the scores: the best need not be the last
     task, model = task_of(tmp_path / "text", epochs=6, evaluate_every=2, learning_rate=2e-2), write_model(tmp_path)
     tune(task, model, tmp_path / "out")
@@ -246,9 +286,7 @@ def test_seeds_are_averaged_with_their_spread(tuned: tuple[TaggingTask, Path, Pa
     assert (both["n"][:3] == single[0]["n"]).all()
 
 
-def test_every_epoch_is_a_permutation_and_the_rate_falls_to_zero() -> None:
+def test_every_epoch_is_a_permutation() -> None:
     epochs = [np.concatenate([batch_of(epoch * 3 + step, 10, 4, seed=1) for step in (1, 2, 3)]) for epoch in (0, 1)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
     assert epochs[0].tolist() != epochs[1].tolist()
-    assert [factor(step, 4) for step in (1, 2, 3, 4)] == [1.0, 0.75, 0.5, 0.25]
-    assert [factor(step, 4, 2) for step in (1, 2, 3, 4)] == [0.0, 0.5, 1.0, 0.5]

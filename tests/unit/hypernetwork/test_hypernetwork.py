@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.hypernetwork.losses import MEASURES, contrastive_loss, hypernetwork_loss, normalized_l1, split_loss
+from lexigraft.hypernetwork.networks.base import SetNetwork
 from lexigraft.hypernetwork.networks.bilstm import BiLSTM
+from lexigraft.hypernetwork.networks.factory import set_network
 from lexigraft.hypernetwork.networks.setformer import Setformer
-from lexigraft.hypernetwork.networks.sets import SetNetwork, set_network
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, SetformerHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import split_pairs
 from lexigraft.workflow.code_digests import import_closure
@@ -141,7 +142,7 @@ def test_the_setformer_does_not_see_the_order_of_words(seed: int, words: int, tr
     torch.testing.assert_close(rows[0], rows[1], atol=1e-6, rtol=1e-5)
 
 
-def test_the_bilstm_does_see_it() -> None:
+def test_the_bilstm_does_see_the_order_of_words() -> None:
     network, vectors = small("bilstm"), torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         rows = network(torch.cat([vectors, vectors.flip(1)]), torch.tensor([6, 6]))
@@ -195,7 +196,7 @@ def test_the_loss_is_the_hand_written_one() -> None:
     np.testing.assert_allclose(measures, [loss.item(), total / 5, l1, cosine])
 
 
-def test_the_loss_of_a_split_is_that_of_its_batches_and_of_all_its_rows() -> None:
+def test_a_splits_contrastive_loss_is_by_batches_and_its_l1_over_all_rows() -> None:
     rng = np.random.default_rng(1)
     ours, theirs = (torch.from_numpy(rng.standard_normal((7, 3))) for _ in range(2))
     parts = [(contrastive_loss(ours[a:b], theirs[a:b], 0.5).item(), b - a) for a, b in ((0, 3), (3, 6), (6, 7))]
@@ -207,7 +208,7 @@ def test_the_loss_of_a_split_is_that_of_its_batches_and_of_all_its_rows() -> Non
     assert found["loss"] == pytest.approx(0.1 * contrastive + 0.9 * found["l1"])
 
 
-def test_pairs_are_split_once_and_for_all() -> None:
+def test_the_split_follows_from_its_seed() -> None:
     split = split_pairs(1000, 0.025, 0.005, 42)
     assert (len(split.train), len(split.validation), len(split.test)) == (970, 25, 5)
     assert sorted(np.concatenate([split.train, split.validation, split.test])) == list(range(1000))
@@ -231,12 +232,18 @@ def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, object
 
 def test_initialization_depends_on_networks_and_not_on_their_training() -> None:
     """So a change of the loss trains hypernetworks again and leaves models without one as they are."""
-    training = {
-        f"lexigraft.hypernetwork.{name}" for name in ("losses", "train", "train_mlp", "checkpoints", "history", "build")
-    }
+    training = {f"lexigraft.hypernetwork.{name}" for name in ("losses", "train", "train_mlp", "history", "build")}
+    training |= {"lexigraft.training.checkpoints", "lexigraft.training.history"}
     stages = ["lexigraft.initialization.build", "lexigraft.token_maps.build"]
     assert "lexigraft.hypernetwork.predict" not in import_closure([*stages, "lexigraft.initializers.ofa"])
     closure = import_closure([*stages, "lexigraft.initializers.hyperofa"])
     assert "lexigraft.hypernetwork.predict" in closure
     assert not training & closure
     assert training <= import_closure(["lexigraft.hypernetwork.build"])
+
+
+def test_networks_import_no_other_network() -> None:
+    room = "lexigraft.hypernetwork.networks"
+    for name in ("base", "bilstm", "setformer", "mlp"):
+        inside = {module for module in import_closure([f"{room}.{name}"]) if module.startswith(f"{room}.")}
+        assert inside <= {f"{room}.{name}", f"{room}.base"}

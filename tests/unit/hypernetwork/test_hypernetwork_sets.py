@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from lexigraft.hypernetwork.sampling import grouped_batches, resampled
-from lexigraft.hypernetwork.sets import WordSets, batches_by_length, drawn, settled
+from lexigraft.hypernetwork.sets import WordSets, batches_by_length, sample_words, select_words
 
 WORDS = 2000
 
@@ -48,7 +48,7 @@ def test_sets_are_read_from_rows_of_a_matrix_in_the_order_of_words() -> None:
 @given(
     seed=st.integers(0, 10_000), mode=st.sampled_from(["paper", "parity"]), longest=st.integers(3, 40), weighted=st.booleans()
 )
-def test_an_epochs_sets_are_parts_of_the_sets(seed: int, mode: str, longest: int, weighted: bool) -> None:
+def test_an_epoch_reads_subsets_of_the_sets(seed: int, mode: str, longest: int, weighted: bool) -> None:
     sets = random_sets(seed, weighted=weighted and mode == "paper")
     seen = resampled(sets, longest, mode, np.random.default_rng(seed))
     rounded = np.ceil if mode == "paper" else np.floor
@@ -137,7 +137,7 @@ def test_words_with_weights_are_drawn_by_weight_and_read_in_any_order() -> None:
     assert 0.45 < np.mean(seen.words[seen.starts[:-1]] == 4) < 0.55
     # as prediction draws, one draw after another
     one = WordSets(np.array([0, 5]), np.arange(5), weights)
-    found = [drawn(one, 2, 5, 7, draw) for draw in range(2000)]
+    found = [sample_words(one, 2, 5, 7, draw) for draw in range(2000)]
     counts = np.bincount(np.concatenate([sets.words for sets in found]), minlength=5) / 2000
     np.testing.assert_allclose(counts, draw_probabilities(weights, 2), atol=0.035)
 
@@ -145,11 +145,11 @@ def test_words_with_weights_are_drawn_by_weight_and_read_in_any_order() -> None:
 def test_prediction_reads_the_heaviest_words() -> None:
     weights = np.array([1, 3, 3, 2, 3, 5, 1, 1], dtype=np.float32)
     sets = WordSets(np.array([0, 6, 8]), np.array([10, 11, 12, 13, 14, 15, 20, 21]), weights)
-    kept = settled(sets, 3, "paper", 30, 1)
+    kept = select_words(sets, 3, "paper", 30, 1)
     assert [words_of(kept, 0), words_of(kept, 1)] == [[11, 12, 15], [20, 21]]
     rng = np.random.default_rng(0)
     sets = random_sets(4, weighted=True)
-    kept = settled(sets, 7, "paper", WORDS, 1)
+    kept = select_words(sets, 7, "paper", WORDS, 1)
     assert sets.weights is not None
     for item in rng.integers(len(sets), size=20):
         own = sets.weights[sets.starts[item] : sets.starts[item + 1]]
@@ -160,19 +160,19 @@ def test_prediction_reads_the_heaviest_words() -> None:
 @pytest.mark.parametrize("sampling", ["paper", "parity"])
 def test_prediction_reads_the_same_words_whatever_else_is_predicted(sampling: str) -> None:
     sets = random_sets(3, count=80)
-    kept = settled(sets, 5, sampling, WORDS, 1)
+    kept = select_words(sets, 5, sampling, WORDS, 1)
     assert (kept.lengths == np.minimum(sets.lengths, 5)).all()
     some = np.array([40, 3, 77])
-    assert alike(settled(sets.part(some), 5, sampling, WORDS, 1), kept.part(some))
+    assert alike(select_words(sets.part(some), 5, sampling, WORDS, 1), kept.part(some))
     if sampling == "parity":
         assert all(words_of(kept, item) == words_of(sets, item)[:5] for item in range(len(sets)))
     else:
-        assert not alike(settled(sets, 5, sampling, WORDS, 2), kept)
+        assert not alike(select_words(sets, 5, sampling, WORDS, 2), kept)
         assert all(np.all(np.diff(words_of(kept, item)) > 0) for item in range(len(sets)))
         assert any(words_of(kept, item) != words_of(sets, item)[:5] for item in range(len(sets)))
-    draw = drawn(sets, 5, WORDS, 1, 2)
-    assert alike(drawn(sets.part(some), 5, WORDS, 1, 2), draw.part(some))
-    assert not alike(drawn(sets, 5, WORDS, 1, 3), draw)
+    draw = sample_words(sets, 5, WORDS, 1, 2)
+    assert alike(sample_words(sets.part(some), 5, WORDS, 1, 2), draw.part(some))
+    assert not alike(sample_words(sets, 5, WORDS, 1, 3), draw)
 
 
 def test_training_batches_hold_every_item_once_and_similar_lengths() -> None:

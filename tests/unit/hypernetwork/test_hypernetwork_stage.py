@@ -1,4 +1,4 @@
-"""The hypernetwork stage: what it writes, how good it says the network is, and what the loaded network predicts."""
+"""The hypernetwork stage: its files, the quality that it measures, and what the loaded network predicts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypernetwork_cases import OUTPUTS, RANK, TOKENS, WIDTH, WORDS, build, match
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from lexigraft.artifacts import read_table, read_tensors
+from lexigraft.artifacts import read_metadata, read_table, read_tensors
 from lexigraft.errors import ArtifactError, ConfigError
 from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor, load_predictor, predict_sets
 from lexigraft.hypernetwork.quality import OFA_TEMPERATURE, OFA_TOP_K
-from lexigraft.hypernetwork.sets import WordSets, drawn
+from lexigraft.hypernetwork.sets import WordSets, sample_words
 from lexigraft.hypernetwork.settings import (
     BiLSTMHypernetwork,
     HypernetworkSettings,
@@ -92,19 +92,34 @@ def test_the_artifact_holds_the_network_and_no_word_vectors(tmp_path: Path, kind
     predictor = load_predictor(path, word_vectors(), CPU)
     if isinstance(predictor, MLPPredictor):
         members = [(f"{index}.", member) for index, member in enumerate(predictor.networks)]
-        beside = {"scale", "singular_values"}
+        more = {"scale", "singular_values"}
     else:
-        members, beside = [("", predictor.network)], {"width"}
+        members, more = [("", predictor.network)], set()
     states = {f"{prefix}{name}": value for prefix, member in members for name, value in member.state_dict().items()}
-    assert set(tensors) == {*states, *beside}
+    assert set(tensors) == {*states, *more}
     assert all(tensors[name].shape == tuple(value.shape) for name, value in states.items())
     assert path.stat().st_size < sum(value.nbytes for value in tensors.values()) + 12_000
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
+def test_a_network_is_read_by_its_own_metadata(tmp_path: Path, kind: str) -> None:
+    """Whatever the rule calls its parameters: nothing of the provenance is read."""
+    inputs = write_inputs(tmp_path)
+    named, unnamed = (
+        build(KINDS[kind], inputs, tmp_path / str(len(parameters)), parameters=parameters)
+        for parameters in ({"options": KINDS[kind].model_dump(mode="json")}, {})
+    )
+    settings = KINDS[kind].model_dump(mode="json")
+    for path in (named, unnamed):
+        assert read_metadata(path) == {"settings": settings, "width": WIDTH, "rank": RANK, "seed": 1}
+    rows = [load_predictor(path, word_vectors(), CPU)(counts()) for path in (named, unnamed)]
+    np.testing.assert_array_equal(*rows)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("own_only", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_quality_is_what_float64_says(tmp_path: Path, kind: str, own_only: bool, weighted: bool) -> None:
+def test_quality_is_that_of_a_float64_reference(tmp_path: Path, kind: str, own_only: bool, weighted: bool) -> None:
     settings = with_options(KINDS[kind], source_word_languages=own_only, word_weights=weighted)
     path = build(settings, write_inputs(tmp_path), tmp_path / "out")
     found = read_table(path.parent / "quality.parquet", "hypernetwork")
@@ -137,7 +152,7 @@ def test_quality_is_what_float64_says(tmp_path: Path, kind: str, own_only: bool,
             assert row["l1"] == pytest.approx(np.abs(predicted - true).mean() / np.abs(true).mean(), rel=1e-4)
 
 
-def test_no_network_is_called_ofa(tmp_path: Path) -> None:
+def test_the_name_ofa_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no hypernetwork can be named 'ofa'"):
         build(KINDS["bilstm"], write_inputs(tmp_path), tmp_path, name="ofa")
 
@@ -146,7 +161,7 @@ def test_quality_compares_with_ofa_as_published() -> None:
     assert (OFA().top_k, OFA().temperature) == (OFA_TOP_K, OFA_TEMPERATURE)
 
 
-def test_quality_is_the_historys_where_predictions_are_made_once(tmp_path: Path) -> None:
+def test_quality_equals_the_history_if_predictions_are_single(tmp_path: Path) -> None:
     path = build(KINDS["bilstm"], write_inputs(tmp_path), tmp_path / "out")
     history = read_table(path.parent / "history.parquet", "hypernetwork")
     kept = history.filter(pl.col("split") == "test")["epoch"][0]
@@ -165,7 +180,7 @@ def test_prediction_draws_are_averaged(tmp_path: Path, kind: str) -> None:
     rows = predictor(counts())
     expected = np.zeros((TOKENS, RANK))
     for draw in range(4):
-        words = drawn(sets, 5, WORDS, 1, draw)
+        words = sample_words(sets, 5, WORDS, 1, draw)
         assert words.lengths.max() == 5
         for item in range(TOKENS):
             chosen = table[torch.from_numpy(words.words[words.starts[item] : words.starts[item + 1]])]

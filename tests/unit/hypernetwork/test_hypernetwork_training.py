@@ -1,4 +1,4 @@
-"""Training of hypernetworks: it learns, it is deterministic, it stops early, and a killed run ends with the same bytes."""
+"""Training of hypernetworks: it learns, is deterministic, stops early, and ends with the same bytes after a kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,14 @@ import torch
 from hypernetwork_cases import OUTPUTS, RANK, WORDS, build, set_pairs, word_vectors, write_inputs
 
 from lexigraft.artifacts import read_tensors
-from lexigraft.errors import ConfigError, InputError
-from lexigraft.hypernetwork import checkpoints as checkpoint_files
-from lexigraft.hypernetwork.checkpoints import Checkpoints
+from lexigraft.errors import ConfigError
 from lexigraft.hypernetwork.predict import predict_sets
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, MLPHypernetwork, SetformerHypernetwork, SetSettings
-from lexigraft.hypernetwork.train import precision_of, train
+from lexigraft.hypernetwork.train import train
 from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
+from lexigraft.training.checkpoints import STAGE, Checkpoints
+from lexigraft.training.divergence import DivergedError
+from lexigraft.training.interruption import EXIT_CODE
 
 CPU = torch.device("cpu")
 COMMON = {"batch_size": 32, "learning_rate": 5e-3, "validation": 0.1, "test": 0.1, "checkpoint_minutes": 0.0}
@@ -40,17 +40,17 @@ def with_options(settings: SetSettings, **options: Any) -> SetSettings:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_it_learns_and_keeps_its_best_epoch(kind: str) -> None:
+def test_training_returns_the_weights_of_the_best_epoch(kind: str) -> None:
     settings, pairs = with_options(KINDS[kind], epochs=25, dropout=0.0, layers=1), set_pairs(300)
     network, history = train(settings, pairs, seed=1, device=CPU)
-    table = history.table()
+    table = history.epochs()
     validation = table.filter(pl.col("split") == "validation").sort("epoch")
     assert validation["epoch"].to_list() == list(range(1, 26))
     assert validation["loss"].min() < 0.6 * validation["loss"][0]
     assert validation["cosine"].max() > 0.6
     best = history.best_epoch()
     assert table.filter(pl.col("split") == "test")["epoch"].to_list() == [best]
-    # the weights are those of the best epoch: they give its figures
+    # the weights are those of the best epoch: they give its values
     items = pairs.split.validation
     rows = predict_sets(network, settings, pairs.sets.part(items), torch.from_numpy(pairs.vectors), 1).astype(np.float64)
     true = pairs.targets[items].astype(np.float64)
@@ -62,7 +62,7 @@ def test_it_learns_and_keeps_its_best_epoch(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_it_depends_on_the_seed_alone(kind: str) -> None:
+def test_training_follows_from_the_seed_alone(kind: str) -> None:
     settings, pairs = with_options(KINDS[kind], epochs=2), set_pairs()
     torch.manual_seed(99)
     one, history = train(settings, pairs, seed=1, device=CPU)
@@ -71,7 +71,7 @@ def test_it_depends_on_the_seed_alone(kind: str) -> None:
     assert torch.equal(after, torch.rand(1)), "training changes the state of other random numbers"
     again, same_history = train(settings, pairs, seed=1, device=CPU)
     other, _ = train(settings, pairs, seed=2, device=CPU)
-    assert history.rows == same_history.rows
+    assert history.epochs().equals(same_history.epochs())
     for ours, theirs, different in zip(one.parameters(), again.parameters(), other.parameters(), strict=True):
         assert torch.equal(ours, theirs)
         assert not torch.equal(ours, different)
@@ -80,7 +80,7 @@ def test_it_depends_on_the_seed_alone(kind: str) -> None:
 def test_the_learning_rate_decays_every_so_many_epochs() -> None:
     settings = with_options(BILSTM, epochs=5, decay_every=2, decay=0.5, learning_rate=1e-4)
     _, history = train(settings, set_pairs(40), seed=1, device=CPU)
-    rates = history.table().filter(pl.col("split") == "train")["learning_rate"]
+    rates = history.epochs().filter(pl.col("split") == "train")["learning_rate"]
     np.testing.assert_allclose(rates, [1e-4, 1e-4, 0.5e-4, 0.5e-4, 0.25e-4])
 
 
@@ -88,33 +88,31 @@ def test_patience_stops_a_run_that_no_longer_improves() -> None:
     settings = with_options(BILSTM, epochs=60, patience=3, learning_rate=0.05)
     _, whole = train(with_options(settings, patience=None), set_pairs(), seed=1, device=CPU)
     _, history = train(settings, set_pairs(), seed=1, device=CPU)
-    losses = whole.table().filter(pl.col("split") == "validation").sort("epoch")["loss"].to_list()
+    losses = whole.epochs().filter(pl.col("split") == "validation").sort("epoch")["loss"].to_list()
     last = next(
         epoch for epoch in range(1, 61) if epoch - (1 + int(np.argmin(losses[:epoch]))) >= 3
-    )  # the first epoch after which three have gone by in vain
-    found = history.table().filter(pl.col("split") == "validation")
+    )  # the first epoch after three without a lower loss
+    found = history.epochs().filter(pl.col("split") == "validation")
     assert last < 60
     assert found["epoch"].max() == last
     assert found["loss"].to_list() == losses[:last]
-    assert history.kept_epoch() == last - 3
+    assert history.tested_epoch() == last - 3
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     pairs = set_pairs(40)
     pairs.targets[:] = np.nan
-    with pytest.raises(InputError, match="validation loss of epoch 1 is nan"):
+    with pytest.raises(DivergedError, match="diverged in epoch 1: validation loss nan"):
         train(BILSTM, pairs, seed=1, device=CPU)
 
 
-def test_precision_is_bfloat16_only_where_it_is_asked_for_or_a_gpu_has_it() -> None:
-    assert precision_of("auto", CPU) == precision_of("float32", CPU) == torch.float32
-    assert precision_of("bfloat16", CPU) == torch.bfloat16
+def test_bfloat16_follows_float32_and_keeps_weights_in_float32() -> None:
     settings = with_options(BILSTM, precision="bfloat16", epochs=4)
     network, history = train(settings, set_pairs(), seed=1, device=CPU)
     exact, exact_history = train(with_options(settings, precision="float32"), set_pairs(), seed=1, device=CPU)
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
     assert not torch.equal(next(network.parameters()), next(exact.parameters()))
-    rounded, whole = (item.table().filter(pl.col("split") == "validation")["loss"][-1] for item in (history, exact_history))
+    rounded, whole = (item.epochs().filter(pl.col("split") == "validation")["loss"][-1] for item in (history, exact_history))
     assert rounded == pytest.approx(whole, rel=0.05)
 
 
@@ -123,32 +121,33 @@ class Stopping(Checkpoints):
 
     stop_after = 0
 
-    def offer(self, epoch: int, tensors: Callable[[], Mapping[str, np.ndarray[Any, Any]]]) -> None:
-        super().offer(epoch, tensors)
-        if epoch == self.stop_after:
+    def save(self, step: int, *arguments: Any, **position: Any) -> None:
+        super().save(step, *arguments, **position)
+        if step == self.stop_after:
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_run_stopped_after_any_epoch_goes_on_to_the_same_end(tmp_path: Path, kind: str) -> None:
+def test_a_run_stopped_after_any_epoch_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
     settings, pairs = with_options(KINDS[kind], learning_rate=0.1), set_pairs()
     expected, history = train(settings, pairs, seed=1, device=CPU)
-    assert history.best_epoch() < settings.epochs, "the best weights are the last: nothing to keep apart"
+    assert history.best_epoch() < settings.epochs, "the best weights are the last: none are stored apart"
     for epoch in range(1, settings.epochs + 1):
-        stopping = Stopping(tmp_path, {"seed": "1"}, 0.0)
+        stopping = Stopping(tmp_path, {"seed": "1"}, 0.0, "epoch")
         stopping.stop_after = epoch
         with pytest.raises(KeyboardInterrupt):
             train(settings, pairs, seed=1, device=CPU, checkpoints=stopping)
         # the next run stops one epoch later and so starts where this one ended
     assert len(list(tmp_path.iterdir())) == 2
     resumed, resumed_history = train(settings, pairs, seed=1, device=CPU, checkpoints=Checkpoints(tmp_path, {"seed": "1"}, 0.0))
-    assert resumed_history.rows == history.rows
+    assert resumed_history.epochs().equals(history.epochs())
     for ours, theirs in zip(resumed.parameters(), expected.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_a_killed_stage_writes_the_same_bytes_in_the_end(tmp_path: Path) -> None:
-    """A real kill, at whatever moment it comes."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGUSR1, EXIT_CODE)])
+def test_a_killed_or_interrupted_stage_writes_the_same_bytes_in_the_end(tmp_path: Path, number: int, code: int) -> None:
+    """A real signal, at whatever moment it comes."""
     settings = with_options(BILSTM, epochs=40, prediction_draws=2, patience=30)
     inputs = write_inputs(tmp_path)
     build(settings, inputs, tmp_path / "whole")
@@ -165,8 +164,8 @@ def test_a_killed_stage_writes_the_same_bytes_in_the_end(tmp_path: Path) -> None
     process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parent, env=environment)
     while len(list(folder.glob("checkpoint-*.safetensors"))) < 2 and process.poll() is None:
         time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    process.send_signal(number)
+    assert process.wait() == code, "the run ended before the signal"
     assert not (tmp_path / "killed" / OUTPUTS[0]).exists()
     build(settings, inputs, tmp_path / "killed")
     for name in OUTPUTS:
@@ -174,7 +173,7 @@ def test_a_killed_stage_writes_the_same_bytes_in_the_end(tmp_path: Path) -> None
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == sorted(OUTPUTS)
 
 
-def test_checkpoints_hold_no_word_vectors_and_are_written_when_it_is_time(tmp_path: Path) -> None:
+def test_checkpoints_hold_no_word_vectors_and_are_written_when_due(tmp_path: Path) -> None:
     pairs = set_pairs()
     patient = Checkpoints(tmp_path / "none", {}, 10.0)
     train(BILSTM, pairs, seed=1, device=CPU, checkpoints=patient)
@@ -183,8 +182,8 @@ def test_checkpoints_hold_no_word_vectors_and_are_written_when_it_is_time(tmp_pa
     stopping.stop_after = 3
     with pytest.raises(KeyboardInterrupt):
         train(BILSTM, pairs, seed=1, device=CPU, checkpoints=stopping)
-    tensors = read_tensors(tmp_path / "checkpoint-000003.safetensors", checkpoint_files.STAGE)
-    assert {name.split("/")[0] for name in tensors} <= {"network", "best", "optimizer", "history"}
+    tensors = read_tensors(stopping.path(3), STAGE)
+    assert {name.split("/")[0] for name in tensors} <= {"model", "best", "optimizer", "history"}
     assert not [name for name, value in tensors.items() if WORDS in value.shape]
     stopping.clear()
     assert not tmp_path.exists()
@@ -193,16 +192,17 @@ def test_checkpoints_hold_no_word_vectors_and_are_written_when_it_is_time(tmp_pa
 def test_damaged_checkpoints_are_skipped_and_foreign_ones_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings, pairs = with_options(BILSTM, epochs=4), set_pairs()
     expected, _ = train(settings, pairs, seed=1, device=CPU)
-    stopping = Stopping(tmp_path, {"setting hidden": "16", "seed": "1"}, 0.0)
+    stopping = Stopping(tmp_path, {"setting hidden": "16", "seed": "1"}, 0.0, "epoch")
     stopping.stop_after = 3
     with pytest.raises(KeyboardInterrupt):
         train(settings, pairs, seed=1, device=CPU, checkpoints=stopping)
-    newest = tmp_path / "checkpoint-000003.safetensors"
+    newest = stopping.path(3)
     newest.write_bytes(newest.read_bytes()[:-5])
     with caplog.at_level(logging.INFO):
-        resumed, _ = train(settings, pairs, seed=1, device=CPU, checkpoints=Checkpoints(tmp_path, stopping.fingerprint, 9.0))
+        again = Checkpoints(tmp_path, stopping.fingerprint, 9.0, "epoch")
+        resumed, _ = train(settings, pairs, seed=1, device=CPU, checkpoints=again)
     assert "checkpoint of epoch 3 is skipped" in caplog.text
-    assert "going on after epoch 2" in caplog.text
+    assert "continuing after epoch 2" in caplog.text
     assert torch.equal(next(resumed.parameters()), next(expected.parameters()))
     other = Checkpoints(tmp_path, {"setting hidden": "17", "seed": "1"}, 9.0)
     with pytest.raises(ConfigError, match="a run that differs in: setting hidden"):
@@ -230,10 +230,10 @@ def test_the_mlp_learns_and_its_networks_differ() -> None:
     weights = [network.skip.weight for network in (*networks, *again)]
     assert torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[0], weights[1])
-    # seeds next to each other share no network
-    beside, _ = train_networks(options.model_copy(update={"epochs": 1}), examples, seed=1, device=CPU)
+    # adjacent seeds share no network
+    next_seed, _ = train_networks(options.model_copy(update={"epochs": 1}), examples, seed=1, device=CPU)
     first, _ = train_networks(options.model_copy(update={"epochs": 1}), examples, seed=0, device=CPU)
-    assert not any(torch.equal(one.skip.weight, other.skip.weight) for one in beside for other in first)
-    last = histories[0].table().filter(pl.col("split") == "validation").sort("epoch")
+    assert not any(torch.equal(one.skip.weight, other.skip.weight) for one in next_seed for other in first)
+    last = histories[0].epochs().filter(pl.col("split") == "validation").sort("epoch")
     assert last["cosine"][-1] > 0.8
     assert last["l1"][-1] < 0.5 < last["l1"][0]

@@ -11,7 +11,18 @@ import modeling_cases
 import pytest
 import torch
 import yaml
-from modeling_cases import LONG, assert_same, grafted, plain_model, shuffled, vocabulary, write_checkpoint, write_tokenizer
+from modeling_cases import (
+    LONG,
+    assert_same,
+    copied_from,
+    grafted,
+    plain_model,
+    shuffled,
+    vocabulary,
+    with_primitives,
+    write_checkpoint,
+    write_tokenizer,
+)
 from modeling_cases import write_source as write_small_source
 from transformers import AutoConfig, AutoModelForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
 from transformers.models.auto import configuration_auto
@@ -78,7 +89,8 @@ def test_from_checkpoint_to_a_saved_and_an_exported_model(tmp_path: Path, dim: i
         assert_same(model, plain, permutation)
     target = read_vocabulary(source / "vocabulary.parquet")
     tokenizer, folder = write_tokenizer(tmp_path / "tokenizer", vocabulary(NAME)), tmp_path / "model"
-    tokens = token_table(target, modeling_cases.copied_from(plain.get_input_embeddings().weight.detach().numpy(), permutation))
+    _, token_map = copied_from(plain.get_input_embeddings().weight.detach().numpy(), permutation)
+    tokens = token_table(target, target, token_map)
     write_model_folder(model, tokenizer, folder, tokens, "# card\n", Provenance("initialized_model"))
     loaded = AutoModelForMaskedLM.from_pretrained(folder)
     assert type(loaded).__name__ == ("DistilBertForMaskedLM" if dim == "full" else "FactorizedDistilBertForMaskedLM")
@@ -104,7 +116,7 @@ def test_training_and_retrieval_find_its_head_and_layers(tmp_path: Path) -> None
 def test_a_source_without_head_gets_one(tmp_path: Path) -> None:
     source = write_small_source(tmp_path, plain_model(NAME), head=False)
     rows = plain_model(NAME).get_input_embeddings().weight.detach().numpy()
-    model = assemble(source, None, modeling_cases.copied_from(rows, shuffled()), vocabulary(NAME))
+    model = assemble(source, *with_primitives(copied_from(rows, shuffled()), None), vocabulary(NAME))
     assert model.get_parameter("vocab_projector.bias").std() > 0
     assert torch.equal(model.get_parameter("vocab_transform.weight"), torch.eye(24))
 

@@ -39,9 +39,9 @@ from lexigraft.modeling.added_head import OFFSET, log_unigram
 from lexigraft.modeling.classes import class_of, embedding_width
 from lexigraft.modeling.export import multiplied_out
 from lexigraft.modeling.families import family_of
-from lexigraft.pretraining.optimizer import adamw, set_rates
+from lexigraft.pretraining.optimizer import GROUPS, adamw
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.training.optimizer import set_rates
 
 WITH_POSITIONS = {"position_biased_input": True, "relative_attention": False, "conv_kernel_size": 0, "type_vocab_size": 2}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

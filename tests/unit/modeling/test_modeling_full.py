@@ -40,11 +40,11 @@ from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.load import STAGES, load_model
 from lexigraft.modeling.output_head import masked_logits
 from lexigraft.modeling.saving import write_model_folder
-from lexigraft.pretraining.optimizer import adamw, set_rates
+from lexigraft.pretraining.optimizer import adamw, parameter_groups
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import load_trainable, parameter_groups
 from lexigraft.token_maps.build import build_token_map
 from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
+from lexigraft.training.optimizer import set_rates
 from lexigraft.word_vectors.table import WordVectors, write_word_vectors
 
 WORDS, DIM = 40, 6
@@ -223,7 +223,7 @@ class TestTraining:
     @pytest.mark.parametrize("name", FAMILY_NAMES)
     def test_the_embeddings_are_the_group_of_f(self, tmp_path: Path, name: str) -> None:
         _, folder = run_stage(tmp_path, name, "full", extended(name, 15))
-        model: Any = load_trainable(folder, "mlm")
+        model: Any = load_model(folder)
         groups = parameter_groups(model)
         assert [id(p) for p in groups["coordinates"]] == [id(model.get_input_embeddings().weight)]
         assert not groups["primitives"]
@@ -232,7 +232,7 @@ class TestTraining:
     @pytest.mark.parametrize(("dim", "balanced"), [("full", False), (7, True)])
     def test_steps_of_training_lead_to_a_model_of_the_same_kind(self, tmp_path: Path, dim: Any, balanced: bool) -> None:
         _, folder = run_stage(tmp_path, "roberta", dim, extended("roberta", 15), balanced=balanced)
-        model = load_trainable(folder, "mlm")
+        model = load_model(folder)
         settings = PretrainingSettings(corpus="c", learning_rates={"coordinates": 3e-3, "primitives": 2e-3})
         optimizer = adamw(model, settings)
         set_rates(optimizer, settings.learning_rates.by_group(), 1.0)

@@ -1,4 +1,4 @@
-"""Steps of continual pre-training against plain torch, and what a run leaves."""
+"""Steps of continual pre-training against plain torch, and the files that a run writes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from transformers import (
 from lexigraft.artifacts import read_table
 from lexigraft.errors import ConfigError
 from lexigraft.modeling.load import load_model
-from lexigraft.pretraining.loop import Data
-from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.pretraining.data import TrainingData
+from lexigraft.pretraining.optimizer import GROUPS
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ class TestSteps:
         phases = [{"until": 3, "learning_rates": {"encoder": 0, "bias": 1e-2}}, {"until": 8}]
         out = run(tmp_path, tmp_path / "out", **changes, phases=phases)
 
-        data = Data.of(job(tmp_path, tmp_path / "reference", **changes))
+        data = TrainingData.of(job(tmp_path, tmp_path / "reference", **changes))
         model = load_model(tmp_path / "step-0")
         of_group = groups_by_name(tmp_path)
         parameters = [
@@ -105,21 +105,21 @@ class TestSteps:
             # Adam divides by the gradient's size: rounding shows where gradients are next to nothing
             assert np.abs(value - expected).max() < 0.05 * np.abs(expected - start[name]).max() + 1e-7, name
 
-    def test_a_model_that_is_not_factorized(self, not_factorized: Path, tmp_path: Path) -> None:
+    def test_all_groups_of_a_model_without_factors_learn(self, not_factorized: Path, tmp_path: Path) -> None:
         out = run(not_factorized, tmp_path / "out")
         of_group = groups_by_name(not_factorized)
         assert of_group["roberta.embeddings.word_embeddings.weight"] == "coordinates"
         assert set(of_group.values()) == set(GROUPS) - {"primitives"}
         assert all((weights(out, 8)[name] != value).any() for name, value in weights(not_factorized, 0).items())
 
-    def test_a_phase_that_trains_only_what_a_model_lacks_is_refused(self, not_factorized: Path, tmp_path: Path) -> None:
+    def test_a_phase_that_trains_only_groups_the_model_lacks_is_refused(self, not_factorized: Path, tmp_path: Path) -> None:
         phases = [{"until": 3, "learning_rates": dict.fromkeys(GROUPS, 0) | {"primitives": 1e-3}}, {"until": 8}]
         message = r"phase 1 \(until step 3\) freezes everything: this model has encoder, coordinates, head, bias"
         with pytest.raises(ConfigError, match=message):
             run(not_factorized, tmp_path / "out", phases=phases)
         assert not (tmp_path / "out").exists()
 
-    def test_learns(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_the_loss_falls_on_a_language_that_can_be_learned(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         given_inputs = shutil.copytree(pretraining_inputs, tmp_path / "inputs")
         write_shards(given_inputs, largest=40)
         rates = dict.fromkeys(GROUPS, 1e-2)
@@ -135,22 +135,21 @@ class TestSteps:
 
     def test_held_out_losses_are_the_models(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         out = run(pretraining_inputs, tmp_path)
-        data = Data.of(job(pretraining_inputs, tmp_path / "job"))
+        data = TrainingData.of(job(pretraining_inputs, tmp_path / "job"))
         for step, tokens, language, loss, predicted in history(out, "held_out").iter_rows():
             model = load_model((pretraining_inputs if step == 0 else out) / f"step-{step}")
             shard = next(shard for shard in data.shards if shard.language == language)
             rows = np.stack([shard[row] for row in shard.held_out])
-            batch = data.objective.batch(rows, np.random.default_rng([0, 0]))
+            batch = data.make_batch(rows, np.random.default_rng([0, 0]))
             logits = model(torch.from_numpy(batch.input_ids)).logits.flatten(0, 1)[batch.positions]
             assert loss == pytest.approx(cross_entropy(logits, torch.from_numpy(batch.labels)).item(), rel=1e-5)
             assert predicted == len(batch.labels)
             assert tokens == step * 8 * LENGTH
         assert set(history(out, "held_out")["step"]) == {0, 3, 8}
 
-    def test_what_each_language_gave_is_counted(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_sequences_of_each_language_are_counted(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         out = run(pretraining_inputs, tmp_path / "out", sampling_exponent=0.5)
-        told = job(pretraining_inputs, tmp_path / "job", sampling_exponent=0.5)
-        data = Data.of(told)
+        data = TrainingData.of(job(pretraining_inputs, tmp_path / "job", sampling_exponent=0.5))
         seen = [data.tokens(step, number) for step in range(1, 9) for number in range(4)]
         known = {shard.language: {shard[row].tobytes() for row in range(shard.rows)} for shard in data.shards}
         held_out = {shard[row].tobytes() for shard in data.shards for row in shard.held_out}
@@ -196,13 +195,13 @@ class TestSteps:
         assert all((weights(both, 8)[name] == value).all() for name, value in weights(last, 8).items())
         assert history(both).equals(history(last))
 
-    def test_frozen_groups_stay(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_frozen_groups_do_not_change(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         rates = {"encoder": 0, "primitives": 1e-3, "coordinates": 0, "head": 1e-3, "bias": 0}
         before, after = weights(pretraining_inputs, 0), weights(run(pretraining_inputs, tmp_path, learning_rates=rates), 8)
         of_group = groups_by_name(pretraining_inputs)
         assert {of_group[name] for name in before if (before[name] != after[name]).any()} == {"primitives", "head"}
 
-    def test_a_phase_frees_what_it_froze(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_a_group_frozen_in_one_phase_learns_in_the_next(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         phases = [{"until": 3, "learning_rates": {"encoder": 0}}, {"until": 8}]
         out, of_group = run(pretraining_inputs, tmp_path, phases=phases), groups_by_name(pretraining_inputs)
         states = [weights(pretraining_inputs, 0), weights(out, 3), weights(out, 8)]

@@ -30,10 +30,10 @@ from transformers import (
 
 from lexigraft.modeling.factorized import FactorizedDecoder, FactorizedEmbedding
 from lexigraft.modeling.output_head import output_head
-from lexigraft.pretraining.loop import Data
-from lexigraft.pretraining.optimizer import adamw, set_rates
+from lexigraft.pretraining.data import TrainingData
+from lexigraft.pretraining.optimizer import GROUPS, adamw, parameter_groups
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.pretraining.trainable import GROUPS, parameter_groups
+from lexigraft.training.optimizer import set_rates
 
 
 def decoder(name: str) -> Any:
@@ -64,7 +64,7 @@ def decoders(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 class TestCausal:
     def test_equals_transformers_own_loss(self, decoders: Path, tmp_path: Path) -> None:
         out = run(decoders, tmp_path / "out", objective="causal", dropout=0.0)
-        data = Data.of(job(decoders, tmp_path / "reference", objective="causal"))
+        data = TrainingData.of(job(decoders, tmp_path / "reference", objective="causal"))
         model = AutoModelForCausalLM.from_pretrained(decoders / "step-0", dtype=torch.float32)
         optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
         for step, row in enumerate(history(out).iter_rows(named=True), start=1):
@@ -81,12 +81,12 @@ class TestCausal:
         for name, parameter in trained.named_parameters():
             assert torch.allclose(parameter, model.get_parameter(name), atol=2e-4), name
 
-    def test_its_groups(self, decoders: Path) -> None:
+    def test_groups_of_its_parameters(self, decoders: Path) -> None:
         groups = groups_by_name(decoders, "causal")
         assert "coordinates" in groups.values()
         assert ("lm_head.weight" in groups) == ("head" in groups.values())  # Llama's output layer is not tied
 
-    def test_a_factorized_decoder_trains(self) -> None:
+    def test_the_loss_of_a_factorized_decoder_falls(self) -> None:
         """GPT-2 with F and P in place of its tables, on the losses that the engine uses."""
         model = decoder("gpt2")
         embedding = FactorizedEmbedding(VOCAB, 8, 32)

@@ -1,4 +1,4 @@
-"""Token ids by repeated stretches against one `encode` call a sentence, and shards against joined sentences."""
+"""Token ids by repeated stretches against one `encode` call per sentence, and shards against joined sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.implementations import BaseTokenizer
 
-from lexigraft.artifacts import Provenance, check, map_arrow, read_provenance, write_table
+from lexigraft.artifacts import Provenance, check, map_arrow, read_metadata, write_table
 from lexigraft.errors import ArtifactError, InputError
 from lexigraft.pretraining import encoding, packing
 from lexigraft.pretraining.encoding import Ids, LooksAcrossSpacesError, encode, splits_at_spaces
@@ -83,7 +83,7 @@ def separate(ids: Ids) -> list[list[int]]:
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @settings(max_examples=40, deadline=None)
 @given(blocks=st.lists(TEXTS, min_size=1, max_size=3))
-def test_every_sentence_gets_its_ids(kind: str, blocks: list[list[str]]) -> None:
+def test_ids_are_those_of_whole_sentences(kind: str, blocks: list[list[str]]) -> None:
     made = TOKENIZERS[kind]()
     blocks[0].append("ab <mask> b a<mask>")
     for fast in (True, False):
@@ -95,11 +95,11 @@ def test_every_sentence_gets_its_ids(kind: str, blocks: list[list[str]]) -> None
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_ordinary_tokenizers_are_seen_to_split_at_spaces(kind: str) -> None:
+def test_ordinary_tokenizers_are_recognized_as_splitting_at_spaces(kind: str) -> None:
     assert splits_at_spaces(TOKENIZERS[kind]())
 
 
-def test_a_tokenizer_that_looks_across_spaces_is_found_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tokenizer_that_looks_across_spaces_is_recognized(caplog: pytest.LogCaptureFixture) -> None:
     made = unigram(split=False)
     assert not splits_at_spaces(made)
     texts = ["a b", "b a b", "ab"]
@@ -108,7 +108,7 @@ def test_a_tokenizer_that_looks_across_spaces_is_found_out(caplog: pytest.LogCap
     assert "looks across spaces" in caplog.text
 
 
-def test_known_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_known_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "_KNOWN_AT_MOST", 5)
     made, rng = wordpiece(), np.random.default_rng(0)
     blocks = [[" ".join([*rng.choice(list("abcd"), 3).tolist(), "ab" * n]) for _ in range(4)] for n in range(1, 6)]
@@ -116,7 +116,7 @@ def test_known_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.Mo
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=8), st.data())
-def test_taking_texts(texts: list[list[int]], data: st.DataObject) -> None:
+def test_ids_of_some_texts(texts: list[list[int]], data: st.DataObject) -> None:
     ids = Ids(np.array([*chain.from_iterable(texts)], np.int32), np.array([len(text) for text in texts]))
     which = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=10))
     assert separate(ids.take(np.array(which, np.int64))) == ([texts[index] for index in which] or [[]])
@@ -190,10 +190,13 @@ def test_a_shard_is_the_joined_sentences_in_order(
     assert sentences.tolist() == (sequences == 0).sum(1).tolist()
 
 
-def test_what_a_shard_says_of_itself(folder: Path) -> None:
+def test_the_metadata_of_a_shard(folder: Path) -> None:
     pack(folder)
-    told = read_provenance(folder / "out" / "tur_Latn.arrow")["parameters"]
-    assert told == {"language": "tur_Latn", "length": LENGTH, "tokenizer_sha256": tokenizer_digest(folder)}
+    assert read_metadata(folder / "out" / "tur_Latn.arrow") == {
+        "language": "tur_Latn",
+        "length": LENGTH,
+        "tokenizer_sha256": tokenizer_digest(folder),
+    }
 
 
 def test_a_limit_takes_the_first_sentences(folder: Path) -> None:
@@ -203,7 +206,7 @@ def test_a_limit_takes_the_first_sentences(folder: Path) -> None:
     assert len(pack(folder, max_sentences=10_000)[0]) == len(full)
 
 
-def test_the_same_bytes_every_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_has_the_same_bytes_every_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "out" / "tur_Latn.arrow"
     pack(folder)
     content = path.read_bytes()
@@ -243,7 +246,9 @@ def _noting(held: list[int], before: int) -> Callable[..., Iterator[Ids]]:
     return noting
 
 
-def test_a_sentence_that_gives_the_fast_way_away_starts_it_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sentence_with_other_ids_than_its_words_restarts_the_packing_slowly(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = Tokenizer.from_file(str(folder / "tokenizer.json"))
     # a token that holds a space, which no sentence of the trial has
     ids = {**made.get_vocab(), "t1": 500, "t1 t2": 501}
@@ -265,7 +270,7 @@ def test_a_sentence_that_gives_the_fast_way_away_starts_it_anew(folder: Path, ca
         ({"length": 100_000}, r"the text has \d+ tokens, less than one sequence of 100000"),
     ],
 )
-def test_wrong_demands_are_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
+def test_an_unknown_language_and_too_little_text_are_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         pack(folder, **changes)
     assert not list(folder.glob("out/*"))
@@ -285,7 +290,7 @@ def test_mixed_languages_in_the_table_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "{}"])
-def test_a_tokenizer_that_cannot_be_read_is_told(folder: Path, text: str | None) -> None:
+def test_a_tokenizer_that_cannot_be_read_is_an_error(folder: Path, text: str | None) -> None:
     (folder / "tokenizer.json").unlink()
     if text is not None:
         (folder / "tokenizer.json").write_text(text)

@@ -1,4 +1,4 @@
-"""A loss that is not finite, a disk that fills: what is said, what is saved, and what of the run is left."""
+"""A loss that is not finite, a disk that fills: the message, the saved batch, and the files that remain."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from pretraining_cases import LONG, history, job, run, same_files, steps_kept, write_folder, write_inputs
+from pretraining_cases import LONG, checkpoint_steps, history, job, run, same_files, write_folder, write_inputs
 
-from lexigraft.artifacts import check, read_table, read_tensors
+from lexigraft.artifacts import check, read_metadata, read_table, read_tensors
 from lexigraft.errors import InputError, LexigraftError
 from lexigraft.modeling.load import load_model
-from lexigraft.pretraining.checkpoints import STAGE, checkpoint_path
 from lexigraft.pretraining.failures import disk_full
-from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.pretraining.optimizer import GROUPS
+from lexigraft.training.checkpoints import STAGE, Checkpoints
 from tests.small_disk import SmallDisk, small_disk_at
 
 CHECKPOINT = 500_000
@@ -54,15 +54,14 @@ class TestDiverged:
         assert "first in micro-batch 0" in str(caught.value)
         path = tmp_path / "state" / "diverged-step-00000002-process-0.safetensors"
         assert str(path) in str(caught.value)
-        told = check(path, "pretraining_diverged")["parameters"]
-        assert told == {"step": 2, "micro_batches": [0, 1, 2, 3], "not_finite": [0, 1, 2, 3]}
+        assert read_metadata(path) == {"step": 2, "micro_batches": [0, 1, 2, 3], "not_finite": [0, 1, 2, 3]}
         tensors = read_tensors(path, "pretraining_diverged")
         assert tensors["micro_batch_3/input_ids"].shape == (2, 16)
         assert len(tensors["micro_batch_3/labels"]) == len(tensors["micro_batch_3/positions"])
-        assert steps_kept(tmp_path) == [1]
+        assert checkpoint_steps(tmp_path) == [1]
         assert not list(tmp_path.glob("step-*"))
 
-    def test_an_infinite_loss_is_told_of_as_well(self, tmp_path: Path) -> None:
+    def test_an_infinite_loss_stops_the_run(self, tmp_path: Path) -> None:
         with pytest.raises(LexigraftError, match="diverged at step 1: loss inf") as caught:
             run(inputs_with_bias(tmp_path / "inputs", -math.inf), tmp_path / "out")
         assert "the initialized model or its data are broken" in str(caught.value)
@@ -77,23 +76,23 @@ class TestDiverged:
 
 
 class TestFullDisk:
-    def test_it_leaves_the_last_good_checkpoint(
+    def test_the_last_good_checkpoint_stays_and_the_run_continues_from_it(
         self, pretraining_inputs: Path, uninterrupted: Path, small_disk: SmallDisk
     ) -> None:
         out = small_disk.folder
         with pytest.raises(LexigraftError, match=r"checkpoint of step \d+ .* could not be written: No space left") as caught:
             run(pretraining_inputs, out, **LONG)
-        kept = steps_kept(out)
-        assert kept
-        assert f"the checkpoint of step {kept[-1]} is whole" in str(caught.value)
+        whole = checkpoint_steps(out)
+        assert whole
+        assert f"the checkpoint of step {whole[-1]} is whole" in str(caught.value)
         assert not list(out.rglob("*.part"))
-        for step in kept:
-            check(checkpoint_path(out / "state", step), STAGE)
+        for step in whole:
+            check(Checkpoints(out / "state", {}).path(step), STAGE)
         small_disk.grow(200 * CHECKPOINT)
         run(pretraining_inputs, out, **LONG)
         assert same_files(out, uninterrupted)
 
-    def test_it_leaves_the_trained_model_where_the_results_find_no_room(
+    def test_checkpoints_stay_if_the_models_do_not_fit_on_the_disk(
         self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         out = tmp_path / "out"
@@ -106,16 +105,16 @@ class TestFullDisk:
             disk.grow(100 * CHECKPOINT)
             with caplog.at_level(logging.INFO):
                 run(pretraining_inputs, out, **LONG)
-            assert "going on after step 20" in caplog.text
+            assert "continuing after step 20" in caplog.text
             assert same_files(out, uninterrupted)
 
-    def test_other_errors_of_the_system_are_not_mistaken_for_it(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_other_errors_of_the_system_stay_as_they_are(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), disk_full(job(pretraining_inputs, tmp_path)):
             (tmp_path / "missing").read_bytes()
 
 
-def test_the_tables_can_be_watched_while_it_runs(pretraining_inputs: Path, tmp_path: Path) -> None:
-    """At every checkpoint; a run that diverges leaves them."""
+def test_the_tables_are_written_at_every_checkpoint(pretraining_inputs: Path, tmp_path: Path) -> None:
+    """A run that diverges leaves them."""
     phases = [{"until": 1}, {"until": 8, "learning_rates": dict.fromkeys(GROUPS, 1e38)}]
     with pytest.raises(LexigraftError, match="diverged at step 3"):
         run(pretraining_inputs, tmp_path, phases=phases, save_every=1, evaluate_every=1)

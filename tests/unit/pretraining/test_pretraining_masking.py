@@ -1,4 +1,4 @@
-"""Masking by its definition: fractions, what is spared, whole words; and what a causal objective predicts."""
+"""Masking by its definition: fractions, tokens that are never masked, whole words."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from pretraining_cases import ROLES, VOCAB, vocabulary
 
 from lexigraft.errors import InputError
-from lexigraft.pretraining.masking import mask_tokens, masking_rule
-from lexigraft.pretraining.objectives import objective_of
-from lexigraft.pretraining.settings import PretrainingSettings
+from lexigraft.pretraining.objectives.mlm import mask_tokens, masking_rule
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
 RULE = masking_rule(vocabulary())
@@ -57,14 +55,14 @@ def test_only_chosen_text_changes(seed: int, probability: float, words: bool) ->
     assert (restored == tokens.ravel()).all()
 
 
-def test_the_generator_decides_everything() -> None:
+def test_masking_follows_from_the_generator_alone() -> None:
     one, same, other = (mask_tokens(TOKENS, RULE, 0.15, np.random.default_rng(s)) for s in (1, 1, 2))
     assert (one.input_ids == same.input_ids).all()
     assert (one.positions == same.positions).all()
     assert one.positions.shape != other.positions.shape or (one.positions != other.positions).any()
 
 
-def test_tokens_of_every_role_are_spared() -> None:
+def test_special_tokens_are_never_masked() -> None:
     specials = np.tile(np.arange(len(ROLES)), (50, 10))
     for rule in (RULE, WORDS):
         assert len(mask_tokens(specials, rule, 0.99, np.random.default_rng(0)).positions) == 0
@@ -94,7 +92,7 @@ def words_of(row: np.ndarray) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_words_are_masked_as_a_whole(seed: int) -> None:
+def test_all_tokens_of_a_word_are_masked_together(seed: int) -> None:
     tokens = TOKENS[:40, :60]
     batch = mask_tokens(tokens, WORDS, 0.3, np.random.default_rng(seed))
     chosen = np.zeros(tokens.size, bool)
@@ -147,17 +145,3 @@ def test_whole_words_need_tokens_that_begin_words() -> None:
     bare = Vocabulary(plain.tokens, tuple(surface.strip() for surface in plain.surfaces), plain.roles, plain.counts)
     with pytest.raises(InputError, match="no token begins a word"):
         masking_rule(bare, whole_words=True)
-
-
-def test_a_causal_batch_predicts_the_next_token() -> None:
-    objective = objective_of(PretrainingSettings(corpus="c", objective="causal"), vocabulary())
-    tokens = TOKENS[:3, :7]
-    batch = objective.batch(tokens, np.random.default_rng(0))
-    assert (batch.input_ids == tokens).all()
-    told = {(position // 7, position % 7): label for position, label in zip(batch.positions, batch.labels, strict=True)}
-    assert told == {(row, place): tokens[row, place + 1] for row in range(3) for place in range(6)}
-
-
-def test_a_single_token_has_no_next_one() -> None:
-    with pytest.raises(InputError, match="no next token"):
-        objective_of(PretrainingSettings(corpus="c", objective="causal", length=1), vocabulary())

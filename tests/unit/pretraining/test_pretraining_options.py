@@ -1,4 +1,4 @@
-"""Options of a run: what they change, what they leave as it is, and what is told of each step."""
+"""Options of a run: what they change and what not, and what is shown and recorded of each step."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from pretraining_cases import (
     weights,
 )
 
-from lexigraft.pretraining.interruption import Interrupted
-from lexigraft.pretraining.trainable import GROUPS
-from lexigraft.pretraining.watch import Watch, duration
+from lexigraft.pretraining.optimizer import GROUPS
+from lexigraft.pretraining.progress_log import ProgressLog, duration
+from lexigraft.training.interruption import Interrupted
 
 
 @contextmanager
 def stopped_after(state: Path, step: int) -> Iterator[None]:
-    """Ask a run to stop when it has told of `step`."""
-    told = Watch.step
+    """Ask a run to stop when it has shown `step`."""
+    show = ProgressLog.step
 
-    def step_and_ask(self: Watch, number: int, *args: Any) -> None:
-        told(self, number, *args)
+    def show_and_ask(self: ProgressLog, number: int, *args: Any) -> None:
+        show(self, number, *args)
         if number == step:
             (state / "stop").touch()
 
-    Watch.step = step_and_ask  # type: ignore[method-assign]
+    ProgressLog.step = show_and_ask  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Watch.step = told  # type: ignore[method-assign]
+        ProgressLog.step = show  # type: ignore[method-assign]
 
 
 class TestOptions:
-    def test_the_seed_decides_and_dropout_is_drawn(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_dropout_follows_from_the_seed(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         with_dropout, without = run(pretraining_inputs, tmp_path / "a"), run(pretraining_inputs, tmp_path / "b", dropout=0.0)
         assert (history(with_dropout)["loss"] != history(without)["loss"]).any()
         torch.manual_seed(99)  # whatever was drawn before
         assert same_files(with_dropout, run(pretraining_inputs, tmp_path / "c"))
 
-    def test_the_callers_generator_is_left_alone(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_the_callers_random_state_is_restored(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         torch.manual_seed(1)
         expected = torch.rand(3)
         torch.manual_seed(1)
@@ -66,7 +66,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         "changes", [{"activation_checkpointing": True, "dropout": 0.3}, {"attention": "eager", "dropout": 0.0}]
     )
-    def test_how_it_is_computed_changes_rounding_alone(
+    def test_options_of_computation_change_nothing_but_rounding(
         self, pretraining_inputs: Path, tmp_path: Path, changes: dict[str, Any]
     ) -> None:
         """What dropout leaves out is the same when activations are computed again."""
@@ -93,7 +93,7 @@ class TestOptions:
         run(pretraining_inputs, tmp_path, steps=1, checkpoints=[1], attention=attention)
         assert bool(calls) == used
 
-    def test_activations_are_computed_again(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_activation_checkpointing_computes_activations_twice(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         passes: list[int] = []
 
         def note(module: object, _args: object, _output: object) -> None:
@@ -130,7 +130,7 @@ class TestOptions:
         assert graphs
         assert all(graphs)  # what is measured without gradients is not compiled
 
-    def test_every_step_is_told_and_timed(
+    def test_every_step_is_logged_and_timed(
         self, pretraining_inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.INFO):
@@ -143,9 +143,9 @@ class TestOptions:
         assert (speed["tokens_per_second"] > 0).all()
         assert speed["seconds_left"][-1] == 0
 
-    @pytest.mark.parametrize(("seconds", "told"), [(12, "12 s"), (600, "10 min"), (3 * 3600 + 300, "3 h 05 min")])
-    def test_durations(self, seconds: float, told: str) -> None:
-        assert duration(seconds) == told
+    @pytest.mark.parametrize(("seconds", "text"), [(12, "12 s"), (600, "10 min"), (3 * 3600 + 300, "3 h 05 min")])
+    def test_durations_are_readable(self, seconds: float, text: str) -> None:
+        assert duration(seconds) == text
 
     def test_a_bar_on_a_terminal(
         self, pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -164,14 +164,14 @@ class TestOptions:
         assert "step 8 of 8" not in caplog.text
 
     def test_tensorboard_files(self, pretraining_inputs: Path, tmp_path: Path) -> None:
-        """All that the tables hold, on both sides of an interruption."""
+        """The values of the tables, before and after an interruption."""
         from tensorboard.backend.event_processing import event_accumulator as accumulator
 
-        told = {"tensorboard": True, "evaluate_every": 2}
+        options = {"tensorboard": True, "evaluate_every": 2}
         (tmp_path / "state").mkdir()
         with pytest.raises(Interrupted), stopped_after(tmp_path / "state", 5):
-            run(pretraining_inputs, tmp_path, **told)
-        out = run(pretraining_inputs, tmp_path, **told)
+            run(pretraining_inputs, tmp_path, **options)
+        out = run(pretraining_inputs, tmp_path, **options)
         events = accumulator.EventAccumulator(str(out / "tensorboard")).Reload()
         table, held_out = history(out), history(out, "held_out")
 

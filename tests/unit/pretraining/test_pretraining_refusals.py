@@ -87,7 +87,7 @@ def _no_data(folder: Path) -> None:
         (_no_data, {}, InputError, "there is no data to train on"),
     ],
 )
-def test_what_does_not_fit(
+def test_inputs_and_settings_that_do_not_fit_are_refused(
     pretraining_inputs: Path,
     tmp_path: Path,
     spoil: Callable[[Path], None] | None,
@@ -109,7 +109,7 @@ def test_positions_of_roberta_start_after_padding(tmp_path: Path) -> None:
         run(tmp_path, tmp_path / "out", length=23)
 
 
-def test_folders_are_those_of_the_named_steps(pretraining_inputs: Path, tmp_path: Path) -> None:
+def test_folders_for_other_steps_than_the_checkpoints_are_refused(pretraining_inputs: Path, tmp_path: Path) -> None:
     wanted = PretrainingSettings(**DEFAULTS)
     call = partial(
         pretrain,
@@ -168,7 +168,7 @@ def test_memory_that_is_too_small_names_the_settings() -> None:
         ({"steps": 8, "phases": [{"until": 8, "learning_rates": {"encodr": 0}}]}, "did you mean 'encoder'"),
     ],
 )
-def test_settings_that_cannot_be_meant(changes: dict[str, Any], message: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(PretrainingSettings, {"corpus": "c", **changes})
 

@@ -1,4 +1,4 @@
-"""Runs that are killed, told to stop, or run out of disk: what they leave, and how they end when they go on."""
+"""Runs that are killed or asked to stop: their checkpoints, and the same bytes in the end once they continue."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ import pytest
 import torch
 from pretraining_cases import (
     LONG,
-    SEED,
+    checkpoint_steps,
     history,
     run,
     same_files,
-    steps_kept,
     vocabulary,
     write_shards,
     write_vocabulary,
 )
 from torch.nn.modules.module import register_module_forward_hook
 
-from lexigraft.artifacts import Provenance, read_provenance, read_tensors
+from lexigraft.artifacts import Provenance
 from lexigraft.errors import ConfigError, LexigraftError
 from lexigraft.modeling.factorized import FactorizedEmbedding
-from lexigraft.pretraining.checkpoints import STAGE, Place, checkpoint_path, newest_checkpoint, read_place, save_checkpoint
-from lexigraft.pretraining.interruption import EXIT_CODE, Interrupted, Interruption
-from lexigraft.pretraining.trainable import GROUPS
+from lexigraft.pretraining.optimizer import GROUPS
 from lexigraft.tokenizers.vocabulary import Vocabulary
+from lexigraft.training.checkpoints import Checkpoints
+from lexigraft.training.interruption import EXIT_CODE, Interrupted
 
 TIMES = 20
 
@@ -69,7 +68,7 @@ def run_and_die(inputs: Path, out: Path) -> None:
     run(inputs, out, **LONG)
 
 
-def run_and_be_told(inputs: Path, out: Path, number: int) -> None:
+def run_and_receive(inputs: Path, out: Path, number: int) -> None:
     """`run`, which gets a signal in the middle of step 6."""
     at_pass(BEFORE + 2 * 5 + 1, lambda: os.kill(os.getpid(), number))
     run(inputs, out, **{**LONG, "save_every": 50})
@@ -78,13 +77,13 @@ def run_and_be_told(inputs: Path, out: Path, number: int) -> None:
 def run_and_die_often(inputs: Path, out: Path) -> None:
     """Begin `run` again and again, each time killed after a random moment, until it is through.
 
-    How long a moment lasts adapts to the machine, so that some die before their first step and some go on from a checkpoint.
+    How long a moment lasts adapts to the machine, so that some die before their first step and some continue from a checkpoint.
     """
     rng = np.random.default_rng(0)
     killed, resumed, longest, through = 0, 0, 0.6, False
     while not through:
         dying = killed < TIMES or resumed < TIMES // 2
-        before = steps_kept(out)
+        before = checkpoint_steps(out)
         child = os.fork()
         if child == 0:
             run(inputs, out, **{**LONG, "save_every": 1})
@@ -98,7 +97,7 @@ def run_and_die_often(inputs: Path, out: Path) -> None:
         if code == -signal.SIGKILL:
             killed += 1
             resumed += bool(before)
-            longest *= 1.2 if steps_kept(out) == before else 1
+            longest *= 1.2 if checkpoint_steps(out) == before else 1
         elif dying:
             # it was through too soon: once more from the start, and killed sooner
             shutil.rmtree(out)
@@ -116,7 +115,7 @@ def in_python(call: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def interrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """State of a run that was killed."""
+    """State of a killed run."""
     out = tmp_path_factory.mktemp("interrupted")
     done = in_python(f"t.run_and_die(t.Path({str(pretraining_inputs)!r}), t.Path({str(out)!r}))")
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -126,7 +125,7 @@ def interrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def killed(interrupted: Path, tmp_path: Path) -> Path:
-    """A copy of the killed run's state, to go on from."""
+    """A copy of the killed run's state, to continue from."""
     return shutil.copytree(interrupted, tmp_path / "killed")
 
 
@@ -150,7 +149,7 @@ class TestKilled:
         assert same_files(out, uninterrupted)
 
     @pytest.mark.parametrize("step", [3, 5, 8])
-    def test_every_option_goes_on_as_well(self, pretraining_inputs: Path, tmp_path: Path, step: int) -> None:
+    def test_a_run_with_every_option_continues_as_well(self, pretraining_inputs: Path, tmp_path: Path, step: int) -> None:
         """Stopped in a phase and at the step after it, whose moments of the encoder begin there."""
         rates = {"encoder": 0, "bias": 1e-2}
         changes: dict[str, Any] = {
@@ -179,57 +178,43 @@ class TestKilled:
                 run(pretraining_inputs, tmp_path / "stopped", **changes)
         finally:
             handle.remove()
-        assert steps_kept(tmp_path / "stopped")[-1] == step - 1
+        assert checkpoint_steps(tmp_path / "stopped")[-1] == step - 1
         assert same_files(run(pretraining_inputs, tmp_path / "stopped", **changes), whole)
 
-    def test_only_the_last_two_and_the_named_are_kept(self, killed: Path) -> None:
-        assert steps_kept(killed) == [2, 6, 8]
+    def test_the_last_two_checkpoints_and_those_of_named_steps_are_kept(self, killed: Path) -> None:
+        assert checkpoint_steps(killed) == [2, 6, 8]
 
-    def test_a_checkpoint_says_where_it_stands(self, killed: Path) -> None:
-        place = read_place(killed / "state", 8)
-        assert (place.step, place.position, place.seed) == (8, 16, SEED)
-        assert sum(place.drawn.values()) == 16
-        assert set(place.drawn) == {"swh_Latn", "tur_Latn"}
-        names = {name.split("/")[0] for name in read_tensors(checkpoint_path(killed / "state", 8), STAGE)}
+    def test_a_checkpoint_holds_the_position_in_the_data(self, killed: Path) -> None:
+        checkpoints = Checkpoints(killed / "state", {})
+        metadata = checkpoints.metadata(8)
+        assert (metadata["step"], metadata["needs"]) == (8, [2])
+        assert sum(metadata["drawn"].values()) == 16
+        assert set(metadata["drawn"]) == {"swh_Latn", "tur_Latn"}
+        names = {name.split("/")[0] for name in checkpoints.read(8)}
         assert names == {"model", "optimizer", "history", "speed", "held_out"}
 
-    @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
     def test_a_damaged_checkpoint_is_skipped(
-        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, damage: str, caplog: pytest.LogCaptureFixture
+        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        path = checkpoint_path(killed / "state", 8)
-        content = bytearray(path.read_bytes())
-        content[-9] ^= 1
-        path.write_bytes({"truncated": content[: len(content) // 2], "altered": content, "empty": b""}[damage])
+        Checkpoints(killed / "state", {}).path(8).write_bytes(b"")
         with caplog.at_level(logging.INFO):
             run(pretraining_inputs, killed, **LONG)
         assert "checkpoint of step 8 is skipped: artifact " in caplog.text
-        assert "going on after step 6" in caplog.text
+        assert "continuing after step 6" in caplog.text
         assert same_files(killed, uninterrupted)
 
-    def test_new_checkpoints_are_kept_beside_damaged_later_ones(self, killed: Path) -> None:
-        state = killed / "state"
-        fingerprint = read_provenance(checkpoint_path(state, 2))["parameters"]["fingerprint"]
-        tensors = read_tensors(checkpoint_path(state, 2), STAGE)
-        for step in (6, 8):
-            checkpoint_path(state, step).write_bytes(b"")
-        for step in (3, 4, 5):
-            save_checkpoint(state, Place(step, 2 * step, {}, SEED), tensors, fingerprint, [2, 20])
-        assert steps_kept(killed) == [2, 4, 5, 6, 8]
-        assert newest_checkpoint(state, fingerprint, [2, 20]) == 5
-
-    def test_without_the_checkpoint_of_a_named_step_it_starts_before(
+    def test_without_the_checkpoint_of_a_named_step_it_starts_before_that_step(
         self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        checkpoint_path(killed / "state", 2).unlink()
+        Checkpoints(killed / "state", {}).path(2).unlink()
         with caplog.at_level(logging.INFO):
             run(pretraining_inputs, killed, **LONG)
-        assert "that of step 2, whose model is wanted, is lost" in caplog.text
+        assert "that of step 2, which it needs, is lost" in caplog.text
         assert "from the start" in caplog.text
         assert same_files(killed, uninterrupted)
 
     @pytest.mark.parametrize(
-        ("changes", "told"),
+        ("changes", "differing"),
         [
             ({"mask_probability": 0.2}, "setting mask_probability"),
             ({"provenance": Provenance("pretraining", code="other")}, "code"),
@@ -239,7 +224,7 @@ class TestKilled:
         ],
     )
     def test_state_of_another_run_is_refused(
-        self, pretraining_inputs: Path, killed: Path, tmp_path: Path, changes: dict[str, Any], told: str
+        self, pretraining_inputs: Path, killed: Path, tmp_path: Path, changes: dict[str, Any], differing: str
     ) -> None:
         given_inputs = pretraining_inputs
         if changes.keys() & {"model", "data", "vocabulary"}:
@@ -255,33 +240,30 @@ class TestKilled:
             plain = vocabulary()
             other = Vocabulary(plain.tokens, plain.surfaces, plain.roles, plain.counts + 1)
             write_vocabulary(given_inputs / "vocabulary.parquet", other)
-        with pytest.raises(ConfigError, match=f"differs in: {told}") as caught:
+        with pytest.raises(ConfigError, match=f"differs in: {differing}") as caught:
             run(given_inputs, killed, **{**LONG, **changes})
         assert f"delete the folder {killed / 'state'}" in str(caught.value)
-        assert steps_kept(killed)
+        assert checkpoint_steps(killed)
 
-    def test_a_place_that_is_not_the_runs_is_refused(self, pretraining_inputs: Path, killed: Path) -> None:
-        path = checkpoint_path(killed / "state", 8)
-        fingerprint = read_provenance(path)["parameters"]["fingerprint"]
-        tensors = read_tensors(path, STAGE)
-        moved = Place(8, 17, {"swh_Latn": 17, "tur_Latn": 0}, SEED)
-        save_checkpoint(killed / "state", moved, tensors, fingerprint, [2, 20])
-        with pytest.raises(ConfigError, match="stands at sequence 17, this run at 16"):
+    def test_a_position_that_is_not_the_runs_is_refused(self, pretraining_inputs: Path, killed: Path) -> None:
+        checkpoints = Checkpoints(killed / "state", Checkpoints(killed / "state", {}).metadata(8)["fingerprint"])
+        checkpoints.save(8, checkpoints.read(8), [2], drawn={"swh_Latn": 17, "tur_Latn": 0})
+        with pytest.raises(ConfigError, match=r"step 8 17 sequences were drawn .*, in this run it is 16"):
             run(pretraining_inputs, killed, **LONG)
 
     @pytest.mark.parametrize("changes", [{"save_every": 50}, {"save_minutes": None}])
-    def test_when_checkpoints_are_written_makes_no_other_run(
+    def test_settings_of_checkpoints_may_change_between_attempts(
         self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, changes: dict[str, Any]
     ) -> None:
         assert same_files(run(pretraining_inputs, killed, **LONG, **changes), uninterrupted)
 
-    def test_checkpoints_by_the_clock(self, pretraining_inputs: Path, tmp_path: Path) -> None:
+    def test_checkpoints_are_written_after_some_minutes(self, pretraining_inputs: Path, tmp_path: Path) -> None:
         rates = dict.fromkeys(GROUPS, 1e38)
         with pytest.raises(LexigraftError, match="diverged at step 2"):
             run(pretraining_inputs, tmp_path, learning_rates=rates, save_every=50, save_minutes=1e-6, checkpoints=[8])
-        assert steps_kept(tmp_path) == [1]
+        assert checkpoint_steps(tmp_path) == [1]
 
-    def test_what_a_killed_process_was_writing_is_removed(
+    def test_unfinished_files_of_a_killed_process_are_removed(
         self, pretraining_inputs: Path, killed: Path, uninterrupted: Path
     ) -> None:
         (killed / "state" / ".checkpoint-00000009.safetensors.x.part").write_bytes(b"half")
@@ -289,21 +271,15 @@ class TestKilled:
         run(pretraining_inputs, killed, **LONG)
         assert same_files(killed, uninterrupted)
 
-    def test_foreign_files_in_the_folder_stay(self, pretraining_inputs: Path, tmp_path: Path) -> None:
-        (tmp_path / "state").mkdir()
-        (tmp_path / "state" / "notes.txt").write_text("mine")
-        run(pretraining_inputs, tmp_path)
-        assert [path.name for path in (tmp_path / "state").iterdir()] == ["notes.txt"]
 
-
-class TestToldToStop:
+class TestAskedToStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-    def test_a_signal_writes_a_checkpoint_and_the_run_goes_on(
+    def test_a_signal_writes_a_checkpoint_from_which_the_run_continues(
         self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
     ) -> None:
-        done = in_python(f"t.run_and_be_told(t.Path({str(pretraining_inputs)!r}), t.Path({str(tmp_path)!r}), {int(number)})")
+        done = in_python(f"t.run_and_receive(t.Path({str(pretraining_inputs)!r}), t.Path({str(tmp_path)!r}), {int(number)})")
         assert done.returncode == EXIT_CODE == 75, done.stderr
-        assert steps_kept(tmp_path) == [2, 6]
+        assert checkpoint_steps(tmp_path) == [2, 6]
         assert not (tmp_path / "step-20").exists()
         run(pretraining_inputs, tmp_path, **LONG)
         assert same_files(tmp_path, uninterrupted)
@@ -312,7 +288,7 @@ class TestToldToStop:
         state = tmp_path / "state"
 
         def ask() -> None:
-            while not checkpoint_path(state, 2).exists():
+            while not Checkpoints(state, {}).path(2).exists():
                 time.sleep(0.001)
             (state / "stop").touch()
 
@@ -322,14 +298,6 @@ class TestToldToStop:
             run(pretraining_inputs, tmp_path, **LONG)
         asking.join()
         assert caught.value.code == EXIT_CODE
-        assert caught.value.step in steps_kept(tmp_path)
+        assert caught.value.step in checkpoint_steps(tmp_path)
         run(pretraining_inputs, tmp_path, **LONG)
         assert same_files(tmp_path, uninterrupted)
-
-    def test_signals_are_given_back(self, tmp_path: Path) -> None:
-        before = signal.getsignal(signal.SIGTERM)
-        with Interruption(tmp_path / "stop").watched() as interruption:
-            assert signal.getsignal(signal.SIGTERM) != before
-            os.kill(os.getpid(), signal.SIGUSR1)
-            assert interruption.asked
-        assert signal.getsignal(signal.SIGTERM) == before

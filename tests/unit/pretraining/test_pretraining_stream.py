@@ -38,7 +38,7 @@ def test_an_epoch_holds_every_sequence_once(sizes: list[int], seed: int, buffer:
 
 @settings(deadline=None)
 @given(streams(), st.lists(st.integers(1, 50), min_size=1, max_size=8))
-def test_it_does_not_matter_how_the_stream_is_cut(stream: Stream, cuts: list[int]) -> None:
+def test_parts_of_the_stream_are_those_of_the_whole(stream: Stream, cuts: list[int]) -> None:
     starts = np.cumsum([0, *cuts[:-1]])
     parts = [stream.at(int(start), count) for start, count in zip(starts, cuts, strict=True)]
     for joined, at_once in zip(zip(*parts, strict=True), stream.at(0, sum(cuts)), strict=True):
@@ -136,7 +136,7 @@ def test_shards_that_do_not_fit_are_refused(tokenizer: Path, changes: dict[str, 
         check_shards([path], **{**asked, **changes})  # type: ignore[arg-type]
 
 
-def test_damaged_shards_and_languages_that_come_twice_are_refused(tokenizer: Path) -> None:
+def test_damaged_shards_and_repeated_languages_are_refused(tokenizer: Path) -> None:
     one, other = tokenizer / "one.arrow", tokenizer / "other.arrow"
     for path in (one, other):
         write_sequences(path, sentences(40), tokenizer, "swh_Latn")
@@ -153,7 +153,7 @@ def test_damaged_shards_and_languages_that_come_twice_are_refused(tokenizer: Pat
     one.write_bytes(content[:-50])
     with pytest.raises(ArtifactError, match="truncated"):
         check_shards([one], *asked)
-    told = {"language": "swh_Latn", "length": LENGTH, "tokenizer_sha256": asked[2]}
-    write_arrow(one, schema_of(LENGTH), [], Provenance("pretraining_data", parameters=told))
+    metadata = {"language": "swh_Latn", "length": LENGTH, "tokenizer_sha256": asked[2]}
+    write_arrow(one, schema_of(LENGTH), [], Provenance("pretraining_data"), metadata)
     with pytest.raises(ArtifactError, match="holds no sequence"):
         check_shards([one], *asked)

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM and SIGUSR1 (a cluster's warning before the time limit) end training after a checkpoint."""
+"""Requests to stop: SIGTERM and SIGUSR1 (a cluster's warning before the time limit) end training after a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupted(SystemExit):
-    """Training was told to stop; a checkpoint is written and the same call goes on from it."""
+    """Training stopped on request after a checkpoint; the same call continues from it."""
 
-    def __init__(self, step: int, folder: Path) -> None:
+    def __init__(self, step: int, folder: Path, unit: str = "step") -> None:
         super().__init__(EXIT_CODE)
         self.step = step
-        log.warning("told to stop: the checkpoint of step %d is in %s; run again to go on", step, folder)
+        log.warning("stopped on request: the checkpoint of %s %d is in %s; run again to continue", unit, step, folder)
 
 
 class Interruption:
-    """Whether this process was told to stop, by a signal or by a file that another process leaves."""
+    """Whether this process is to stop: it received a signal, or another process has left `file`."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self.file = file
-        self.signalled = False
+        self.signaled = False
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether to stop after this step."""
-        return self.signalled or self.file.exists()
+        return self.signaled or (self.file is not None and self.file.exists())
 
     @contextmanager
     def watched(self) -> Iterator[Interruption]:
-        """Take the signals instead of dying of them; only the main thread can."""
+        """Note the signals instead of ending by them; only the main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -53,5 +53,5 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.signalled = True
-        log.warning("received %s: a checkpoint is written after this step", signal.Signals(number).name)
+        self.signaled = True
+        log.warning("received %s: training stops after the next checkpoint", signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""Showing how training goes: a bar on a terminal or lines in a log, rows for a table, TensorBoard files."""
+"""Progress of training: a bar on a terminal or lines in a log, rows of speed, TensorBoard files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from lexigraft.errors import MissingPackageError
-from lexigraft.pretraining.history import History
+from lexigraft.pretraining.job import Job
+from lexigraft.training.history import History
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ _STEPS_OF_SPEED = 20
 
 
 def summary_writer(folder: Path, step: int) -> Any:
-    """A writer of TensorBoard files that goes on after `step`.
+    """A writer of TensorBoard files that continues after `step`.
 
     Raises:
         MissingPackageError: tensorboard is not installed.
@@ -39,35 +40,41 @@ def summary_writer(folder: Path, step: int) -> Any:
     return make(str(folder), purge_step=step + 1)
 
 
-class Watch:
-    """Tells of each step, in the first process of a run.
+class ProgressLog:
+    """Shows each step, in the first process of a run.
 
     Args:
         history: gets a row of speed for each step.
-        start: step that training goes on from.
+        start: step that training continues from.
         steps: the last step.
-        tokens_a_step: positions of an effective batch.
+        tokens_per_step: positions of an effective batch.
         writer: of TensorBoard files, None for none.
     """
 
-    def __init__(self, history: History, start: int, steps: int, tokens_a_step: int, writer: Any = None) -> None:
-        self.history, self.steps, self.tokens_a_step, self.writer = history, steps, tokens_a_step, writer
+    def __init__(self, history: History, start: int, steps: int, tokens_per_step: int, writer: Any = None) -> None:
+        self.history, self.steps, self.tokens_per_step, self.writer = history, steps, tokens_per_step, writer
         self.lines_every = max(1, steps // _LINES)
         self.durations: deque[float] = deque(maxlen=_STEPS_OF_SPEED)
         self.last = self.last_line = time.monotonic()
         self.bar = tqdm(initial=start, total=steps, desc="pre-training", unit="steps") if sys.stderr.isatty() else None
 
-    def restart(self) -> None:
+    @classmethod
+    def of(cls, job: Job, history: History) -> ProgressLog:
+        """The progress of a job."""
+        writer = summary_writer(job.tensorboard_folder, job.start) if job.settings.tensorboard else None
+        return cls(history, job.start, job.settings.steps, job.tokens_per_step, writer)
+
+    def restart_clock(self) -> None:
         """Begin timing now: what came before was no training."""
         self.last = time.monotonic()
 
     def step(self, step: int, loss: float, rates: dict[str, float], gradient_norm: float) -> None:
-        """Note a step that has just ended."""
+        """Show a step that has just ended."""
         now = time.monotonic()
         self.durations.append(now - self.last)
-        speed = self.tokens_a_step * len(self.durations) / max(sum(self.durations), 1e-9)
-        left = (self.steps - step) * sum(self.durations) / len(self.durations)
-        self.history.add("speed", step=step, seconds=now - self.last, tokens_per_second=speed, seconds_left=left)
+        speed = self.tokens_per_step * len(self.durations) / max(sum(self.durations), 1e-9)
+        remaining = (self.steps - step) * sum(self.durations) / len(self.durations)
+        self.history.add("speed", step=step, seconds=now - self.last, tokens_per_second=speed, seconds_left=remaining)
         self.last = now
         shown = max(rates.values())
         if self.writer is not None:
@@ -81,18 +88,20 @@ class Watch:
         elif step % self.lines_every == 0 or step == self.steps or now - self.last_line > _SECONDS_BETWEEN_LINES:
             log.info(
                 "step %d of %d: loss %.3f, learning rate %.2g, gradient norm %.3f, %.0f tokens/s, %s left",
-                *(step, self.steps, loss, shown, gradient_norm, speed, duration(left)),
+                *(step, self.steps, loss, shown, gradient_norm, speed, duration(remaining)),
             )
             self.last_line = now
 
     def held_out(self, step: int, losses: dict[str, float]) -> None:
-        """Tell of a measurement of held-out losses."""
-        mean = sum(losses.values()) / len(losses)
-        told = ", ".join(f"{language} {loss:.3f}" for language, loss in losses.items())
-        log.info("held-out loss after step %d: mean of languages %.3f (%s)", step, mean, told)
+        """Show held-out losses by language, and begin timing again."""
+        if losses:
+            shown = ", ".join(f"{language} {loss:.3f}" for language, loss in losses.items())
+            mean = sum(losses.values()) / len(losses)
+            log.info("held-out loss after step %d: mean of languages %.3f (%s)", step, mean, shown)
         if self.writer is not None:
             for language, loss in losses.items():
                 self.writer.add_scalar(f"held_out/{language}", loss, step)
+        self.restart_clock()
 
     def close(self) -> None:
         """End the bar and the files."""

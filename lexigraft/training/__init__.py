@@ -1,0 +1,1 @@
+"""What the trainers share: hypernetworks, continual pre-training and taggers."""

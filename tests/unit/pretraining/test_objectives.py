@@ -1,0 +1,136 @@
+"""Objectives: the registry, their options among the settings, and one that only this test knows, trained for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pretraining_cases import DEFAULTS, LENGTH, vocabulary
+
+from lexigraft.errors import ConfigError, InputError
+from lexigraft.pretraining.objectives import objective_of, registry
+from lexigraft.pretraining.objectives.causal import CausalLanguageModeling, next_tokens
+from lexigraft.pretraining.objectives.mlm import MaskedLanguageModeling
+from lexigraft.pretraining.settings import PretrainingSettings
+from lexigraft.settings import parse
+
+TOY = '''
+from typing import ClassVar, Literal
+import numpy as np
+from lexigraft.errors import InputError
+from lexigraft.pretraining.objectives.base import Batch, Objective
+
+class EveryNth(Objective):
+    """Every n-th token is replaced by <mask> and predicted."""
+
+    name: ClassVar[str] = "every_nth"
+    title: ClassVar[str] = "Prediction of every n-th token"
+    model_kind: ClassVar[Literal["masked", "causal"]] = "masked"
+    nth: int = 2
+
+    def check(self, length, vocabulary, where=None):
+        if self.nth >= length:
+            raise InputError(f"no token {self.nth} in {length}")
+
+    def batches(self, vocabulary):
+        mask = vocabulary.roles.index("mask")
+
+        def batch(tokens, rng):
+            ids = tokens.astype(np.int64)
+            positions = np.arange(ids.size).reshape(ids.shape)[:, self.nth :: self.nth].ravel()
+            labels = ids.ravel()[positions]
+            ids.ravel()[positions] = mask
+            return Batch(ids, positions, labels)
+
+        return batch
+
+    def card_row(self):
+        return f"| predicted | every token number {self.nth} |"
+'''
+RUN = """
+import json, sys
+from pathlib import Path
+from lexigraft.pretraining import objectives
+objectives.__path__.append(sys.argv[1])
+from pretraining_cases import history, run
+from lexigraft.config.configuration import json_schema
+inputs, out = Path(sys.argv[2]), Path(sys.argv[3])
+options = {"steps": 40, "checkpoints": [40], "learning_rates": dict.fromkeys(("encoder", "coordinates", "primitives"), 1e-2)}
+run(inputs, out, objective="every_nth", nth=5, dropout=0.0, **options)
+refused = []
+for wrong in ({"objective": "every_nth", "nth": 16}, {"nth": 3}):
+    try:
+        run(inputs, out / "none", **wrong)
+    except Exception as error:
+        refused.append(str(error))
+table, keys = history(out), json_schema()["$defs"]["PretrainingSettings"]["properties"]
+columns = [table[name].to_list() for name in ("loss", "predicted")]
+print(json.dumps([*columns, refused, keys["objective"]["enum"], keys["nth"]["default"]]))
+"""
+
+
+def test_the_registry_holds_both_objectives_and_the_settings_their_options() -> None:
+    assert registry() == {"causal": CausalLanguageModeling, "mlm": MaskedLanguageModeling}
+    assert {name: objective.model_kind for name, objective in registry().items()} == {"causal": "causal", "mlm": "masked"}
+    chosen = objective_of(PretrainingSettings(corpus="c", mask_probability=0.3, whole_words=True))
+    assert chosen == MaskedLanguageModeling(mask_probability=0.3, whole_words=True)
+    assert objective_of(PretrainingSettings(corpus="c", objective="causal")) == CausalLanguageModeling()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "casual"}, "objective: Input should be 'causal' or 'mlm'"),
+        ({"mask_probability": 1.0}, "mask_probability: Input should be less than 1"),
+        (
+            {"objective": "causal", "whole_words": True},
+            "whole_words is .* another objective: it needs `objective: mlm`",
+        ),
+        ({"objective": "causal", "mask_probability": 0.2}, "mask_probability is an option of another objective"),
+    ],
+)
+def test_unknown_objectives_and_options_of_others_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(PretrainingSettings, {"corpus": "c", **changes})
+
+
+def test_settings_survive_the_way_through_plain_values() -> None:
+    settings = PretrainingSettings(corpus="c", objective="causal")
+    assert parse(PretrainingSettings, settings.model_dump(mode="json")) == settings
+
+
+def test_a_causal_batch_predicts_the_next_token() -> None:
+    tokens = np.random.default_rng(0).integers(300, size=(3, 7))
+    batch = next_tokens(tokens)
+    assert (batch.input_ids == tokens).all()
+    labels = {(position // 7, position % 7): label for position, label in zip(batch.positions, batch.labels, strict=True)}
+    assert labels == {(row, place): tokens[row, place + 1] for row in range(3) for place in range(6)}
+
+
+def test_a_sequence_of_one_token_is_refused() -> None:
+    CausalLanguageModeling().check(2, vocabulary())
+    with pytest.raises(InputError, match="no next token"):
+        CausalLanguageModeling().check(1, vocabulary())
+
+
+def test_an_objective_is_added_with_one_file(pretraining_inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "every_nth.py").write_text(TOY)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", RUN, str(tmp_path), str(pretraining_inputs), str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    losses, predicted, refused, names, default = json.loads(done.stdout.splitlines()[-1])
+    sequences = DEFAULTS["batch_size"] * DEFAULTS["accumulation"]
+    assert predicted == [sequences * len(range(5, LENGTH, 5))] * 40
+    assert np.mean(losses[-5:]) < 0.9 * losses[0]
+    assert "no token 16 in 16" in refused[0]
+    assert "nth is an option of another objective: it needs `objective: every_nth`" in refused[1]
+    assert (names, default) == (["causal", "every_nth", "mlm"], 2)
+    card = (tmp_path / "out" / "step-40" / "README.md").read_text()
+    assert "Prediction of every n-th token. This is the model after step 40 of 40" in card
+    assert "| predicted | every token number 5 |" in card
