@@ -38,8 +38,6 @@ include: "rules/hypernetworks.smk"
 include: "rules/initialized_models.smk"
 include: "rules/pretraining.smk"
 include: "rules/evaluation.smk"
-include: "rules/tagging.smk"
-include: "rules/language_modeling.smk"
 include: "rules/report.smk"
 
 

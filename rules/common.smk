@@ -194,22 +194,6 @@ def steps_of(name):
     return [0, *(TRAINED_STEPS if name in TRAINED else [])]
 
 
-def tasks_of(kind):
-    """Names of the tasks of one kind -> their settings."""
-    return {name: task for name, task in CONFIG.tasks.items() if task.kind == kind}
-
-
-def tagged_files(part):
-    """A function of the wildcards: a tagging task's files of `train`, `dev` or `test`; a mere plan leaves out missing ones."""
-
-    def find(wildcards):
-        task = named("tasks", "task")(wildcards).at(int(wildcards.step))
-        files = [file.path for file in getattr(task, part).values()]
-        return [file for file in files if Path(file).is_file() or not ONLY_PLAN]
-
-    return find
-
-
 def files_of_plan(dag):
     """Of all jobs to run: artifacts that changed since a finished job read them, though no job wrote them; inputs; outputs."""
     jobs = list(dag.needrun_jobs())
@@ -224,15 +208,6 @@ def files_of_plan(dag):
         [file for job in jobs for file in job.input],
         [file for job in jobs for file in [*job.output, *job.log]],
     )
-
-
-def tag_score_files(row):
-    """The tables of a (task, model, step), one a seed of fine-tuning."""
-    folder = f"<results>/tag_scores/{row['task']}/{row['model']}-step-{row['step']}"
-    return [
-        f"{folder}/seed-{seed}/sentences.parquet"
-        for seed in CONFIG.tasks[row["task"]].seeds
-    ]
 
 
 def card_of(wildcards):
@@ -258,26 +233,6 @@ def card_of(wildcards):
     }
 
 
-def scored(kind):
-    """Every (task, model, step) of the run with tasks of one kind, as the score table names them."""
-    return [
-        {
-            "run": CONFIG.run,
-            "model": model.name,
-            "method": model.method,
-            "source": model.source,
-            "target": model.tokenizer,
-            "dim": str(model.dim),
-            "seed": model.seed,
-            "step": step,
-            "task": task,
-        }
-        for task in tasks_of(kind)
-        for model in MODELS.values()
-        for step in steps_of(model.name)
-    ]
-
-
 def network_names():
     """What the report calls the networks that the run's models predict with -> their folders."""
     folders = {}
@@ -292,12 +247,6 @@ def network_names():
 def network_histories(wildcards):
     """Loss histories of all networks that the run's models predict with."""
     return [f"{folder}/history.parquet" for folder in network_names().values()]
-
-
-def task_settings(wildcards):
-    """Settings of a task at a step of pre-training."""
-    task = named("tasks", "task")(wildcards)
-    return task.at(int(wildcards.step)).model_dump(mode="json")
 
 
 def pretraining_settings():
@@ -337,8 +286,7 @@ def all_artifacts(wildcards):
             CONFIG.tokenizers[model.tokenizer].corpus,
             getattr(CONFIG.word_vectors[model.word_vectors], "corpus", None),
             CONFIG.pretraining.corpus if CONFIG.pretraining else None,
-            *(task.corpus for task in tasks_of("retrieval").values()),
-            *(task.corpus for task in tasks_of("language_modeling").values()),
+            *(task.held_out_corpus for task in CONFIG.tasks.values()),
         ]
         found += [
             *(
@@ -374,19 +322,8 @@ def all_artifacts(wildcards):
                 if steps[1:]
                 else []
             ),
-            *(
-                f"<results>/ranks/{task}/{model.name}-step-{step}.parquet"
-                for task in tasks_of("retrieval")
-                for step in steps
-            ),
-            *(
-                f"<resources>/fertility/{task.corpus}/{name}.parquet"
-                for task in tasks_of("language_modeling").values()
-                for name in [f"source-{model.source}", f"target-{model.tokenizer}"]
-            ),
         ]
-    found += [file for row in scored("tagging") for file in tag_score_files(row)]
-    found += LANGUAGE_MODELLING
+    found += [*ALL_RESULTS, *FERTILITY.values()]
     found.append("<results>/token_origins.parquet")
     if CONFIG.tasks:
         found += [

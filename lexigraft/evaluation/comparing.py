@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, MEAN_DIGITS
-from lexigraft.evaluation.statistics import Doubles, SignSums, Statistic, holm, percentile_interval, verdict
+from lexigraft.evaluation.scores import MEAN, MEAN_DIGITS
+from lexigraft.evaluation.statistics import SignSums, holm, percentile_interval, verdict
+from lexigraft.evaluation.tasks import Doubles, Metric
 
 COMPARISONS = pl.Schema(
     {
@@ -62,14 +63,14 @@ class Named(Protocol):
 class PairTests:
     """Gathers what sentences add to the differences of pairs, language by language and for their means."""
 
-    def __init__(self, statistic: Statistic, pairs: Sequence[Pair], present: NDArray[np.bool_]) -> None:
+    def __init__(self, metric: Metric, pairs: Sequence[Pair], present: NDArray[np.bool_]) -> None:
         """
         Args:
-            statistic: the score.
+            metric: of the scores.
             pairs: to compare.
             present: (systems, languages) which scores there are.
         """
-        self.statistic, self.pairs = statistic, list(pairs)
+        self.metric, self.pairs = metric, list(pairs)
         self.first = np.array([pair.first for pair in pairs], dtype=np.int64)
         self.second = np.array([pair.second for pair in pairs], dtype=np.int64)
         self.both = present[self.first] & present[self.second]
@@ -89,14 +90,14 @@ class PairTests:
             at: place of the language.
             rows: places of its sentences in the block.
             there: systems that have the language.
-            values: (systems that have it, sentences, columns of the statistic), averaged over units.
+            values: (systems that have it, sentences, columns of the metric), averaged over units.
         """
         (compared,) = np.nonzero(self.both[:, at])
         if not len(compared):
             return
         first = values[np.searchsorted(there, self.first[compared])]
         second = values[np.searchsorted(there, self.second[compared])]
-        slopes = self.statistic.gradient((first.sum(axis=1) + second.sum(axis=1)) / 2)
+        slopes = self.metric.gradient((first.sum(axis=1) + second.sum(axis=1)) / 2)
         added = np.einsum("psc,pc->sp", first - second, slopes)
         self.p_values[compared, at] = SignSums.of(added).p_values()
         self.means[rows[:, None], compared[None, :]] += added / self.languages[compared]
@@ -124,7 +125,7 @@ class PairTests:
             drawn: (systems, languages, draws) the scores in each draw.
         """
         parts = [COMPARISONS.to_frame()]
-        lower = metric in LOWER_IS_BETTER
+        lower = self.metric.lower_is_better
         for place, (pair, p_mean, adjusted) in enumerate(
             zip(self.pairs, self.sums.p_values(), self._adjusted(systems), strict=True)
         ):

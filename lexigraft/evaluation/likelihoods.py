@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lexigraft.evaluation.sentences import Sentences, budget_batches, encode_sentences, ragged, side_by_side, special_tokens
-from lexigraft.evaluation.settings import LanguageModelingTask
+from lexigraft.evaluation.tasks.language_modeling import LanguageModelingTask
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.modeling.heads import masked_logits
 from lexigraft.progress import progress

@@ -14,7 +14,6 @@ from typing import Any
 
 from lexigraft.config.configuration import Config
 from lexigraft.errors import ConfigError
-from lexigraft.evaluation.settings import RetrievalTask
 
 
 def check_fit(config: Config, source: str, folder: Path) -> None:
@@ -45,10 +44,8 @@ def _problems(config: Config, source: str, has: dict[str, Any]) -> Iterator[str]
             yield f"D' = {dim} is larger than the model's width {width}"
     layers = has.get("num_hidden_layers")
     for name, task in config.tasks.items() if models else ():
-        if isinstance(task, RetrievalTask) and isinstance(layers, int):
-            asked = [layer for layer in (task.layer, *task.layers) if isinstance(layer, int)]
-            if wrong := sorted({layer for layer in asked if layer > layers}):
-                yield f"tasks.{name}: layer {wrong[0]} asked for, but the model has {layers} layers"
+        if isinstance(layers, int) and (wrong := [layer for layer in task.layers_read() if layer > layers]):
+            yield f"tasks.{name}: layer {min(wrong)} asked for, but the model has {layers} layers"
     training, positions = config.pretraining, _positions(has)
     if training is None or positions is None or training.length <= positions:
         return

@@ -22,11 +22,11 @@ from torch.nn.functional import cross_entropy
 
 from lexigraft.errors import LexigraftError
 from lexigraft.evaluation.sentences import budget_batches
-from lexigraft.evaluation.settings import FineTuning
 from lexigraft.evaluation.tagging.encoding import Batch, Pieces, WordEncoder
 from lexigraft.evaluation.tagging.entities import f1, sentence_counts
 from lexigraft.evaluation.tagging.model import Tagger
 from lexigraft.evaluation.tagging.state import State
+from lexigraft.evaluation.tasks.tagging import FineTuning
 from lexigraft.progress import progress
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,54 @@
+"""What the tasks of a run score: a row for each task, model and step, and the wildcards of the result files of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lexigraft.config.configuration import Config
+
+Row = dict[str, Any]
+
+
+def steps_of(config: Config, model: str) -> list[int]:
+    """Steps of pre-training at which a model is saved and scored; 0 is the initialized model."""
+    training = config.pretraining
+    trained = training is not None and model in (training.models or [model])
+    return [0, *(training.checkpoints if training is not None and trained else [])]
+
+
+def scored_rows(config: Config) -> list[Row]:
+    """What each task, model and step is called in the score table: `evaluation.scores.ROW_KEYS`."""
+    return [
+        {
+            "run": config.run,
+            "model": model.name,
+            "method": model.method,
+            "source": model.source,
+            "target": model.tokenizer,
+            "dim": str(model.dim),
+            "seed": model.seed,
+            "step": step,
+            "task": task,
+        }
+        for task in config.tasks
+        for model in config.models_by_name().values()
+        for step in steps_of(config, model.name)
+    ]
+
+
+def result_wildcards(config: Config, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Wildcards of the result files of a row: one file, or one for each repetition of its task."""
+    shared = {name: row[name] for name in ("task", "model", "step")}
+    return [shared | more for more in config.tasks[row["task"]].repetitions()]
+
+
+def held_out_corpora(config: Config, shown: str) -> list[str]:
+    """Corpora whose held-out sentences tasks read that have the flag `shown` (`shows_repeats`, `shows_fertility`)."""
+    corpora = {task.held_out_corpus for task in config.tasks.values() if getattr(task, shown)}
+    return sorted(corpus for corpus in corpora if corpus is not None)
+
+
+def task_modules(config: Config) -> Sequence[str]:
+    """Modules of the kinds of task that the run uses, which are imported by name."""
+    return sorted({type(task).__module__ for task in config.tasks.values()})
