@@ -58,6 +58,7 @@ rule report:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),
         rows=SCORED,
+        notes={name: task.note for name, task in CONFIG.tasks.items()},
         # what the files of an input are of
         names={
             "corpora": list(CONFIG.corpora),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from lexigraft.evaluation.seeds import without_seed
+from lexigraft.evaluation.scores import without_seed
 from lexigraft.report.paper import (
     MEAN,
     MEANS_OF_ALL,
@@ -98,7 +98,7 @@ def comparisons(scores: pl.DataFrame) -> list[Comparison]:
     """Tasks and steps of which run and paper share a model, in the order of the run.
 
     Args:
-        scores: the table that `collect_scores` wrote.
+        scores: the table that `write_scores` wrote.
     """
     ours = _averaged_over_seeds(scores)
     published = published_scores()
@@ -122,17 +122,17 @@ def comparisons(scores: pl.DataFrame) -> list[Comparison]:
 
 
 def _averaged_over_seeds(scores: pl.DataFrame) -> pl.DataFrame:
-    """model (family), task, step, language (the run's), code (canonical), score, seeds: what the paper could have too."""
+    """model (seed group), task, step, language (the run's), code (canonical), score, seeds: what the paper could have too."""
     metric = pl.col("task").replace_strict(METRICS, default=None, return_dtype=pl.String)
     table = scores.filter(pl.col("metric") == metric)
-    families = {model: without_seed(model, seed) for model, seed in table.select("model", "seed").unique().iter_rows()}
+    groups = {model: without_seed(model, seed) for model, seed in table.select("model", "seed").unique().iter_rows()}
     codes = {language: canonical(language) for language in table["language"].unique()}
     table = table.with_columns(
-        pl.col("model").replace_strict(families, return_dtype=pl.String).alias("family"),
+        pl.col("model").replace_strict(groups, return_dtype=pl.String).alias("seed_group"),
         pl.col("language").replace_strict(codes, return_dtype=pl.String).alias("code"),
     )
     return (
-        table.group_by(pl.col("family").alias("model"), "task", "step", "language", "code", maintain_order=True)
+        table.group_by(pl.col("seed_group").alias("model"), "task", "step", "language", "code", maintain_order=True)
         .agg(pl.col("score").mean(), pl.col("model").n_unique().alias("seeds"))
         .unique(["model", "task", "step", "code"], keep="first", maintain_order=True)
     )

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lexigraft.evaluation.scores import ROW_KEYS
-from lexigraft.evaluation.seeds import without_seed
+from lexigraft.evaluation.scores import ROW_KEYS, without_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,7 @@ class ReportInputs:
         rows: what the scores are about, `ROW_KEYS` of each task, model and step; models come in their order.
         configuration: the resolved configuration, plain JSON values.
         seed: of the run.
+        notes: name of a task -> what its scores are.
         intervals: `intervals.parquet`.
         comparisons: `comparisons.parquet`.
         token_origins: `token_origins.parquet`: how the rows of every model were made.
@@ -43,6 +43,7 @@ class ReportInputs:
     rows: Sequence[Mapping[str, Any]]
     configuration: Mapping[str, Any]
     seed: int
+    notes: Mapping[str, str] = field(default_factory=dict)
     intervals: Path | None = None
     comparisons: Path | None = None
     token_origins: Path | None = None
@@ -102,14 +103,14 @@ class Model:
     seed: int
 
     @property
-    def family(self) -> str:
-        """Its name without the seed: models that differ in their seed only are one family."""
+    def seed_group(self) -> str:
+        """Its name without the seed: models that differ in their seed only are one seed group."""
         return without_seed(self.name, self.seed)
 
     @property
     def setting(self) -> tuple[str, str]:
         """What it shares with models that differ from it in method only: the rest of its name, and its vocabulary."""
-        return self.family.removeprefix(f"{self.method}-"), self.target
+        return self.seed_group.removeprefix(f"{self.method}-"), self.target
 
 
 def model_of(row: Mapping[str, Any]) -> Model:

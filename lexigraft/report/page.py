@@ -26,7 +26,7 @@ from lexigraft.report.language_tables import empty_intervals, group_table, langu
 from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
-from lexigraft.report.seed_groups import by_family
+from lexigraft.report.seed_groups import by_seed_group
 from lexigraft.report.tables import (
     columns_of,
     configuration_sections,
@@ -90,7 +90,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     intervals, tests = empty_intervals()
     if inputs.intervals is not None and inputs.comparisons is not None:
         intervals, tests = (read_table(path, "significance") for path in (inputs.intervals, inputs.comparisons))
-    averaged, families = by_family(scores, models)
+    averaged, seed_groups = by_seed_group(scores, models)
     table = main_table(scores, intervals, tests, models)
     settings = table.settings.values()
     history = read_histories(inputs.hypernetworks) if inputs.hypernetworks else None
@@ -104,7 +104,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "seed": inputs.seed,
         "models": models,
         "labels": labels(models),
-        "short": labels(families),
+        "short": labels(seed_groups),
         "colors": method_colors([model.method for model in models.values()]),
         "origin_colors": ORIGIN_COLOURS,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -112,12 +112,13 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "configuration_text": _as_yaml(inputs.configuration),
         "corpora": counts,
         "table": table,
+        "notes": inputs.notes,
         "paper": comparisons(scores),
         "language_tables": [language_table(averaged, intervals, tests, column, models, settings) for column in columns],
-        "group_tables": [group_table(averaged, column, families, _seen(inputs.configuration)) for column in columns],
+        "group_tables": [group_table(averaged, column, seed_groups, _seen(inputs.configuration)) for column in columns],
         "metric_columns": used,
         "metric_scores": known,
-        "heat_maps": _heat_maps(averaged, families, charts),
+        "heat_maps": _heat_maps(averaged, seed_groups, charts),
         "origins": made,
         "origin_figure": charts.add("origins", origin_bars(long(made), models), "Tokens by origin") if made else None,
         "embedding_figures": _embedding_figures(inputs, models, charts),

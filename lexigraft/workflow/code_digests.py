@@ -6,9 +6,9 @@ afford it. Comments, docstrings and formatting do not count: the tree is hashed.
 
 What counts as an import: an `import` statement anywhere in a module, but not below `if TYPE_CHECKING:`, which never runs; and
 the full name of a module in a string ("lexigraft.pretraining.worker"), by which it is imported or started later. A data file
-is named by a string as well ("languages.tsv"). Names that are put together at run time are not seen; a test refuses them but
-for the registry of initializers, whose chosen method a rule adds by hand. The package's own `__init__` is left out: it holds
-the version and a hook, and nothing that a stage computes with.
+is named by a string as well ("languages.tsv"). Names that are put together at run time are not seen; a test refuses them except
+in the registries of initializers and of kinds of task, of which a rule adds what it uses. The package's own `__init__` is left
+out: it holds the version and a hook, and nothing that a stage computes with. So are empty ones.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _source(path: Path, package: str) -> Source:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imported, strings, tokens = set[str](), set[str](), list[str]()
     _walk(tree, package, imported, strings, tokens)
-    own = {name for name in imported | strings if name.startswith(f"{PACKAGE}.") and _path(name) is not None}
+    own = {name for name in imported | strings if name.startswith(f"{PACKAGE}.") and _has_code(name)}
     data = {path for text in strings for path in _package_data().get(text.rpartition("/")[2], ())}
     digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()
     return Source(digest, frozenset(own | _parents(own)), frozenset(data))
@@ -187,11 +187,17 @@ def _without_docstring(node: ast.AST, body: list[ast.AST]) -> list[ast.AST]:
 def _parents(modules: set[str]) -> set[str]:
     """Packages that hold `modules`, whose `__init__` runs first; the top one is left out."""
     above = {".".join(name.split(".")[:depth]) for name in modules for depth in range(2, name.count(".") + 1)}
-    return {name for name in above if _path(name) is not None}
+    return {name for name in above if _has_code(name)}
 
 
 def _data_of(parts: Iterable[Source]) -> list[Path]:
     return sorted({path for part in parts for path in part.data})
+
+
+def _has_code(name: str) -> bool:
+    """Whether a name is that of a module; an empty `__init__` is none to depend on."""
+    path = _path(name)
+    return path is not None and path.stat().st_size > 0
 
 
 @cache

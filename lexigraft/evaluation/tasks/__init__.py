@@ -86,6 +86,8 @@ class Metric:
 class Task(Settings):
     """One task of a run. A kind defines `kind` with its own name, further settings, and what follows."""
 
+    note: ClassVar[str]
+    """What the headline measures, for the report."""
     sentences_shared: ClassVar[bool] = True
     """Whether languages with the same id of a sentence have the same sentence, so that they are resampled together."""
     shows_repeats: ClassVar[bool] = False

@@ -20,6 +20,7 @@ STAGE = "ranks"
 class RetrievalTask(CorpusTask):
     """Sentence retrieval among a corpus's held-out sentences: the index holds the language's sentences, queries are English."""
 
+    note: ClassVar[str] = "the share of queries whose right sentence is among the k nearest"
     shows_repeats: ClassVar[bool] = True
 
     kind: Literal["retrieval"]

@@ -62,6 +62,7 @@ class TaggerSettings(TagFormat):
 class TaggingTask(TaggerSettings, Task):
     """Tags of words, zero-shot: a tagger is fine-tuned on some languages (English) and scored in all others."""
 
+    note: ClassVar[str] = "tags of words"
     sentences_shared: ClassVar[bool] = False
 
     kind: Literal["tagging"]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from lexigraft.report.neighbor_map import joint_similarities, make_map, nearest_rows, principal_plane, tsne
 from report_cases import SCORES, make_inputs
 from scipy.optimize import brentq
 
@@ -19,6 +18,7 @@ from lexigraft.report.charts import thinned
 from lexigraft.report.curves_picture import curves, over_seeds, write_curves
 from lexigraft.report.embedding_map import embedding_maps, script_of, source_sample, spaced, target_sample
 from lexigraft.report.inputs import ReportInputs
+from lexigraft.report.neighbor_map import joint_similarities, make_map, nearest_rows, principal_plane, tsne
 from lexigraft.report.readme_picture import write_picture
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
@@ -105,13 +105,13 @@ def test_curves_are_static_and_repeatable(inputs: ReportInputs, held_out: dict[s
 def test_curves_of_seeds_are_one_with_a_band(inputs: ReportInputs) -> None:
     first = next(iter(inputs.models().values()))
     seeds = [dataclasses.replace(first, name=f"{first.name}-seed{seed}", seed=seed) for seed in (1, 2)]
-    losses = pl.DataFrame({"family": [first.name] * 4, "step": [0, 9, 0, 9], "loss": [8.0, 6.0, 7.0, 6.5]})
+    losses = pl.DataFrame({"seed_group": [first.name] * 4, "step": [0, 9, 0, 9], "loss": [8.0, 6.0, 7.0, 6.5]})
     table = over_seeds(losses)
     assert table.rows() == [(first.name, 0, 7.5, 7.0, 8.0), (first.name, 9, 6.25, 6.0, 6.5)]
     spec = curves({"loss": table}, {model.name: model for model in [first, *seeds]})
     assert [row["mean"] for row in spec["datasets"]["data"]] == [7.5, 6.25]
     assert [(row["low"], row["high"]) for row in spec["datasets"]["data"]] == [(7.0, 8.0), (6.0, 6.5)]
-    scores = pl.DataFrame({"family": [first.name] * 3, "step": [0, 4, 9], "mean": 5.0, "low": 4.0, "high": 6.0})
+    scores = pl.DataFrame({"seed_group": [first.name] * 3, "step": [0, 4, 9], "mean": 5.0, "low": 4.0, "high": 6.0})
     both = curves({"loss": table, "score": scores}, {first.name: first})
     assert [layer["encoding"]["x"]["axis"]["values"] for panel in both["hconcat"] for layer in panel["layer"]] == [[0, 9]] * 4
     scales = [layer["encoding"]["color"].get("scale", {}) for layer in spec["hconcat"][0]["layer"]]

@@ -208,15 +208,22 @@ def test_stages_depend_on_what_they_import_and_on_nothing_else() -> None:
         import_closure(["lexigraft.nothing"])
 
 
+@pytest.mark.parametrize(("script", "most"), [("scores.py", 20), ("significance.py", 25)])
+def test_readers_of_results_stand_apart_from_makers(script: str, most: int) -> None:
+    """With the modules of all kinds of task, which the rule adds."""
+    kinds = [f"lexigraft.evaluation.tasks.{kind}" for kind in ("retrieval", "tagging", "language_modeling")]
+    assert len(import_closure([*script_source(ROOT / "workflow_scripts" / script).modules, *kinds])) <= most
+
+
 def test_every_rule_passes_the_digest_of_its_own_script() -> None:
     rules = rules_of_scripts(ROOT)
     assert set(rules) == {path.name for path in SCRIPTS}
     assert sum(map(len, rules.values())) > 18
-    for file in sorted((ROOT / "rules").glob("*.smk")):
+    for file in sorted((ROOT / "rules").rglob("*.smk")):
         text = file.read_text(encoding="utf-8")
         constants = dict(re.findall(r'^(\w+_CODE) = code_of\("(.+)"\)', text, flags=re.MULTILINE))
         for rule in re.split(r"^(?=rule \w+:)", text, flags=re.MULTILINE)[1:]:
-            (script,) = re.findall(r'"\.\./workflow_scripts/(.+)"', rule)
+            (script,) = re.findall(r'"(?:\.\./)+workflow_scripts/(.+)"', rule)
             (code,) = re.findall(
                 r'^        code=(?:lambda wildcards: )?(?:code_of\(\s*"(.+?)"|(\w+_CODE),)', rule, flags=re.MULTILINE
             )
@@ -244,8 +251,8 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
         for name, call in calls_of(ast.parse(path.read_text(encoding="utf-8"))):
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
-    # the registry, whose methods the rule adds, and classes that are imported late, by names that stand beside:
-    assert found == {"initializers/__init__.py", "modeling/registration.py"}
+    # the registries, of which a rule adds what it uses, and classes that are imported late, by names that stand beside:
+    assert found == {"initializers/__init__.py", "evaluation/tasks/__init__.py", "modeling/registration.py"}
     late = [
         call
         for name, call in calls_of(ast.parse((ROOT / "lexigraft/modeling/registration.py").read_text()))
@@ -255,6 +262,9 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
     assert all(isinstance(call.args[0], ast.Constant) for call in late)
     rule = (ROOT / "rules" / "initialized_models.smk").read_text()
     assert re.search(r'code_of\(\s*"initialized_model.py", \[type\(method_of\(wildcards\)\).__module__\]\s*\)', rule)
+    rules = (ROOT / "rules" / "evaluation.smk").read_text()
+    uses = {path.name for path in SCRIPTS if "tasks_of(" in path.read_text(encoding="utf-8")}
+    assert uses == set(re.findall(r'code=code_of\("(\w+.py)", TASK_MODULES\)', rules)) == {"scores.py", "significance.py"}
 
 
 def test_the_package_itself_holds_nothing_that_stages_compute_with() -> None:
