@@ -35,7 +35,7 @@ COMPARISONS = pl.Schema(
         "verdict": pl.String,
     }
 )
-"""`kind` is `methods` or `steps`, `difference` first - second with its interval, `verdict` what the first is beside the second.
+"""`kind` is `methods` or `steps`, `difference` first - second with its interval, `verdict` says what the first is.
 
 p-values of a pair's languages are adjusted for the number of languages, those of means for the number of pairs of a kind at a
 step."""
@@ -43,7 +43,7 @@ step."""
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two systems, as places in a list of them: two methods at one step, or one model at two steps."""
+    """Two systems, as indices in a list of them: two methods at one step, or one model at two steps."""
 
     kind: Literal["methods", "steps"]
     first: int
@@ -87,8 +87,8 @@ class PairTests:
         """Take a language's sentences.
 
         Args:
-            at: place of the language.
-            rows: places of its sentences in the block.
+            at: index of the language.
+            rows: indices of its sentences in the block.
             there: systems that have the language.
             values: (systems that have it, sentences, columns of the metric), averaged over units.
         """

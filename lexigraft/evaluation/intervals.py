@@ -60,7 +60,7 @@ def task_tables(
 
     Args:
         results: of one task.
-        systems: whose scores are asked for.
+        systems: to score.
         pairs: to compare, over the languages and sentences that both have.
         seed: of the draws.
         draws: bootstrap draws.
@@ -106,7 +106,7 @@ class _Scores:
     def add(self, there: NDArray[np.int64], at: int, scores: Doubles, by_draw: Doubles) -> None:
         self.scores[there, at] = scores
         self.ends[:, there, at] = percentile_interval(by_draw)
-        # a language none of whose few sentences was drawn has no score in that draw, and does not count in it
+        # a language without a sentence in a draw has no score in it, and does not count in its mean
         self.sums[there] += np.nan_to_num(by_draw)
         self.counts[there] += ~np.isnan(by_draw)
 

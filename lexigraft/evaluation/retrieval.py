@@ -161,7 +161,7 @@ def check_languages(task: RetrievalTask, present: Sequence[str], where: object) 
 
 
 def check_queries(query_language: str, languages: Sequence[str], table: pl.DataFrame, where: object) -> None:
-    """Raise InputError for languages none of whose sentences has a query: their score would be one of nothing."""
+    """Raise InputError for languages none of whose sentences has a query: nothing could be scored."""
     asked = table.filter(pl.col("language") == query_language)["sentence_id"]
     answered = set(table.filter(pl.col("sentence_id").is_in(asked.implode()))["language"])
     if without := [language for language in languages if language not in answered]:

@@ -33,7 +33,7 @@ _EQUAL = 1e-9
 
 @lru_cache(maxsize=2)
 def resampled_counts(sentences: int, draws: int, seed: int, place: int = 0) -> NDArray[np.uint8]:
-    """How often each sentence stands in each draw with replacement: (draws, sentences), each row summing to `sentences`.
+    """How often each sentence is in each draw with replacement: (draws, sentences), each row summing to `sentences`.
 
     Args:
         sentences: number of them.

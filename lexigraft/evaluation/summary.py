@@ -87,7 +87,7 @@ def _cell(cell: Mapping[str, Any] | None, best: float) -> str:
 
 
 def markdown_table(folder: Path, tasks: Sequence[str] = ()) -> str:
-    """The run's scores as Markdown: a row a model; means over languages, by task and step, with 95 % intervals.
+    """The run's scores as Markdown: a row per model; means over languages, by task and step, with 95 % intervals.
 
     Where models differ in their seed only, a second table has a row for each seed group. What the tests show ends it.
     Arguments and errors are those of `run_summary`.

@@ -1,4 +1,4 @@
-"""A run's scores beside the paper's, wherever both have the same model, task and step (docs/methods.md, section 13)."""
+"""A run's scores and the paper's, wherever both have the same model, task and step (docs/methods.md, section 13)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        """Task, metric and step as they are read."""
+        """Task, metric and step as text."""
         return f"{self.task}, {self.metric.replace('_', '-')}, step {self.step:,}"
 
 
@@ -109,15 +109,15 @@ def comparisons(scores: pl.DataFrame) -> list[Comparison]:
         run = ours.filter(pl.col("task") == task, pl.col("step") == step)
         paper = published.filter(pl.col("task") == task, pl.col("step") == step, pl.col("model").is_in(run["model"].implode()))
         rows = [_mean_row(run.filter(model=model), paper.filter(model=model), task, model) for model in _names(run)]
-        kept = [row for row in rows if row.pretrained or row.all]
-        if kept:
+        known = [row for row in rows if row.pretrained or row.all]
+        if known:
             blocks = [
                 _language_block(run, paper.filter(table=number), number)
                 for number in sorted(set(paper.filter(pl.col("language") != MEAN)["table"]))
             ]
             listed = len(task_languages()[task])
             shared = [block for block in blocks if block.rows]
-            found.append(Comparison(task, METRICS[task], step, listed, kept, shared))
+            found.append(Comparison(task, METRICS[task], step, listed, known, shared))
     return found
 
 

@@ -26,7 +26,7 @@ class Cell:
         spread: lowest and highest of several seeds.
         best: best of the methods of its setting.
         tied: not the best, but no difference from it is shown.
-        change: verdict beside the first step.
+        change: verdict compared with the first step.
     """
 
     score: float
@@ -47,7 +47,7 @@ class Versus:
         before: the second one's step.
         difference, low, high: first - second, and its interval.
         p_value: adjusted for the number of pairs.
-        verdict: of the first beside the second.
+        verdict: of the first compared with the second.
         languages: that both were scored in.
         verdicts: number of these by their own verdict.
     """
@@ -116,7 +116,7 @@ class MainTable:
         return max(self.seeds.values(), default=1) > 1
 
     def leaders(self, column: Column) -> list[tuple[str, Versus | None]]:
-        """The best seed group of each setting with others in it, and its test beside the next best one."""
+        """The best seed group of each setting with others in it, and its test against the next best one."""
         found = []
         for names in self.settings.values():
             scored = [name for name in names if (name, column) in self.cells]
@@ -164,14 +164,14 @@ def main_table(
     cells = {}
     for (name, column), row in places.items():
         leader = best[setting_of[name], column]
-        beside = methods.get((column, frozenset((name, leader))))
+        test = methods.get((column, frozenset((name, leader))))
         change = changes.get((name, column), [])
         cells[name, column] = Cell(
             score=row["mean"],
             interval=ends.get((name, column.task, column.step, column.metric)),
             spread=(row["low"], row["high"]) if row["seeds"] > 1 else None,
             best=row["mean"] == places[leader, column]["mean"],
-            tied=beside is not None and beside.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
+            tied=test is not None and test.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
             change=change[0] if len(change) == 1 else None,
         )
     names_of = Counter(name for name, _ in settings)

@@ -1,4 +1,4 @@
-"""Hypernetworks in the report: their training, the epochs that were kept, and their predictions beside OFA's rows."""
+"""Hypernetworks in the report: their training, their best epochs, and their predictions compared with OFA's rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CURVES = {"loss": "Loss", "cosine": "Validation cosine", "l1": "Validation L1"}
 
 @dataclass(frozen=True, slots=True)
 class KeptEpoch:
-    """The epoch whose weights were kept, the one that the test split was measured with.
+    """The epoch whose weights were saved, with which the test split was measured.
 
     Attributes:
         name: of the network.
         epochs: how many there were.
-        epoch: the one kept.
+        epoch: that one.
         loss, cosine, l1: on the validation split; None where not known.
     """
 
@@ -86,7 +86,7 @@ def curves(history: pl.DataFrame) -> dict[str, tuple[Spec, str]]:
 
 
 def kept_epochs(history: pl.DataFrame) -> list[KeptEpoch]:
-    """One row a network that was tested, with its validation figures at that epoch."""
+    """One row per network that was tested, with its validation figures at that epoch."""
     kept = history.filter(pl.col("split") == "test").select("name", "epoch").unique("name", keep="first")
     validation = history.filter(pl.col("split") == "validation")
     best = kept.join(validation, on=["name", "epoch"], how="inner", maintain_order="left")
@@ -96,7 +96,7 @@ def kept_epochs(history: pl.DataFrame) -> list[KeptEpoch]:
 
 
 def read_quality(paths: Mapping[str, Path]) -> list[Quality]:
-    """One row a network and split, from `quality.parquet` of each network.
+    """One row per network and split, from `quality.parquet` of each network.
 
     Raises:
         ArtifactError: a table is missing or damaged, or lacks a network or OFA on one of its splits.

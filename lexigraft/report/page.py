@@ -44,7 +44,7 @@ _PACKAGES = ("lexigraft", "torch", "transformers", "tokenizers", "numpy", "polar
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart of the page: its id in the page's data, what it shows, and a heading where several stand side by side."""
+    """A chart of the page: its id in the page's data, what it shows, and a heading where there are several."""
 
     id: str
     label: str
@@ -165,7 +165,7 @@ def _seen(configuration: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def as_json(value: object) -> Markup:
-    """JSON that can stand inside a script element: no `<`, `>` or `&` that could end it, no NaN."""
+    """JSON for the inside of a script element: no `<`, `>` or `&` that could end it, no NaN."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -179,7 +179,7 @@ def _as_yaml(configuration: Mapping[str, Any]) -> str:
 
 
 def _inline(script: str) -> Markup:
-    """JavaScript that can stand inside a script element."""
+    """JavaScript for the inside of a script element."""
     return Markup(script.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
 
 

@@ -131,7 +131,7 @@ class Task(Settings):
         return None
 
     def needed_languages(self) -> list[str]:
-        """Languages that the corpus must have beside those that are scored."""
+        """Languages that the corpus must have besides those that are scored."""
         return []
 
     def outside_files(self) -> list[str]:

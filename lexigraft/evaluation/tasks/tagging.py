@@ -31,7 +31,7 @@ class FineTuning(Settings):
     batch_size: PositiveInt = 32
     """Sentences per optimizer step."""
     micro_batch: PositiveInt = 8
-    """Sentences of a batch that are computed at once, those of like length together; changes the result by rounding only."""
+    """Sentences of a batch that are computed at once, those of similar length together; changes the result by rounding only."""
     learning_rate: PositiveFloat = 2e-5
     """AdamW's, of all parameters; it falls linearly to 0."""
     warmup_steps: NonNegativeInt = 0
