@@ -141,7 +141,7 @@ class PairTests:
             low, high = percentile_interval(np.vstack([mean, apart]))
             p_values = self.p_values[place, there]
             all_adjusted = [float(adjusted), *holm(p_values).tolist()]
-            difference = np.round(first - second, MEAN_DIGITS)
+            difference = np.round(first - second, MEAN_DIGITS) + 0.0  # no -0.0
             parts.append(
                 pl.DataFrame(
                     {
