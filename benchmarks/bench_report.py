@@ -107,8 +107,8 @@ def made_up_run(folder: Path, count: int) -> ReportInputs:
     write_table(folder / "scores.parquet", pl.concat(scores), Provenance("scores", seed=42))
     write_table(folder / "intervals.parquet", pl.concat(intervals), Provenance("significance"))
     write_table(folder / "comparisons.parquet", pl.concat(comparisons), Provenance("significance"))
-    files = {name: folder / f"{name}.parquet" for name in ("intervals", "comparisons")}
-    return ReportInputs("large", folder / "scores.parquet", rows, {"seed": 42}, 42, **files)
+    files = (folder / "intervals.parquet", folder / "comparisons.parquet")
+    return ReportInputs("large", folder / "scores.parquet", rows, {"seed": 42}, 42, *files)
 
 
 def _compared(

@@ -286,7 +286,7 @@ def all_artifacts(wildcards):
             CONFIG.tokenizers[model.tokenizer].corpus,
             getattr(CONFIG.word_vectors[model.word_vectors], "corpus", None),
             CONFIG.pretraining.corpus if CONFIG.pretraining else None,
-            *(task.held_out_corpus for task in CONFIG.tasks.values()),
+            *(getattr(task, "corpus", None) for task in CONFIG.tasks.values()),
         ]
         found += [
             *(

@@ -186,7 +186,7 @@ class Config(_Run):
 
     def _dangling_tasks(self) -> Iterable[str]:
         for name, task in self.tasks.items():
-            if (corpus := task.held_out_corpus) is None:
+            if (corpus := getattr(task, "corpus", None)) is None:
                 continue
             yield from _known(f"tasks.{name}.corpus", corpus, self.corpora, "corpus")
             needed = [*task.needed_languages(), *(task.languages or [])]

@@ -88,7 +88,7 @@ def read_results(name: str, task: Task, rows: Sequence[Mapping[str, Any]], files
                         hint="delete the file and run snakemake again",
                     )
     columns = _columns(metrics)
-    units = [unit if own == columns else _spread(unit, own, columns) for unit, own in zip(units, columns_of, strict=True)]
+    units = [unit if own == columns else _with_columns(unit, own, columns) for unit, own in zip(units, columns_of, strict=True)]
     headline = task.headline_metric()
     return SentenceResults(name, task.sentences_shared, {headline: metrics[headline], **metrics}, columns, units, of)
 
@@ -108,10 +108,8 @@ def _unit(table: pl.DataFrame, columns: Sequence[str]) -> Unit:
     )
 
 
-def _spread(unit: Unit, own: Sequence[str], columns: Sequence[str]) -> Unit:
-    """The unit with more columns, nan in those that only the results of other models have."""
-    places = [columns.index(name) for name in own]
-    values = {language: np.full((len(of), len(columns)), np.nan, dtype=np.float32) for language, of in unit.values.items()}
-    for language, of in unit.values.items():
-        values[language][:, places] = of
-    return Unit(unit.sentences, values)
+def _with_columns(unit: Unit, own: Sequence[str], columns: Sequence[str]) -> Unit:
+    """The unit with more columns than its own, nan in those that only the results of other models have."""
+    wide = {code: np.pad(of, ((0, 0), (0, 1)), constant_values=np.nan) for code, of in unit.values.items()}
+    places = [own.index(name) if name in own else -1 for name in columns]
+    return Unit(unit.sentences, {code: of[:, places] for code, of in wide.items()})

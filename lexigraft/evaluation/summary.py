@@ -93,14 +93,20 @@ def markdown_table(folder: Path, tasks: Sequence[str] = ()) -> str:
     Arguments and errors are those of `run_summary`.
     """
     scores, intervals, comparisons = read_run(folder, tasks)
-    cells = {}
-    for row in with_intervals(scores, intervals).iter_rows(named=True):
-        mean, low, high = _texts(row)
-        cells[row["model"], row["task"], row["step"]] = mean + ("" if row["low"] is None else f" ({low}–{high})")
-    parts = [_markdown(cells)]
+    tasks_there = scores["task"].unique(maintain_order=True).to_list()
+
+    def table(means: pl.DataFrame) -> str:
+        rows = means.to_dicts()
+        return _markdown(
+            rows, "{task}, step {step}", sorted(rows, key=lambda row: (tasks_there.index(row["task"]), row["step"]))
+        )
+
+    parts = [table(with_intervals(scores, intervals).rename({"model": "name"}))]
     summary = seed_summary(scores)
     if (summary["seeds"] > 1).any():
-        parts.append(_seed_table(summary))
+        seeds = " or ".join(map(str, summary["seeds"].unique().sort()))
+        parts.append(f"Mean over seeds ({seeds} per model); in brackets the lowest and the highest:")
+        parts.append(table(_ranges(summary)))
     if verdicts := verdict_lines(comparisons, scores):
         parts.append("\n".join(f"- {line}" for line in verdicts))
     return "\n\n".join(parts)
@@ -132,26 +138,39 @@ def chosen_table(folder: Path, languages: Sequence[str], metrics: Sequence[str],
     chosen = scores.filter(wanted, pl.lit(not languages) | pl.col("language").is_in(list(languages)))
     keys = ["model", "task", "step", "metric", "lower_is_better"]
     means = chosen.group_by(keys, maintain_order=True).agg(pl.col("score").mean().round(MEAN_DIGITS).alias("mean"))
-    rows = list(over_seeds(chosen, means).iter_rows(named=True))
-    places = dict.fromkeys((row["task"], row["step"], row["metric"]) for row in sorted(rows, key=itemgetter("step")))
-    lines = [["model", *(f"{task}, {metric}, step {step}" for task, step, metric in places)], ["---"] * (len(places) + 1)]
-    cells = {(row["seed_group"], row["task"], row["step"], row["metric"]): _over_seeds(row) for row in rows}
-    for name in dict.fromkeys(row["seed_group"] for row in rows):
-        lines.append([f"`{name}`", *(cells.get((name, *place), "") for place in places)])
+    rows = _ranges(over_seeds(chosen, means)).to_dicts()
+    table = _markdown(rows, "{task}, {metric}, step {step}", sorted(rows, key=itemgetter("step")))
     over = chosen.group_by("task", maintain_order=True).agg(pl.col("language").n_unique())
     counts = ", ".join(f"{task} {count}" for task, count in over.iter_rows())
     note = f"Means over languages ({counts}) and seeds; in brackets the lowest and the highest of the seeds."
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{note}"
+    return f"{table}\n\n{note}"
 
 
-def _over_seeds(row: Mapping[str, Any]) -> str:
-    mean, low, high = _texts(row)
-    return f"{mean} ({low}–{high})" if row["seeds"] > 1 and low != high else mean
+def _ranges(summary: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `over_seeds` for `_markdown`, without a range where there is one seed."""
+    several = pl.when(pl.col("seeds") > 1).then(pl.col("low", "high"))
+    return summary.rename({"seed_group": "name"}).with_columns(several)
 
 
-def _texts(row: Mapping[str, Any]) -> list[str]:
-    """Mean, low and high as text; '' where there is none."""
-    return ["" if row[key] is None else score_text(row[key], row["lower_is_better"]) for key in ("mean", "low", "high")]
+def _markdown(rows: Sequence[Mapping[str, Any]], title: str, columns: Sequence[Mapping[str, Any]]) -> str:
+    """A row per name, with mean and range.
+
+    Args:
+        rows: name, mean, low, high (None without a range), lower_is_better.
+        title: of a column, a format of the keys of its rows.
+        columns: the rows in the order of their columns.
+    """
+
+    def text(row: Mapping[str, Any]) -> str:
+        mean, *ends = (score_text(row[key], row["lower_is_better"]) for key in ("mean", "low", "high") if row[key] is not None)
+        return mean + (f" ({'–'.join(ends)})" if ends else "")
+
+    titles = list(dict.fromkeys(title.format(**row) for row in columns))
+    cells = {(row["name"], title.format(**row)): text(row) for row in rows}
+    lines = [["model", *titles], ["---"] * (len(titles) + 1)]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        lines.append([f"`{name}`", *(cells.get((name, column), "") for column in titles)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def verdict_lines(comparisons: pl.DataFrame, scores: pl.DataFrame) -> list[str]:
@@ -191,22 +210,3 @@ def signed(value: float, lower_is_better: bool) -> str:
 def p_text(p_value: float) -> str:
     """A p-value as text."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
-
-
-def _seed_table(summary: pl.DataFrame) -> str:
-    cells = {}
-    for row in summary.iter_rows(named=True):
-        mean, low, high = _texts(row)
-        cells[row["seed_group"], row["task"], row["step"]] = mean + (f" ({low}–{high})" if row["seeds"] > 1 else "")
-    seeds = " or ".join(map(str, summary["seeds"].unique().sort()))
-    return f"Mean over seeds ({seeds} per model); in brackets the lowest and the highest:\n\n{_markdown(cells)}"
-
-
-def _markdown(cells: Mapping[tuple[str, str, int], str]) -> str:
-    """A row for each model, a column for each task and step, tasks in their order and steps in theirs."""
-    tasks = list(dict.fromkeys(task for _, task, _ in cells))
-    columns = sorted({(task, step) for _, task, step in cells}, key=lambda column: (tasks.index(column[0]), column[1]))
-    lines = [["model", *(f"{task}, step {step}" for task, step in columns)], ["---"] * (len(columns) + 1)]
-    for name in dict.fromkeys(name for name, _, _ in cells):
-        lines.append([f"`{name}`", *(cells.get((name, task, step), "") for task, step in columns)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lexigraft.evaluation.scores import ROW_KEYS, without_seed
+from lexigraft.evaluation.scores import without_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class ReportInputs:
         rows: what the scores are about, `ROW_KEYS` of each task, model and step; models come in their order.
         configuration: the resolved configuration, plain JSON values.
         seed: of the run.
-        notes: name of a task -> what its scores are.
         intervals: `intervals.parquet`.
         comparisons: `comparisons.parquet`.
+        notes: name of a task -> what its scores are.
         token_origins: `token_origins.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
         test_sentences: name of a corpus that retrieval is tested on -> `held_out.parquet`.
@@ -43,9 +43,9 @@ class ReportInputs:
     rows: Sequence[Mapping[str, Any]]
     configuration: Mapping[str, Any]
     seed: int
+    intervals: Path
+    comparisons: Path
     notes: Mapping[str, str] = field(default_factory=dict)
-    intervals: Path | None = None
-    comparisons: Path | None = None
     token_origins: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
     test_sentences: Mapping[str, Path] = field(default_factory=dict)
@@ -61,34 +61,8 @@ class ReportInputs:
     quality: Mapping[str, Path] = field(default_factory=dict)
 
     def models(self) -> dict[str, Model]:
-        """The models by name, in the order of `rows`.
-
-        Raises:
-            ValueError: a row lacks a key, a table is of a model that `rows` does not know, or a model to be pictured lacks its
-                factors or a vocabulary.
-        """
-        rows = self.rows
-        for row in rows:
-            if missing := [key for key in ROW_KEYS if key not in row]:
-                raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
-        models = {row["model"]: model_of(row) for row in rows}
-        for kind in ("tokens", "weights", "factors", "pretraining", "held_out"):
-            if unknown := sorted(set(getattr(self, kind)) - set(models)):
-                raise ValueError(f"{kind} of {', '.join(unknown)}: no such model in rows; known: {', '.join(models)}")
-        for name in self.weights:
-            lacking = [
-                what
-                for what, there in (
-                    ("tokens", name in self.tokens),
-                    ("factors", name in self.factors),
-                    ("source vocabulary", models[name].source in self.source_vocabularies),
-                    ("target vocabulary", models[name].target in self.target_vocabularies),
-                )
-                if not there
-            ]
-            if lacking:
-                raise ValueError(f"model {name!r} cannot be pictured without {', '.join(lacking)}")
-        return models
+        """The models by name, in the order of `rows`."""
+        return {row["model"]: model_of(row) for row in self.rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,12 +175,3 @@ def _one_name(code: str) -> str:
 
 def _means(grouped: pl.DataFrame) -> Iterable[tuple[str, str, float]]:
     return grouped.group_by("group", "model").agg(pl.col("score").mean()).iter_rows()
-
-
-def empty_intervals() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Tables without rows, of a run whose sentences are not known."""
-    keys = {"task": pl.String, "metric": pl.String, "language": pl.String, "low": pl.Float64, "high": pl.Float64}
-    intervals = pl.DataFrame(schema=keys | {"model": pl.String, "step": pl.Int64, "seeds": pl.Int64, "score": pl.Float64})
-    pair = {"kind": pl.String, "first": pl.String, "second": pl.String, "verdict": pl.String, "languages": pl.Int64}
-    steps = {"first_step": pl.Int64, "second_step": pl.Int64}
-    return intervals, pl.DataFrame(schema=keys | pair | steps | dict.fromkeys(("difference", "p_adjusted"), pl.Float64))

@@ -164,14 +164,14 @@ def main_table(
     cells = {}
     for (name, column), row in places.items():
         leader = best[setting_of[name], column]
-        test = methods.get((column, frozenset((name, leader))))
+        versus = methods.get((column, frozenset((name, leader))))
         change = changes.get((name, column), [])
         cells[name, column] = Cell(
             score=row["mean"],
             interval=ends.get((name, column.task, column.step, column.metric)),
             spread=(row["low"], row["high"]) if row["seeds"] > 1 else None,
             best=row["mean"] == places[leader, column]["mean"],
-            tied=test is not None and test.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
+            tied=versus is not None and versus.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
             change=change[0] if len(change) == 1 else None,
         )
     names_of = Counter(name for name, _ in settings)

@@ -22,7 +22,7 @@ from lexigraft.report.charts import ORIGIN_COLOURS, VEGA_LITE, Spec, heat_map, m
 from lexigraft.report.comparison import comparisons
 from lexigraft.report.embedding_map import embedding_maps
 from lexigraft.report.inputs import Model, ReportInputs, labels
-from lexigraft.report.language_tables import empty_intervals, group_table, language_table
+from lexigraft.report.language_tables import group_table, language_table
 from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
@@ -66,7 +66,6 @@ def write_report(inputs: ReportInputs, out: Path) -> None:
     """Write the report of a run as one self-contained HTML file. The same inputs give the same bytes.
 
     Raises:
-        ValueError: the inputs do not fit each other (see `ReportInputs.models`).
         ArtifactError: an artifact is missing, damaged, or does not belong with the others.
     """
     models = inputs.models()
@@ -87,9 +86,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     test = {name: read_table(path, "corpus", ["language", "text"]) for name, path in inputs.test_sentences.items()}
     counts = {name: corpus_table(name, read_table(path, "corpus"), test.get(name)) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)
-    intervals, tests = empty_intervals()
-    if inputs.intervals is not None and inputs.comparisons is not None:
-        intervals, tests = (read_table(path, "significance") for path in (inputs.intervals, inputs.comparisons))
+    intervals, tests = (read_table(path, "significance") for path in (inputs.intervals, inputs.comparisons))
     averaged, seed_groups = by_seed_group(scores, models)
     table = main_table(scores, intervals, tests, models)
     settings = table.settings.values()

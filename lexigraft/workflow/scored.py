@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from lexigraft.config.configuration import Config
-
-Row = dict[str, Any]
 
 
 def steps_of(config: Config, model: str) -> list[int]:
@@ -17,7 +15,7 @@ def steps_of(config: Config, model: str) -> list[int]:
     return [0, *(training.checkpoints if training is not None and trained else [])]
 
 
-def scored_rows(config: Config) -> list[Row]:
+def scored_rows(config: Config) -> list[dict[str, Any]]:
     """What each task, model and step is called in the score table: `evaluation.scores.ROW_KEYS`."""
     return [
         {
@@ -44,11 +42,5 @@ def result_wildcards(config: Config, row: Mapping[str, Any]) -> list[dict[str, A
 
 
 def held_out_corpora(config: Config, shown: str) -> list[str]:
-    """Corpora whose held-out sentences tasks read that have the flag `shown` (`shows_repeats`, `shows_fertility`)."""
-    corpora = {task.held_out_corpus for task in config.tasks.values() if getattr(task, shown)}
-    return sorted(corpus for corpus in corpora if corpus is not None)
-
-
-def task_modules(config: Config) -> Sequence[str]:
-    """Modules of the kinds of task that the run uses, which are imported by name."""
-    return sorted({type(task).__module__ for task in config.tasks.values()})
+    """Corpora of the tasks with the flag `shown` (`shows_repeats`, `shows_fertility`)."""
+    return sorted({str(getattr(task, "corpus", "")) for task in config.tasks.values() if getattr(task, shown)})

@@ -229,7 +229,7 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
     scored(folder, ranks, rows, seed=42, top_k=[1, 10])
     intervals, comparisons = folder / "intervals.parquet", folder / "comparisons.parquet"
     table = folder / "scores.parquet"
-    return ReportInputs("try", table, rows, {"seed": 42}, 42, intervals=intervals, comparisons=comparisons)
+    return ReportInputs("try", table, rows, {"seed": 42}, 42, intervals, comparisons)
 
 
 def scored(folder: Path, ranks: list[Path], rows: list[dict[str, Any]], seed: int, **options: Any) -> pl.DataFrame:
@@ -248,10 +248,12 @@ def scored(folder: Path, ranks: list[Path], rows: list[dict[str, Any]], seed: in
     return scores
 
 
-def no_significance(folder: Path) -> None:
+def no_significance(folder: Path) -> tuple[Path, Path]:
     """Intervals and comparisons of a run of which no sentences are known."""
-    write_table(folder / "intervals.parquet", INTERVALS.to_frame(), Provenance("significance"))
-    write_table(folder / "comparisons.parquet", COMPARISONS.to_frame(), Provenance("significance"))
+    paths = folder / "intervals.parquet", folder / "comparisons.parquet"
+    for path, schema in zip(paths, (INTERVALS, COMPARISONS), strict=True):
+        write_table(path, schema.to_frame(), Provenance("significance"))
+    return paths
 
 
 def fertility_file(path: Path, words: int) -> Path:

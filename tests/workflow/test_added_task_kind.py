@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lexigraft.artifacts import read_table
-from lexigraft.evaluation.tasks import CorpusTask, Metric
+from lexigraft.evaluation.tasks import Metric, Task
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-class WholeWordsTask(CorpusTask):
+class WholeWordsTask(Task):
     note: ClassVar[str] = "the tokens per word"
 
     kind: Literal["whole_words"]
+    corpus: str
 
     def headline_metric(self) -> str:
         return "pieces"

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexigraft.languages import LanguageCode
-from lexigraft.settings import Name, Settings, parse
+from lexigraft.settings import Settings, parse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,7 +84,10 @@ class Metric:
 
 
 class Task(Settings):
-    """One task of a run. A kind defines `kind` with its own name, further settings, and what follows."""
+    """One task of a run. A kind defines `kind` with its own name, further settings, and what is abstract here.
+
+    A kind with the field `corpus` reads the held-out sentences of this corpus.
+    """
 
     note: ClassVar[str]
     """What the headline measures, for the report."""
@@ -125,11 +128,6 @@ class Task(Settings):
         """Further wildcards of the result files of a model at a step, one for each file; scores are means over the files."""
         return [{}]
 
-    @property
-    def held_out_corpus(self) -> str | None:
-        """The corpus whose held-out sentences it reads; None for a task with files of its own."""
-        return None
-
     def needed_languages(self) -> list[str]:
         """Languages that the corpus must have besides those that are scored."""
         return []
@@ -141,17 +139,6 @@ class Task(Settings):
     def layers_read(self) -> list[int]:
         """Numbers of the layers that a model must have."""
         return []
-
-
-class CorpusTask(Task):
-    """A task on the held-out sentences of a corpus."""
-
-    corpus: Name
-
-    @property
-    def held_out_corpus(self) -> str:
-        """The corpus whose held-out sentences it reads."""
-        return self.corpus
 
 
 @cache

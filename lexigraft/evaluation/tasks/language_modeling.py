@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from lexigraft.evaluation.tasks import CorpusTask, Metric
+from lexigraft.evaluation.tasks import Metric, Task
+from lexigraft.settings import Name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,13 +19,14 @@ PERPLEXITIES = {"masked": "masked_perplexity", "pseudo_perplexity": "pseudo_perp
 """How sentences were measured -> the metric that is exp of the loss."""
 
 
-class LanguageModelingTask(CorpusTask):
+class LanguageModelingTask(Task):
     """How well a model predicts a corpus's held-out sentences, per language; and the fertility of its tokenizer there."""
 
     note: ClassVar[str] = "bits per byte of held-out sentences"
     shows_fertility: ClassVar[bool] = True
 
     kind: Literal["language_modeling"]
+    corpus: Name
     measure: Literal["masked", "pseudo_perplexity"] = "masked"
     """`masked`: a share of the tokens hidden at once, as in pre-training; `pseudo_perplexity`: every token once, on its own."""
     mask_probability: float = Field(default=0.15, gt=0, lt=1)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from lexigraft.errors import InputError
-from lexigraft.evaluation.tasks import CorpusTask, Metric
+from lexigraft.evaluation.tasks import Metric, Task
 from lexigraft.languages import LanguageCode
+from lexigraft.settings import Name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 STAGE = "ranks"
 
 
-class RetrievalTask(CorpusTask):
+class RetrievalTask(Task):
     """Sentence retrieval among a corpus's held-out sentences: the index holds the language's sentences, queries are English."""
 
     note: ClassVar[str] = "the share of queries whose right sentence is among the k nearest"
     shows_repeats: ClassVar[bool] = True
 
     kind: Literal["retrieval"]
+    corpus: Name
     query_language: LanguageCode = "eng_Latn"
     """The language of the queries, which is not scored by default."""
     layer: PositiveInt | Literal["two_thirds"] = "two_thirds"

@@ -44,8 +44,7 @@ def predicted_and_tagged(folder: Path) -> ReportInputs:
             ]
     scores = folder / "scores.parquet"
     write_table(scores, pl.DataFrame(tables, schema=SCHEMA), Provenance("scores", seed=SEED))
-    no_significance(folder)
-    return ReportInputs("try", scores, rows, {"seed": SEED}, SEED, notes={"text": "bits per byte"})
+    return ReportInputs("try", scores, rows, {"seed": SEED}, SEED, *no_significance(folder), {"text": "bits per byte"})
 
 
 @pytest.fixture(scope="module")
