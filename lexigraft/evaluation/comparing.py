@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -50,14 +50,21 @@ class Pair:
     second: int
 
 
-class Named(Protocol):
-    """A system's name and step."""
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a score belongs to: a model at a step, or a seed group of several models.
 
-    @property
-    def name(self) -> str: ...
+    Attributes:
+        name: of the model or the seed group.
+        step: of pre-training.
+        seeds: 0 for a model by itself, else the number of models.
+        units: indices in the results; scores are means over them.
+    """
 
-    @property
-    def step(self) -> int: ...
+    name: str
+    step: int
+    seeds: int
+    units: tuple[int, ...]
 
 
 class PairTests:
@@ -110,7 +117,7 @@ class PairTests:
         self,
         task: str,
         metric: str,
-        systems: Sequence[Named],
+        systems: Sequence[System],
         languages: Sequence[str],
         scores: Doubles,
         drawn: NDArray[np.float32],
@@ -170,7 +177,7 @@ class PairTests:
             )
         return pl.concat(parts)
 
-    def _adjusted(self, systems: Sequence[Named]) -> Doubles:
+    def _adjusted(self, systems: Sequence[System]) -> Doubles:
         """p-values of the means, adjusted for the number of pairs of the same kind at the same step."""
         p_values = self.sums.p_values()
         found = np.ones(len(p_values))

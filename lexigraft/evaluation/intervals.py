@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.evaluation.comparing import Pair, PairTests
+from lexigraft.evaluation.comparing import Pair, PairTests, System
 from lexigraft.evaluation.scores import MEAN, MEAN_DIGITS
 from lexigraft.evaluation.sentence_results import SentenceResults
 from lexigraft.evaluation.statistics import DRAWS, percentile_interval, resampled_counts
@@ -34,23 +34,6 @@ INTERVALS = pl.Schema(
     }
 )
 """`model` is a model, `seeds` 0; or the common name of models that differ in their seed only, `seeds` their number."""
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """What a score belongs to: a model at a step, or models that differ in their seed only.
-
-    Attributes:
-        name: of the model, or its name without the seed.
-        step: of pre-training.
-        seeds: 0 for a model by itself, else the number of models.
-        units: indices in the results; scores are means over them.
-    """
-
-    name: str
-    step: int
-    seeds: int
-    units: tuple[int, ...]
 
 
 def task_tables(

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
-from lexigraft.evaluation.comparing import COMPARISONS, Pair
-from lexigraft.evaluation.intervals import INTERVALS, System, task_tables
+from lexigraft.evaluation.comparing import COMPARISONS, Pair, System
+from lexigraft.evaluation.intervals import INTERVALS, task_tables
 from lexigraft.evaluation.scores import Rows, without_seed
 from lexigraft.evaluation.sentence_results import SentenceResults, read_results
 from lexigraft.evaluation.tasks import Task

@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 
 from lexigraft.artifacts import read_table
-from lexigraft.errors import ArtifactError
 from lexigraft.report.charts import Spec, hypernetwork_curves
 
 BASELINE = "ofa"
@@ -99,22 +98,14 @@ def read_quality(paths: Mapping[str, Path]) -> list[Quality]:
     """One row per network and split, from `quality.parquet` of each network.
 
     Raises:
-        ArtifactError: a table is missing or damaged, or lacks a network or OFA on one of its splits.
+        ArtifactError: a table is missing or damaged.
     """
     found = []
     for name, path in paths.items():
         table = read_table(path, "hypernetwork", ["method", "split", "cosine", "l1", "tokens"])
         figures = table.with_columns(pl.col("cosine", "l1").cast(pl.Float64).fill_nan(None))
         for (split,), part in figures.group_by("split", maintain_order=True):
-            network = part.filter(pl.col("method") != BASELINE).to_dicts()
-            baseline = part.filter(pl.col("method") == BASELINE).to_dicts()
-            if (len(network), len(baseline)) != (1, 1):
-                raise ArtifactError(
-                    f"{len(network)} networks and {len(baseline)} rows of OFA on split {split!r}, expected one of each",
-                    where=path,
-                    hint="delete the file and run snakemake again",
-                )
-            pair = (network[0], baseline[0])
-            cosine, l1 = (tuple(row[column] for row in pair) for column in ("cosine", "l1"))
-            found.append(Quality(name, str(split), int(network[0]["tokens"]), cosine, l1))
+            row_of = {row["method"] == BASELINE: row for row in part.iter_rows(named=True)}
+            cosine, l1 = ((row_of[False][column], row_of[True][column]) for column in ("cosine", "l1"))
+            found.append(Quality(name, str(split), int(row_of[False]["tokens"]), cosine, l1))
     return found

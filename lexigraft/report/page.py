@@ -26,8 +26,8 @@ from lexigraft.report.language_tables import group_table, language_table
 from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
-from lexigraft.report.seed_groups import by_seed_group
 from lexigraft.report.tables import (
+    by_seed_group,
     columns_of,
     configuration_sections,
     corpus_table,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -67,6 +67,15 @@ def other_metrics(scores: pl.DataFrame, models: Mapping[str, Model]) -> tuple[li
     means = scores.group_by("model", "task", "metric", "step").agg(pl.col("score").mean().round(MEAN_DIGITS))
     known = {(model, Column(task, metric, step)): score for model, task, metric, step, score in means.iter_rows()}
     return _columns(scores), {key: score for key, score in known.items() if key[0] in models}
+
+
+def by_seed_group(scores: pl.DataFrame, models: Mapping[str, Model]) -> tuple[pl.DataFrame, dict[str, Model]]:
+    """Scores averaged over the seeds of each group (n is that of one of them), and for each group a model of its name."""
+    groups = {name: model.seed_group for name, model in models.items()}
+    named = scores.with_columns(pl.col("model").replace_strict(groups, return_dtype=pl.String))
+    keys = ["model", "task", "language", "metric", "step", "unit", "headline", "lower_is_better"]
+    averaged = named.group_by(keys, maintain_order=True).agg(pl.col("score").mean(), pl.col("n").max())
+    return averaged, {model.seed_group: replace(model, name=model.seed_group) for model in models.values()}
 
 
 @dataclass(frozen=True, slots=True)

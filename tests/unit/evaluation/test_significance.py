@@ -17,8 +17,8 @@ from tagging_cases import tagging_values
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError
-from lexigraft.evaluation.comparing import COMPARISONS, Pair
-from lexigraft.evaluation.intervals import INTERVALS, System, blocks_of, task_tables
+from lexigraft.evaluation.comparing import COMPARISONS, Pair, System
+from lexigraft.evaluation.intervals import INTERVALS, blocks_of, task_tables
 from lexigraft.evaluation.language_modeling import SENTENCES as LIKELIHOODS
 from lexigraft.evaluation.scores import MEAN, mean_scores, write_scores
 from lexigraft.evaluation.sentence_results import SentenceResults, Unit
