@@ -40,8 +40,6 @@ include: "rules/token_maps.smk"
 include: "rules/initialized_models.smk"
 include: "rules/pretraining.smk"
 include: "rules/evaluation.smk"
-include: "rules/tagging.smk"
-include: "rules/language_modeling.smk"
 include: "rules/report.smk"
 
 

@@ -78,7 +78,8 @@ def made_up_run(folder: Path, count: int) -> ReportInputs:
                 rows.append({**about, "seed": 42, "step": step, "task": task})
                 found = generator.uniform(0, 100, size=count)
                 same = [pl.lit(value, dtype=SCHEMA[key]).alias(key) for key, value in rows[-1].items()]
-                one = pl.DataFrame({"language": codes, "metric": metric, "score": found, "n": 500})
+                one = pl.DataFrame({"language": codes, "metric": metric, "score": found, "n": 500, "unit": "sentences"})
+                one = one.with_columns(headline=True, lower_is_better=False)
                 scores.append(one.with_columns(same).select(pl.col(key).cast(kind) for key, kind in SCHEMA.items()))
                 ends = pl.DataFrame({"language": [MEAN, *codes], "score": np.append(found.mean(), found)})
                 intervals.append(

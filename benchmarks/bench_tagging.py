@@ -51,10 +51,10 @@ class _Run:
         import torch
         from transformers import AutoModel
 
-        from lexigraft.evaluation.settings import FineTuning
         from lexigraft.evaluation.tagging.encoding import WordEncoder
         from lexigraft.evaluation.tagging.model import Tagger
         from lexigraft.evaluation.tagging.training import Labeled, TaggerTraining
+        from lexigraft.evaluation.tasks.tagging import FineTuning
         from lexigraft.tagged_corpora.table import tagged_sentences
         from lexigraft.tokenizers.load import load_tokenizer
 

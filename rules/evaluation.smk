@@ -1,57 +1,51 @@
-SCORED = scored("retrieval")
-TAGGED = scored("tagging")
-MODELED = scored("language_modeling")
-RANKS = [
-    f"<results>/ranks/{row['task']}/{row['model']}-step-{row['step']}.parquet"
+from lexigraft.workflow import scored
+
+# what is scored: the model of a step
+SCORED_WEIGHTS = "<results>/models/{model}/step-{step}/model.safetensors"
+SCORED_FILES = expand(
+    "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
+)
+# kind of task -> the results by sentence that its rules make, with wildcards
+RESULTS = {}
+
+
+def task_settings(wildcards):
+    """Settings of a task at a step of pre-training."""
+    task = named("tasks", "task")(wildcards)
+    return task.at(int(wildcards.step)).model_dump(mode="json")
+
+
+def held_out_of_task(wildcards):
+    """Held-out sentences of a task's corpus."""
+    task = named("tasks", "task")(wildcards)
+    return expand(rules.corpus.output.held_out, corpus=task.corpus)[0]
+
+
+# a kind of task is added with one file there
+for file in sorted((ROOT / "rules" / "tasks").glob("*.smk")):
+
+    include: f"tasks/{file.name}"
+
+
+SCORED = scored.scored_rows(PLAN)
+# the result files of each row
+RESULT_FILES = [
+    [
+        expand(RESULTS[CONFIG.tasks[row["task"]].kind], **wildcards)[0]
+        for wildcards in scored.result_wildcards(CONFIG, row)
+    ]
     for row in SCORED
 ]
-TAG_SCORES = [file for row in TAGGED for file in tag_score_files(row)]
-LANGUAGE_MODELING = [
-    f"<results>/language_modeling/{row['task']}/{row['model']}-step-{row['step']}.parquet"
-    for row in MODELED
-]
-
-
-rule ranks:
-    input:
-        sentences=lambda wildcards: (
-            f"<resources>/corpora/{named('tasks', 'task')(wildcards).corpus}/held_out.parquet"
-        ),
-        weights="<results>/models/{model}/step-{step}/model.safetensors",
-        files=expand(
-            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
-        ),
-    output:
-        ranks="<results>/ranks/{task}/{model}-step-{step}.parquet",
-    log:
-        "<logs>/ranks/{task}/{model}-step-{step}.log",
-    cache: True
-    conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
-    threads: THREADS
-    resources:
-        mem_mb=memory(3000, 4, GPUS),
-        runtime=minutes(30),
-        gpu=GPUS,
-    params:
-        task="{task}",
-        model="{model}",
-        step="{step}",
-        settings=task_settings,
-        gpus=GPUS,
-        code=code_of("ranks.py"),
-        lock=LOCK,
-    message:
-        "{wildcards.task} of {wildcards.model} at step {wildcards.step}"
-    script:
-        "../workflow_scripts/ranks.py"
+ALL_RESULTS = [file for files in RESULT_FILES for file in files]
+FILES_PER_ROW = [len(files) for files in RESULT_FILES]
+TASKS = {name: task.model_dump(mode="json") for name, task in CONFIG.tasks.items()}
+# imported by name, so that no digest sees them by itself
+TASK_MODULES = sorted({type(task).__module__ for task in CONFIG.tasks.values()})
 
 
 rule scores:
     input:
-        ranks=RANKS,
-        tag_scores=TAG_SCORES,
-        language_modeling=LANGUAGE_MODELING,
+        results=ALL_RESULTS,
     output:
         scores=report(
             "<results>/scores.parquet",
@@ -71,18 +65,10 @@ rule scores:
         runtime=minutes(15),
     params:
         rows=SCORED,
-        top_k={name: task.top_k for name, task in tasks_of("retrieval").items()},
-        reciprocal=[
-            name
-            for name, task in tasks_of("retrieval").items()
-            if task.mean_reciprocal_rank
-        ],
-        tagged=TAGGED,
-        seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
-        headlines={name: task.headline for name, task in tasks_of("tagging").items()},
-        modeled=MODELED,
+        files_per_row=FILES_PER_ROW,
+        tasks=TASKS,
         seed=CONFIG.seed,
-        code=code_of("scores.py"),
+        code=code_of("scores.py", TASK_MODULES),
         lock=LOCK,
     message:
         "scores of all models"
@@ -92,10 +78,7 @@ rule scores:
 
 rule significance:
     input:
-        scores="<results>/scores.parquet",
-        ranks=RANKS,
-        tag_scores=TAG_SCORES,
-        language_modeling=LANGUAGE_MODELING,
+        results=ALL_RESULTS,
     output:
         intervals=report(
             "<results>/intervals.parquet",
@@ -120,11 +103,10 @@ rule significance:
         runtime=minutes(30),
     params:
         rows=SCORED,
-        tagged=TAGGED,
-        seeds={name: len(task.seeds) for name, task in tasks_of("tagging").items()},
-        modeled=MODELED,
+        files_per_row=FILES_PER_ROW,
+        tasks=TASKS,
         seed=CONFIG.seed,
-        code=code_of("significance.py"),
+        code=code_of("significance.py", TASK_MODULES),
         lock=LOCK,
     message:
         "intervals and tests of all scores"
@@ -132,6 +114,6 @@ rule significance:
         "../workflow_scripts/significance.py"
 
 
-ARTIFACTS += [*RANKS, *TAG_SCORES, *LANGUAGE_MODELING]
+ARTIFACTS += ALL_RESULTS
 if CONFIG.tasks:
     ARTIFACTS += [*rules.scores.output, *rules.significance.output]

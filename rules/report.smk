@@ -1,53 +1,39 @@
 REPORT_SOURCES = sorted({model.source for model in MODELS.values()})
 REPORT_TOKENIZERS = sorted({model.tokenizer for model in MODELS.values()})
-TESTED_CORPORA = sorted({task.corpus for task in tasks_of("retrieval").values()})
-FERTILITY = [
-    f"{corpus}/{tokenizer}"
-    for corpus in sorted(
-        {task.corpus for task in tasks_of("language_modeling").values()}
-    )
-    for tokenizer in [
-        *(f"source-{name}" for name in REPORT_SOURCES),
-        *(f"target-{name}" for name in REPORT_TOKENIZERS),
-    ]
-]
+TESTED_CORPORA = scored.held_out_corpora(CONFIG, "shows_repeats")
+# what the report calls a tokenizer on a corpus -> its fertility there
+FERTILITY = {}
+for corpus in scored.held_out_corpora(CONFIG, "shows_fertility"):
+    for name in REPORT_SOURCES:
+        (FERTILITY[f"{corpus}/source-{name}"],) = expand(
+            rules.source_fertility.output.fertility, corpus=corpus, source=name
+        )
+    for name in REPORT_TOKENIZERS:
+        (FERTILITY[f"{corpus}/target-{name}"],) = expand(
+            rules.target_fertility.output.fertility, corpus=corpus, tokenizer=name
+        )
 
 
 rule report:
     input:
-        scores="<results>/scores.parquet",
-        intervals="<results>/intervals.parquet",
-        comparisons="<results>/comparisons.parquet",
-        token_origins="<results>/token_origins.parquet",
-        corpora=expand(
-            "<resources>/corpora/{corpus}/counts.parquet", corpus=list(CONFIG.corpora)
-        ),
-        test_sentences=expand(
-            "<resources>/corpora/{corpus}/held_out.parquet", corpus=TESTED_CORPORA
-        ),
-        tokens=expand(
-            "<results>/models/{model}/step-0/tokens.parquet", model=list(MODELS)
-        ),
-        weights=expand(
-            "<results>/models/{model}/step-0/model.safetensors", model=list(MODELS)
-        ),
+        scores=rules.scores.output.scores,
+        intervals=rules.significance.output.intervals,
+        comparisons=rules.significance.output.comparisons,
+        token_origins=rules.token_origins.output.counts,
+        corpora=expand(rules.corpus.output.counts, corpus=list(CONFIG.corpora)),
+        test_sentences=expand(rules.corpus.output.held_out, corpus=TESTED_CORPORA),
+        tokens=expand(rules.initialized_model.output.tokens, model=list(MODELS)),
+        weights=expand(rules.initialized_model.output.weights, model=list(MODELS)),
         factors=[embedding_table(model) for model in MODELS.values()],
         source_vocabularies=expand(
-            "<resources>/sources/{source}/vocabulary.parquet", source=REPORT_SOURCES
+            rules.source.output.vocabulary, source=REPORT_SOURCES
         ),
         target_vocabularies=expand(
-            "<resources>/tokenizers/{tokenizer}/vocabulary.parquet",
-            tokenizer=REPORT_TOKENIZERS,
+            rules.tokenizer.output.vocabulary, tokenizer=REPORT_TOKENIZERS
         ),
-        pretraining=expand(
-            "<results>/models/{model}/pretraining_history.parquet",
-            model=PLAN.trained,
-        ),
-        held_out=expand(
-            "<results>/models/{model}/pretraining_held_out.parquet",
-            model=PLAN.trained,
-        ),
-        fertility=[f"<resources>/fertility/{name}.parquet" for name in FERTILITY],
+        pretraining=expand(rules.pretraining.output.history, model=PLAN.trained),
+        held_out=expand(rules.pretraining.output.held_out, model=PLAN.trained),
+        fertility=list(FERTILITY.values()),
         hypernetworks=[
             rules.hypernetwork.output.history.format(**values)
             for values in PLAN.networks().values()
@@ -74,7 +60,8 @@ rule report:
     params:
         run=CONFIG.run,
         configuration=CONFIG.model_dump(mode="json"),
-        rows=[*SCORED, *TAGGED, *MODELED],
+        rows=SCORED,
+        notes={name: task.note for name, task in CONFIG.tasks.items()},
         # what the files of an input are of
         names={
             "corpora": list(CONFIG.corpora),
@@ -83,7 +70,7 @@ rule report:
             "source_vocabularies": REPORT_SOURCES,
             "target_vocabularies": REPORT_TOKENIZERS,
             **dict.fromkeys(("pretraining", "held_out"), PLAN.trained),
-            "fertility": FERTILITY,
+            "fertility": list(FERTILITY),
             **dict.fromkeys(("hypernetworks", "quality"), list(PLAN.networks())),
         },
         seed=CONFIG.seed,

@@ -4,7 +4,7 @@ from lexigraft.workflow.stage import stage
 
 with stage("language_modeling", snakemake) as job:
     from lexigraft.evaluation.language_modeling import write_language_modeling
-    from lexigraft.evaluation.settings import LanguageModelingTask
+    from lexigraft.evaluation.tasks.language_modeling import LanguageModelingTask
     from lexigraft.settings import parse
 
     write_language_modeling(

@@ -4,11 +4,11 @@ from lexigraft.workflow.stage import stage
 
 with stage("ranks", snakemake) as job:
     from lexigraft.evaluation.retrieval import write_ranks
-    from lexigraft.evaluation.settings import TaskSettings
+    from lexigraft.evaluation.tasks.retrieval import RetrievalTask
     from lexigraft.settings import parse
 
     write_ranks(
-        parse(TaskSettings, job.params.settings),
+        parse(RetrievalTask, job.params.settings),
         sentences=job.input.sentences,
         model_folder=job.input.weights.parent,
         path=job.output.ranks,

@@ -11,6 +11,7 @@ with stage("report", snakemake) as job:
         run=params.run,
         scores=job.input.scores,
         rows=params.rows,
+        notes=params.notes,
         configuration=params.configuration,
         seed=params.seed,
         intervals=job.input.intervals,

@@ -3,20 +3,14 @@
 from lexigraft.workflow.stage import stage
 
 with stage("scores", snakemake) as job:
-    from lexigraft.evaluation.collect import language_modeling_scores, tagging_scores
-    from lexigraft.evaluation.scores import collect_scores
+    from lexigraft.evaluation.scores import write_scores
+    from lexigraft.evaluation.tasks import tasks_of
 
-    params = job.params
-    more = [
-        tagging_scores(params.tagged, job.input.tag_scores, params.seeds, params.headlines),
-        language_modeling_scores(params.modeled, job.input.language_modeling),
-    ]
-    collect_scores(
-        job.input.ranks,
+    params, files = job.params, iter(job.input.results)
+    write_scores(
+        tasks_of(params.tasks),
         params.rows,
-        params.top_k,
+        [[next(files) for _ in range(count)] for count in params.files_per_row],
         job.output.scores,
         job.provenance,
-        more,
-        reciprocal=params.reciprocal,
     )

@@ -4,15 +4,13 @@ from lexigraft.workflow.stage import stage
 
 with stage("significance", snakemake) as job:
     from lexigraft.evaluation.significance import write_statistics
+    from lexigraft.evaluation.tasks import tasks_of
 
-    params, files = job.params, iter(job.input.tag_scores)
+    params, files = job.params, iter(job.input.results)
     write_statistics(
-        job.input.scores,
-        {
-            "retrieval": (params.rows, [[path] for path in job.input.ranks]),
-            "tagging": (params.tagged, [[next(files) for _ in range(params.seeds[row["task"]])] for row in params.tagged]),
-            "language_modeling": (params.modeled, [[path] for path in job.input.language_modeling]),
-        },
+        tasks_of(params.tasks),
+        params.rows,
+        [[next(files) for _ in range(count)] for count in params.files_per_row],
         intervals_path=job.output.intervals,
         comparisons_path=job.output.comparisons,
         seed=params.seed,

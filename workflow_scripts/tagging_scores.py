@@ -3,8 +3,8 @@
 from lexigraft.workflow.stage import stage
 
 with stage("tag_scores", snakemake) as job:
-    from lexigraft.evaluation.settings import TaggingTask
     from lexigraft.evaluation.tagging.scoring import write_tag_scores
+    from lexigraft.evaluation.tasks.tagging import TaggingTask
     from lexigraft.settings import parse
 
     write_tag_scores(

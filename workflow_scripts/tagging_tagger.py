@@ -3,8 +3,8 @@
 from lexigraft.workflow.stage import stage
 
 with stage("tagger", snakemake) as job:
-    from lexigraft.evaluation.settings import TaggerSettings
     from lexigraft.evaluation.tagging.tagger import write_tagger
+    from lexigraft.evaluation.tasks.tagging import TaggerSettings
     from lexigraft.settings import parse
 
     write_tagger(

@@ -15,7 +15,8 @@ from lexigraft.config.grid import Model, ModelGrid, models_by_name
 from lexigraft.config.placeholders import with_inputs
 from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.errors import ConfigError, nearest
-from lexigraft.evaluation.settings import TaskSettings
+from lexigraft.evaluation.tasks import Task
+from lexigraft.evaluation.tasks import registry as task_kinds
 from lexigraft.evidence.base import choices_of
 from lexigraft.hypernetwork.settings import HypernetworkSettings
 from lexigraft.initializers import registry
@@ -68,23 +69,29 @@ class _Run(Settings):
     hypernetworks: dict[Name, HypernetworkSettings] = {}
     models: list[ModelGrid] = Field(min_length=1)
     pretraining: PretrainingSettings | None = None
-    tasks: dict[Name, TaskSettings] = {}
+    tasks: dict[Name, Task] = {}
     resources: Resources = Resources()
 
 
 @cache
 def method_settings() -> Any:
     """The union of all registered initializers' options, told apart by their key `initializer`."""
-    methods = list(registry().values())
-    union = reduce(or_, methods[1:], methods[0])
-    return Annotated[union, Field(discriminator="initializer")] if len(methods) > 1 else union
+    return _union(registry().values(), "initializer")
+
+
+def _union(classes: Iterable[Any], key: str) -> Any:
+    first, *others = classes
+    return Annotated[reduce(or_, others, first), Field(discriminator=key)] if others else first
 
 
 @cache
 def config_class() -> type[Config]:
     """The class of a whole configuration; built at run time, since a new initializer file adds to it."""
     # the type of the field is known only now, so no type checker can follow
-    fields: Any = {"methods": (dict.__class_getitem__((Name, method_settings())), Field(min_length=1))}
+    fields: Any = {
+        "methods": (dict.__class_getitem__((Name, method_settings())), Field(min_length=1)),
+        "tasks": (dict.__class_getitem__((Name, _union(task_kinds().values(), "kind"))), {}),
+    }
     return create_model("Config", __base__=Config, **fields)
 
 
@@ -202,14 +209,14 @@ class Config(_Run):
 
     def _dangling_tasks(self) -> Iterable[str]:
         for name, task in self.tasks.items():
-            if task.kind == "tagging":  # its files are its own, and no corpus
+            if (corpus := getattr(task, "corpus", None)) is None:
                 continue
-            yield from _known(f"tasks.{name}.corpus", task.corpus, self.corpora, "corpus")
-            queries = [task.query_language] if task.kind == "retrieval" else []
-            yield from self._languages(f"tasks.{name}.languages", task.corpus, [*queries, *(task.languages or [])])
-            yield from self._languages(f"tasks.{name}.pretrained_languages", task.corpus, task.pretrained_languages)
-            if task.corpus in self.corpora and self.corpora[task.corpus].held_out is None:
-                yield f"tasks.{name}.corpus: corpus {task.corpus!r} holds no sentences out; set its `held_out`"
+            yield from _known(f"tasks.{name}.corpus", corpus, self.corpora, "corpus")
+            needed = [*task.needed_languages(), *(task.languages or [])]
+            yield from self._languages(f"tasks.{name}.languages", corpus, needed)
+            yield from self._languages(f"tasks.{name}.pretrained_languages", corpus, task.pretrained_languages)
+            if corpus in self.corpora and self.corpora[corpus].held_out is None:
+                yield f"tasks.{name}.corpus: corpus {corpus!r} holds no sentences out; set its `held_out`"
 
     def _has_training_text(self, place: str, corpus: str | None) -> Iterable[str]:
         if corpus in self.corpora and self.corpora[corpus].held_out == "all":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN, MEAN_DIGITS
-from lexigraft.evaluation.statistics import Doubles, SignSums, Statistic, holm, percentile_interval, verdict
+from lexigraft.evaluation.scores import MEAN, MEAN_DIGITS
+from lexigraft.evaluation.statistics import SignSums, holm, percentile_interval, verdict
+from lexigraft.evaluation.tasks import Doubles, Metric
 
 COMPARISONS = pl.Schema(
     {
@@ -34,7 +35,7 @@ COMPARISONS = pl.Schema(
         "verdict": pl.String,
     }
 )
-"""`kind` is `methods` or `steps`, `difference` first - second with its interval, `verdict` what the first is beside the second.
+"""`kind` is `methods` or `steps`, `difference` first - second with its interval, `verdict` says what the first is.
 
 p-values of a pair's languages are adjusted for the number of languages, those of means for the number of pairs of a kind at a
 step."""
@@ -42,34 +43,41 @@ step."""
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two systems, as places in a list of them: two methods at one step, or one model at two steps."""
+    """Two systems, as indices in a list of them: two methods at one step, or one model at two steps."""
 
     kind: Literal["methods", "steps"]
     first: int
     second: int
 
 
-class Named(Protocol):
-    """A system's name and step."""
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a score belongs to: a model at a step, or a seed group of several models.
 
-    @property
-    def name(self) -> str: ...
+    Attributes:
+        name: of the model or the seed group.
+        step: of pre-training.
+        seeds: 0 for a model by itself, else the number of models.
+        units: indices in the results; scores are means over them.
+    """
 
-    @property
-    def step(self) -> int: ...
+    name: str
+    step: int
+    seeds: int
+    units: tuple[int, ...]
 
 
 class PairTests:
     """Gathers what sentences add to the differences of pairs, language by language and for their means."""
 
-    def __init__(self, statistic: Statistic, pairs: Sequence[Pair], present: NDArray[np.bool_]) -> None:
+    def __init__(self, metric: Metric, pairs: Sequence[Pair], present: NDArray[np.bool_]) -> None:
         """
         Args:
-            statistic: the score.
+            metric: of the scores.
             pairs: to compare.
             present: (systems, languages) which scores there are.
         """
-        self.statistic, self.pairs = statistic, list(pairs)
+        self.metric, self.pairs = metric, list(pairs)
         self.first = np.array([pair.first for pair in pairs], dtype=np.int64)
         self.second = np.array([pair.second for pair in pairs], dtype=np.int64)
         self.both = present[self.first] & present[self.second]
@@ -86,17 +94,17 @@ class PairTests:
         """Take a language's sentences.
 
         Args:
-            at: place of the language.
-            rows: places of its sentences in the block.
+            at: index of the language.
+            rows: indices of its sentences in the block.
             there: systems that have the language.
-            values: (systems that have it, sentences, columns of the statistic), averaged over units.
+            values: (systems that have it, sentences, columns of the metric), averaged over units.
         """
         (compared,) = np.nonzero(self.both[:, at])
         if not len(compared):
             return
         first = values[np.searchsorted(there, self.first[compared])]
         second = values[np.searchsorted(there, self.second[compared])]
-        slopes = self.statistic.gradient((first.sum(axis=1) + second.sum(axis=1)) / 2)
+        slopes = self.metric.gradient((first.sum(axis=1) + second.sum(axis=1)) / 2)
         added = np.einsum("psc,pc->sp", first - second, slopes)
         self.p_values[compared, at] = SignSums.of(added).p_values()
         self.means[rows[:, None], compared[None, :]] += added / self.languages[compared]
@@ -109,7 +117,7 @@ class PairTests:
         self,
         task: str,
         metric: str,
-        systems: Sequence[Named],
+        systems: Sequence[System],
         languages: Sequence[str],
         scores: Doubles,
         drawn: NDArray[np.float32],
@@ -124,7 +132,7 @@ class PairTests:
             drawn: (systems, languages, draws) the scores in each draw.
         """
         parts = [COMPARISONS.to_frame()]
-        lower = metric in LOWER_IS_BETTER
+        lower = self.metric.lower_is_better
         for place, (pair, p_mean, adjusted) in enumerate(
             zip(self.pairs, self.sums.p_values(), self._adjusted(systems), strict=True)
         ):
@@ -140,7 +148,7 @@ class PairTests:
             low, high = percentile_interval(np.vstack([mean, apart]))
             p_values = self.p_values[place, there]
             all_adjusted = [float(adjusted), *holm(p_values).tolist()]
-            difference = np.round(first - second, MEAN_DIGITS)
+            difference = np.round(first - second, MEAN_DIGITS) + 0.0  # no -0.0
             parts.append(
                 pl.DataFrame(
                     {
@@ -169,7 +177,7 @@ class PairTests:
             )
         return pl.concat(parts)
 
-    def _adjusted(self, systems: Sequence[Named]) -> Doubles:
+    def _adjusted(self, systems: Sequence[System]) -> Doubles:
         """p-values of the means, adjusted for the number of pairs of the same kind at the same step."""
         p_values = self.sums.p_values()
         found = np.ones(len(p_values))

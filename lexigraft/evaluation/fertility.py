@@ -33,7 +33,7 @@ FERTILITY = pl.Schema(
     }
 )
 """Counts over a language's sentences and their two ratios. Words are what spaces separate, null in scripts without spaces;
-characters are code points, spaces among them; tokens are without special ones, `unknown` those that stand for anything."""
+characters are code points, spaces among them; tokens do not include special ones, `unknown` are unknown tokens."""
 _BLOCK = 1 << 13
 
 
@@ -47,7 +47,7 @@ def write_fertility(sentences: Path, tokenizer_folder: Path, path: Path, provena
         provenance: of the table.
 
     Raises:
-        InputError: the corpus holds no sentences out.
+        InputError: the corpus has no held-out sentences.
         ArtifactError: sentences or tokenizer are damaged.
     """
     table = read_table(sentences, "corpus", ["language", "text"])
@@ -58,7 +58,10 @@ def write_fertility(sentences: Path, tokenizer_folder: Path, path: Path, provena
     for part in parts:
         row = part.row(0, named=True)
         log.info(
-            "%s: tokens a word %s, characters a token %s", row["language"], row["tokens_per_word"], row["characters_per_token"]
+            "%s: tokens per word %s, characters per token %s",
+            row["language"],
+            row["tokens_per_word"],
+            row["characters_per_token"],
         )
     write_table(path, pl.concat(parts), provenance)
 

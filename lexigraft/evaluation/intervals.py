@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lexigraft.evaluation.comparing import COMPARISONS, Pair, PairTests
-from lexigraft.evaluation.evidence import Evidence
+from lexigraft.evaluation.comparing import Pair, PairTests, System
 from lexigraft.evaluation.scores import MEAN, MEAN_DIGITS
-from lexigraft.evaluation.statistics import DRAWS, Doubles, percentile_interval, resampled_counts
+from lexigraft.evaluation.sentence_results import SentenceResults
+from lexigraft.evaluation.statistics import DRAWS, percentile_interval, resampled_counts
+from lexigraft.evaluation.tasks import Doubles
 
 INTERVALS = pl.Schema(
     {
@@ -35,63 +36,45 @@ INTERVALS = pl.Schema(
 """`model` is a model, `seeds` 0; or the common name of models that differ in their seed only, `seeds` their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """What a score belongs to: a model at a step, or models that differ in their seed only.
-
-    Attributes:
-        name: of the model, or its name without the seed.
-        step: of pre-training.
-        seeds: 0 for a model by itself, else the number of models.
-        units: places in the evidence; scores are means over them.
-    """
-
-    name: str
-    step: int
-    seeds: int
-    units: tuple[int, ...]
-
-
 def task_tables(
-    evidence: Evidence, systems: Sequence[System], pairs: Sequence[Pair], *, seed: int, draws: int = DRAWS
+    results: SentenceResults, systems: Sequence[System], pairs: Sequence[Pair], *, seed: int, draws: int = DRAWS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`INTERVALS` of all metrics, and `COMPARISONS` of pairs of systems by the headline metric, the first of the evidence.
+    """`INTERVALS` of all metrics, and `COMPARISONS` of pairs of systems by the headline, the first of the metrics.
 
     Args:
-        evidence: of one task.
-        systems: whose scores are asked for.
+        results: of one task.
+        systems: to score.
         pairs: to compare, over the languages and sentences that both have.
         seed: of the draws.
         draws: bootstrap draws.
     """
-    if not evidence.statistics:
-        return INTERVALS.to_frame(), COMPARISONS.to_frame()
-    names = evidence.languages
-    present = np.array([[all(name in evidence.units[unit].values for unit in it.units) for name in names] for it in systems])
-    found = {metric: _Scores(present.shape, draws) for metric in evidence.statistics}
+    languages = results.languages
+    present = np.array([[all(code in results.units[unit].values for unit in it.units) for code in languages] for it in systems])
+    found = {name: _Scores(present.shape, draws) for name in results.metrics}
     headline = next(iter(found))
     drawn = np.full((*present.shape, draws), np.nan, dtype=np.float32)
-    tests = PairTests(evidence.statistics[headline], pairs, present)
-    for place, block in enumerate(blocks_of(evidence)):
+    tests = PairTests(results.metrics[headline], pairs, present)
+    for place, block in enumerate(blocks_of(results)):
         weights = resampled_counts(block.sentences, draws, seed, place).astype(np.float32)
         tests.begin(block.sentences)
         for language, rows in block.rows.items():
-            at = names.index(language)
+            at = languages.index(language)
             there = np.flatnonzero(present[:, at])
             units, members = _units(systems, there)
-            values = np.stack([evidence.units[unit].values[language] for unit in units], axis=1)
+            values = np.stack([results.units[unit].values[language] for unit in units], axis=1)
             resampled = (weights[:, rows] @ values.reshape(len(rows), -1)).reshape(draws, *values.shape[1:])
             sums = values.sum(axis=0, dtype=np.float64)
-            for metric, statistic in evidence.statistics.items():
-                columns = evidence.places(metric)
-                by_draw = _means(statistic.of(resampled[..., columns]).T, members)
-                found[metric].add(there, at, _means(np.nan_to_num(statistic.of(sums[..., columns])), members), by_draw)
-                if metric == headline:
+            for name, metric in results.metrics.items():
+                columns = results.places(name)
+                by_draw = _means(metric.of(resampled[..., columns]).T, members)
+                scores = np.nan_to_num(metric.of(sums[..., columns]), nan=metric.undefined)
+                found[name].add(there, at, _means(scores, members), by_draw)
+                if name == headline:
                     drawn[there, at] = by_draw
                     tests.add(at, rows, there, _means(values[..., columns].astype(np.float64).swapaxes(0, 1), members))
         tests.end()
-    intervals = [scores.rows(evidence.task, metric, systems, names) for metric, scores in found.items()]
-    compared = tests.rows(evidence.task, headline, systems, names, found[headline].scores, drawn)
+    intervals = [of.rows(results.task, name, systems, languages) for name, of in found.items()]
+    compared = tests.rows(results.task, headline, systems, languages, found[headline].scores, drawn)
     return pl.concat(intervals), compared
 
 
@@ -106,7 +89,7 @@ class _Scores:
     def add(self, there: NDArray[np.int64], at: int, scores: Doubles, by_draw: Doubles) -> None:
         self.scores[there, at] = scores
         self.ends[:, there, at] = percentile_interval(by_draw)
-        # a language none of whose few sentences was drawn has no score in that draw, and does not count in it
+        # a language without a sentence in a draw has no score in it, and does not count in its mean
         self.sums[there] += np.nan_to_num(by_draw)
         self.counts[there] += ~np.isnan(by_draw)
 
@@ -117,6 +100,8 @@ class _Scores:
         parts = []
         for place, system in enumerate(systems):
             (there,) = np.nonzero(~np.isnan(self.scores[place]))
+            if not len(there):  # a metric of other models only, as of a layer that this one lacks
+                continue
             scores = self.scores[place, there]
             parts.append(
                 pl.DataFrame(
@@ -151,10 +136,10 @@ class Block:
     rows: Mapping[str, NDArray[np.int64]]
 
 
-def blocks_of(evidence: Evidence) -> list[Block]:
+def blocks_of(results: SentenceResults) -> list[Block]:
     """Languages that share ids of sentences, directly or through others, in one block each."""
-    sentences = {language: ids for unit in evidence.units for language, ids in unit.sentences.items()}
-    if not evidence.shared:
+    sentences = {language: ids for unit in results.units for language, ids in unit.sentences.items()}
+    if not results.shared:
         return [Block(len(ids), {language: np.arange(len(ids))}) for language, ids in sentences.items()]
     owner: dict[str, str] = {}
     leader = {language: language for language in sentences}

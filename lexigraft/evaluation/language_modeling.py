@@ -3,19 +3,18 @@
 - Masked models, `pseudo_perplexity`: the pseudo-log-likelihood of a sentence is the sum over its tokens of log P(token | all
   others), each token masked in turn; pseudo-perplexity is exp of minus its mean over all tokens (Salazar et al. 2020, section
   2.3, https://aclanthology.org/2020.acl-main.240). `masked`: a share of the tokens masked at once, as in pre-training; one
-  forward pass a sentence instead of one a token.
+  forward pass per sentence instead of one per token.
 - Causal models: log P(token | the tokens before it), the first one after the beginning-of-text token.
 
-Losses a token cannot be compared between tokenizers. Bits a byte of UTF-8 can: the mean loss times the tokens, over ln 2 times
-the bytes (Gao et al. 2020, section 3.1, https://arxiv.org/abs/2101.00027); of a masked model it is no code length, but compares
-alike. Every token of the text is predicted, unknown ones as well.
+Losses per token cannot be compared between tokenizers. Bits per byte of UTF-8 can: the mean loss times the tokens, over ln 2
+times the bytes (Gao et al. 2020, section 3.1, https://arxiv.org/abs/2101.00027); of a masked model they are no code length, but
+compare alike. Every token of the text is predicted, unknown ones as well.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,17 @@ from safetensors import SafetensorError
 from lexigraft.artifacts import Provenance, identity, read_table
 from lexigraft.devices import device_for
 from lexigraft.errors import InputError, nearest
-from lexigraft.evaluation.kept import digest_of, standing, write_kept
 from lexigraft.evaluation.likelihoods import LIKELIHOODS, causal_scores, masked_scores
-from lexigraft.evaluation.settings import LanguageModelingTask
+from lexigraft.evaluation.reuse import digest_of, reusable_rows, write_reusable
+from lexigraft.evaluation.tasks.language_modeling import STAGE, LanguageModelingTask, metrics_of
 from lexigraft.modeling.families import PREFIX, families
 from lexigraft.modeling.load import load_model
 from lexigraft.tokenizers.load import load_tokenizer
 
 log = logging.getLogger(__name__)
 
-STAGE = "language_modeling"
 SENTENCES = pl.Schema([("language", pl.String), ("sentence_id", pl.String), *LIKELIHOODS.items(), ("made_from", pl.String)])
 """`LIKELIHOODS` of every sentence, and a digest of all that they follow from."""
-PERPLEXITIES = {"masked": "masked_perplexity", "pseudo_perplexity": "pseudo_perplexity", "causal": "perplexity"}
 
 
 def write_language_modeling(
@@ -52,7 +49,7 @@ def write_language_modeling(
     gpus: int,
     provenance: Provenance,
 ) -> None:
-    """Predict the held-out sentences of every language and write `SENTENCES`; languages that stand already are kept.
+    """Predict the held-out sentences of every language and write `SENTENCES`; rows that are still right are reused.
 
     Args:
         task: languages and measure.
@@ -85,9 +82,9 @@ def write_language_modeling(
         *(seed, provenance.code, provenance.lock),
     )
     keys = {code: digest_of(*same, texts[code].select("sentence_id", "text").rows()) for code in languages}
-    rows = standing(path, STAGE, SENTENCES, keys)
+    rows = reusable_rows(path, STAGE, SENTENCES, keys)
     wanted = [language for language in languages if language not in rows]
-    log.info("%d languages to score on %s, %d stand already", len(wanted), device, len(rows))
+    log.info("%d languages to score on %s, %d reused", len(wanted), device, len(rows))
     if wanted:
         tokenizer: Any = load_tokenizer(model_folder)
         causal = _is_causal(model_folder)
@@ -105,29 +102,10 @@ def write_language_modeling(
                 *LIKELIHOODS.names(),
                 pl.lit(keys[language]).alias("made_from"),
             ).cast(SENTENCES)
-            log.info("%s: %s", language, ", ".join(f"{name} {value:.3f}" for name, value in measures(rows[language]).items()))
-    write_kept(path, pl.concat([rows[language] for language in languages]), provenance)
-
-
-def measures(rows: pl.DataFrame) -> dict[str, float]:
-    """What one language's rows of `SENTENCES` come to: `bits_per_byte`, `loss` (nats a token), the perplexity by its name."""
-    scored, tokens, size = (float(rows[name].sum()) for name in ("scored", "tokens", "bytes"))
-    loss = -float(rows["log_likelihood"].sum()) / scored if scored else math.nan
-    bits = loss * tokens / (math.log(2) * size) if size else math.nan
-    return {"bits_per_byte": bits, "loss": loss, PERPLEXITIES[rows["measure"][0]]: math.exp(min(loss, 700.0))}
-
-
-def language_modeling_table(path: Path) -> pl.DataFrame:
-    """Scores of one model: language, metric, score, n (tokens predicted), the metrics those of `measures`; lower is better.
-
-    Raises:
-        ArtifactError: the table is missing or damaged.
-    """
-    rows = []
-    for (language,), part in read_table(path, STAGE).group_by("language", maintain_order=True):
-        rows += [(language, metric, score, int(part["scored"].sum())) for metric, score in measures(part).items()]
-    schema = {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+            measured = rows[language].with_columns(surprise=-pl.col("log_likelihood"))
+            scores = {name: metric.of_rows(measured) for name, metric in metrics_of(measured["measure"][0]).items()}
+            log.info("%s: %s", language, ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
+    write_reusable(path, pl.concat([rows[language] for language in languages]), provenance)
 
 
 def _is_causal(folder: Path) -> bool:
@@ -137,7 +115,7 @@ def _is_causal(folder: Path) -> bool:
     try:
         name = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type"))
     except (OSError, ValueError):
-        return False  # loading it as a masked model tells what is wrong
+        return False  # loading it as a masked model says what is wrong
     family = families().get(name.removeprefix(PREFIX))
     return (family is None or family.kind != "masked") and name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 

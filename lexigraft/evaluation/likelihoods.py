@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lexigraft.evaluation.sentences import Sentences, budget_batches, encode_sentences, ragged, side_by_side, special_tokens
-from lexigraft.evaluation.settings import LanguageModelingTask
+from lexigraft.evaluation.tasks.language_modeling import LanguageModelingTask
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.modeling.output_head import masked_logits
 from lexigraft.progress import progress
@@ -48,7 +48,7 @@ def masked_scores(
         model: a masked language model of one of the families, in evaluation mode.
         tokenizer: its fast tokenizer.
         texts: sentences.
-        task: measure, share of tokens to mask (`masked`: each token with this probability, at least one a sentence), length.
+        task: measure, share of tokens to mask (`masked`: each token with this probability, at least one per sentence), length.
         seed: of the choice of tokens; that of a sentence depends on its number in the list only.
         what: for the log.
 
@@ -58,7 +58,7 @@ def masked_scores(
     before, after = special_tokens(tokenizer.backend_tokenizer, tokenizer.mask_token)
     room = min(task.max_length, usable_positions(model.config)) - len(before) - len(after)
     sentences = encode_sentences(tokenizer.backend_tokenizer, texts, room)
-    _tell_of_cuts(sentences, room, what)
+    _log_cuts(sentences, room, what)
     scored = np.zeros(len(sentences), dtype=np.int64)
     likelihood = np.zeros(len(sentences))
     single = task.measure == "pseudo_perplexity"
@@ -103,7 +103,7 @@ def causal_scores(model: Any, tokenizer: Any, texts: list[str], max_length: int,
     before = [] if beginning is None else [int(beginning)]
     room = min(max_length, int(getattr(model.config, "max_position_embeddings", max_length))) - len(before)
     sentences = encode_sentences(tokenizer.backend_tokenizer, texts, room)
-    _tell_of_cuts(sentences, room, what)
+    _log_cuts(sentences, room, what)
     likelihood = np.zeros(len(sentences))
     scored = np.maximum(sentences.lengths + len(before) - 1, 0)
     budget = max(1, min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.vocab_size))
@@ -122,7 +122,7 @@ def causal_scores(model: Any, tokenizer: Any, texts: list[str], max_length: int,
 
 
 Masked = tuple[Integers, Integers, Integers]
-"""Sentences of a batch, one a row; places of masked tokens within their sentence; and the row of each."""
+"""Sentences of a batch, one per row; places of masked tokens within their sentence; and the row of each."""
 
 
 def _single_masks(sentences: Sentences, vocabulary: int) -> Iterator[Masked]:
@@ -147,7 +147,7 @@ def _joint_masks(sentences: Sentences, probability: float, seed: int, vocabulary
 
 
 def _batches(lengths: Integers, masks: Callable[[int], int], vocabulary: int) -> Iterator[Integers]:
-    """Batches of rows of like length, each within the budget of tokens and of logits."""
+    """Batches of rows of similar length, each within the budget of tokens and of logits."""
     most = max(1, LOGITS_AT_ONCE // vocabulary)
     for batch in budget_batches(lengths, TOKENS_AT_ONCE):
         part: list[int] = []
@@ -179,7 +179,7 @@ def _table(measure: str, sentences: Sentences, scored: Integers, likelihood: Flo
     return pl.DataFrame(columns, schema=LIKELIHOODS)
 
 
-def _tell_of_cuts(sentences: Sentences, room: int, what: str) -> None:
+def _log_cuts(sentences: Sentences, room: int, what: str) -> None:
     if sentences.cut.any():
         count, tokens = int((sentences.cut > 0).sum()), int(sentences.cut.sum())
         log.warning("%s: %d sentences are longer than %d tokens; %d tokens beyond that are not read", what, count, room, tokens)

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from lexigraft.artifacts import Provenance, identity, read_table
 from lexigraft.devices import device_for
 from lexigraft.errors import InputError, nearest
-from lexigraft.evaluation.kept import digest_of, standing, write_kept
+from lexigraft.evaluation.reuse import digest_of, reusable_rows, write_reusable
 from lexigraft.evaluation.sentences import budget_batches
-from lexigraft.evaluation.settings import RetrievalTask
+from lexigraft.evaluation.tasks.retrieval import STAGE, RetrievalTask
 from lexigraft.modeling.encoder import stopped_after, usable_positions
 from lexigraft.modeling.load import load_model
 from lexigraft.progress import progress
@@ -32,7 +32,6 @@ from lexigraft.tokenizers.load import load_tokenizer
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-STAGE = "ranks"
 SCHEMA = pl.Schema(
     {"language": pl.String, "variant": pl.String, "query_id": pl.String, "rank": pl.Int32, "made_from": pl.String}
 )
@@ -47,7 +46,7 @@ _MOST_ON_GPU = 2048  # neighbors that FAISS finds at once there
 def write_ranks(
     task: RetrievalTask, *, sentences: Path, model_folder: Path, path: Path, threads: int, gpus: int, provenance: Provenance
 ) -> None:
-    """Rank the right sentence for every query of every language and write `SCHEMA`; languages that stand already are kept.
+    """Rank the right sentence for every query of every language and write `SCHEMA`; rows that are still right are reused.
 
     Raises:
         InputError: a language has no test sentence or none with a query, or the model has fewer layers than are asked for.
@@ -60,9 +59,9 @@ def write_ranks(
     languages = check_languages(task, table["language"].unique(maintain_order=True).to_list(), sentences)
     check_queries(task.query_language, languages, table, sentences)
     keys = _digests(task, table, languages, model_folder, provenance)
-    rows = standing(path, STAGE, SCHEMA, keys)
+    rows = reusable_rows(path, STAGE, SCHEMA, keys)
     wanted = [language for language in languages if language not in rows]
-    log.info("%d languages to search on %s, %d stand already", len(wanted), device, len(rows))
+    log.info("%d languages to search on %s, %d reused", len(wanted), device, len(rows))
     if wanted:
         model: Any = load_model(model_folder)
         layers = layers_to_read(model.config.num_hidden_layers, task)
@@ -77,7 +76,7 @@ def write_ranks(
             rows[language] = ranks.select(pl.lit(language).alias("language"), pl.all(), made_from).cast(SCHEMA)
             count = ranks.filter(pl.col("variant") == "").height
             log.info("%s: %d queries among %d sentences%s", language, count, len(index), _repeated(index))
-    write_kept(path, pl.concat([rows[language] for language in languages]), provenance)
+    write_reusable(path, pl.concat([rows[language] for language in languages]), provenance)
 
 
 def ranks_of(
@@ -162,7 +161,7 @@ def check_languages(task: RetrievalTask, present: Sequence[str], where: object) 
 
 
 def check_queries(query_language: str, languages: Sequence[str], table: pl.DataFrame, where: object) -> None:
-    """Raise InputError for languages none of whose sentences has a query: their score would be one of nothing."""
+    """Raise InputError for languages none of whose sentences has a query: nothing could be scored."""
     asked = table.filter(pl.col("language") == query_language)["sentence_id"]
     answered = set(table.filter(pl.col("sentence_id").is_in(asked.implode()))["language"])
     if without := [language for language in languages if language not in answered]:

@@ -112,7 +112,7 @@ def special_tokens(backend: Any, sample: str) -> tuple[list[int], list[int]]:
 
     Args:
         backend: a tokenizer of `tokenizers`.
-        sample: a text that it makes at least one token of, and that does not stand among them, such as its unknown token.
+        sample: a text of at least one token that is none of them, such as its unknown token.
 
     Raises:
         InputError: it does more than to put tokens before and after.

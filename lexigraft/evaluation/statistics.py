@@ -14,17 +14,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtr
 
-Floats = NDArray[np.floating[Any]]
-Doubles = NDArray[np.float64]
+from lexigraft.evaluation.tasks import Doubles, Floats
 
 LEVEL, ALPHA = 0.95, 0.05
 DRAWS = 1000
@@ -34,50 +31,9 @@ _BOUND = 3.1787  # 1 / (4 P(N ≥ √2))
 _EQUAL = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Statistic:
-    """A score as a function of sums over sentences: `scale` · Π sum ** exponent, or exp of that.
-
-    Attributes:
-        exponents: column of the sentences -> its exponent, 1 or -1.
-        scale: 100 for percentages.
-        exponential: whether the score is exp of the product.
-    """
-
-    exponents: Mapping[str, int]
-    scale: float = 1.0
-    exponential: bool = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are summed."""
-        return tuple(self.exponents)
-
-    def of(self, sums: Floats) -> Doubles:
-        """Scores of sums (..., columns); nan where a sum to divide by is 0."""
-        product = np.full(sums.shape[:-1], self.scale)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for place, exponent in enumerate(self.exponents.values()):
-                product = product * sums[..., place] if exponent > 0 else product / sums[..., place]
-        product = np.where(np.isfinite(product), product, np.nan)
-        return np.exp(np.minimum(product, 700.0)) if self.exponential else product
-
-    def gradient(self, sums: Doubles) -> Doubles:
-        """Derivatives of the score by each sum, (..., columns); 0 where a sum to divide by is 0."""
-        found = np.empty(sums.shape)
-        for place, exponent in enumerate(self.exponents.values()):
-            others = {name: value for at, (name, value) in enumerate(self.exponents.items()) if at != place}
-            rest = Statistic(others, self.scale).of(np.delete(sums, place, axis=-1))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                found[..., place] = rest if exponent > 0 else -rest / sums[..., place] ** 2
-        if self.exponential:
-            found *= self.of(sums)[..., None]
-        return np.where(np.isfinite(found), found, 0.0)
-
-
 @lru_cache(maxsize=2)
 def resampled_counts(sentences: int, draws: int, seed: int, place: int = 0) -> NDArray[np.uint8]:
-    """How often each sentence stands in each draw with replacement: (draws, sentences), each row summing to `sentences`.
+    """How often each sentence is in each draw with replacement: (draws, sentences), each row summing to `sentences`.
 
     Args:
         sentences: number of them.

@@ -120,7 +120,7 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, 
             alt.Tooltip("language:N"),
             alt.Tooltip("model:N"),
             alt.Tooltip("label:N", title=column.name if column.lower_is_better else "percent"),
-            alt.Tooltip("n:Q", title="queries" if column.of_queries else "n"),
+            alt.Tooltip("n:Q", title=column.unit),
         ],
     )
     dark = f"datum.score {'<' if column.lower_is_better else '>'} {highest * 0.5:.4f}"
@@ -181,7 +181,7 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
 
 
 def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spec:
-    """Loss of continual pre-training: model, step, tokens, loss; a line a model, means of bins where there are many steps.
+    """Loss of continual pre-training: model, step, tokens, loss; a line per model, means of bins where there are many steps.
 
     The page can put tokens in the place of steps, as `usermeta` says.
     """
@@ -216,7 +216,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title
 
 
 def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
-    """One column of histories by epoch: name, epoch, split, and `column`; a color a network, solid lines for validation."""
+    """One column of histories by epoch: name, epoch, split, and `column`; a color per network, solid lines for validation."""
     names = history["name"].unique(maintain_order=True).to_list()
     splits = history["split"].unique(maintain_order=True).to_list()
     parts = [thinned(part, "epoch") for part in history.partition_by("name", "split", maintain_order=True)]

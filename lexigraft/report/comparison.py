@@ -1,4 +1,4 @@
-"""A run's scores beside the paper's, wherever both have the same model, task and step (docs/methods.md, section 13)."""
+"""A run's scores and the paper's, wherever both have the same model, task and step (docs/methods.md, section 13)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from lexigraft.evaluation.seeds import without_seed
+from lexigraft.evaluation.scores import without_seed
 from lexigraft.report.paper import (
     MEAN,
     MEANS_OF_ALL,
@@ -90,7 +90,7 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        """Task, metric and step as they are read."""
+        """Task, metric and step as text."""
         return f"{self.task}, {self.metric.replace('_', '-')}, step {self.step:,}"
 
 
@@ -98,7 +98,7 @@ def comparisons(scores: pl.DataFrame) -> list[Comparison]:
     """Tasks and steps of which run and paper share a model, in the order of the run.
 
     Args:
-        scores: the table that `collect_scores` wrote.
+        scores: the table that `write_scores` wrote.
     """
     ours = _averaged_over_seeds(scores)
     published = published_scores()
@@ -109,30 +109,30 @@ def comparisons(scores: pl.DataFrame) -> list[Comparison]:
         run = ours.filter(pl.col("task") == task, pl.col("step") == step)
         paper = published.filter(pl.col("task") == task, pl.col("step") == step, pl.col("model").is_in(run["model"].implode()))
         rows = [_mean_row(run.filter(model=model), paper.filter(model=model), task, model) for model in _names(run)]
-        kept = [row for row in rows if row.pretrained or row.all]
-        if kept:
+        known = [row for row in rows if row.pretrained or row.all]
+        if known:
             blocks = [
                 _language_block(run, paper.filter(table=number), number)
                 for number in sorted(set(paper.filter(pl.col("language") != MEAN)["table"]))
             ]
             listed = len(task_languages()[task])
             shared = [block for block in blocks if block.rows]
-            found.append(Comparison(task, METRICS[task], step, listed, kept, shared))
+            found.append(Comparison(task, METRICS[task], step, listed, known, shared))
     return found
 
 
 def _averaged_over_seeds(scores: pl.DataFrame) -> pl.DataFrame:
-    """model (family), task, step, language (the run's), code (canonical), score, seeds: what the paper could have too."""
+    """model (seed group), task, step, language (the run's), code (canonical), score, seeds: what the paper could have too."""
     metric = pl.col("task").replace_strict(METRICS, default=None, return_dtype=pl.String)
     table = scores.filter(pl.col("metric") == metric)
-    families = {model: without_seed(model, seed) for model, seed in table.select("model", "seed").unique().iter_rows()}
+    groups = {model: without_seed(model, seed) for model, seed in table.select("model", "seed").unique().iter_rows()}
     codes = {language: canonical(language) for language in table["language"].unique()}
     table = table.with_columns(
-        pl.col("model").replace_strict(families, return_dtype=pl.String).alias("family"),
+        pl.col("model").replace_strict(groups, return_dtype=pl.String).alias("seed_group"),
         pl.col("language").replace_strict(codes, return_dtype=pl.String).alias("code"),
     )
     return (
-        table.group_by(pl.col("family").alias("model"), "task", "step", "language", "code", maintain_order=True)
+        table.group_by(pl.col("seed_group").alias("model"), "task", "step", "language", "code", maintain_order=True)
         .agg(pl.col("score").mean(), pl.col("model").n_unique().alias("seeds"))
         .unique(["model", "task", "step", "code"], keep="first", maintain_order=True)
     )

@@ -10,7 +10,7 @@ import polars as pl
 
 from lexigraft.artifacts import read_table
 from lexigraft.errors import InputError, nearest
-from lexigraft.evaluation.seeds import seed_summary
+from lexigraft.evaluation.scores import seed_summary
 from lexigraft.report.charts import DASHES, DATA, Spec, method_colors, rows_of
 from lexigraft.report.inputs import Model, model_of
 from lexigraft.report.readme_picture import check_kind, draw, static_look
@@ -20,7 +20,7 @@ _MOST_TICKS = 9
 
 
 def write_curves(scores: Path, held_out: Mapping[str, Path], out: Path, *, task: str | None = None) -> None:
-    """Draw the held-out loss and the score of a task by step: a line a model, with a band from lowest to highest of its seeds.
+    """Draw the held-out loss and the score of a task by step: a line per seed group, with a band from lowest to highest seed.
 
     Args:
         scores: `scores.parquet`.
@@ -41,39 +41,40 @@ def write_curves(scores: Path, held_out: Mapping[str, Path], out: Path, *, task:
     if not models:
         raise InputError("no model of the run was pre-trained", where=scores, hint="give the configuration a `pretraining`")
     losses = pl.concat([held_out_losses(held_out[name], model) for name, model in models.items()])
-    families = {model.family for model in models.values()}
-    scored = seed_summary(table).filter(pl.col("task") == wanted, pl.col("family").is_in(families))
+    groups = {model.seed_group for model in models.values()}
+    scored = seed_summary(table).filter(pl.col("task") == wanted, pl.col("seed_group").is_in(groups))
     metric = scored["metric"][0].replace("_", "-")
     languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
-    titles = ("held-out loss, nats a token", f"{wanted} {metric}, mean of {languages} languages")
+    titles = ("held-out loss, nats per token", f"{wanted} {metric}, mean of {languages} languages")
     draw(
-        curves({titles[0]: over_seeds(losses), titles[1]: scored.select("family", "step", "mean", "low", "high")}, models), out
+        curves({titles[0]: over_seeds(losses), titles[1]: scored.select("seed_group", "step", "mean", "low", "high")}, models),
+        out,
     )
 
 
 def held_out_losses(path: Path, model: Model) -> pl.DataFrame:
-    """Mean over languages of a model's held-out losses: family, step, loss."""
+    """Mean over languages of a model's held-out losses: seed_group, step, loss."""
     table = read_table(path, "pretraining", ["step", "language", "loss"])
     means = table.group_by("step", maintain_order=True).agg(pl.col("loss").mean())
-    return means.select(pl.lit(model.family).alias("family"), "step", "loss")
+    return means.select(pl.lit(model.seed_group).alias("seed_group"), "step", "loss")
 
 
 def over_seeds(losses: pl.DataFrame) -> pl.DataFrame:
-    """Mean, lowest and highest over the seeds of a family: family, step, mean, low, high."""
+    """Mean, lowest and highest over the seeds of each group: seed_group, step, mean, low, high."""
     ends = [pl.col("loss").min().alias("low"), pl.col("loss").max().alias("high")]
-    return losses.group_by("family", "step", maintain_order=True).agg(pl.col("loss").mean().alias("mean"), *ends)
+    return losses.group_by("seed_group", "step", maintain_order=True).agg(pl.col("loss").mean().alias("mean"), *ends)
 
 
 def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> Spec:
-    """Panels side by side, each a title and its table of family, step, mean, low and high."""
-    families = {model.family: model for model in reversed(list(models.values()))}
-    names = list(dict.fromkeys(model.family for model in models.values()))
-    colors = method_colors([families[name].method for name in names])
-    kinds = list(dict.fromkeys((families[name].source, families[name].dim) for name in names))
-    dashes = [DASHES[kinds.index((families[name].source, families[name].dim)) % len(DASHES)] for name in names]
+    """Panels side by side, each a title and its table of seed_group, step, mean, low and high."""
+    groups = {model.seed_group: model for model in reversed(list(models.values()))}
+    names = list(dict.fromkeys(model.seed_group for model in models.values()))
+    colors = method_colors([groups[name].method for name in names])
+    kinds = list(dict.fromkeys((groups[name].source, groups[name].dim) for name in names))
+    dashes = [DASHES[kinds.index((groups[name].source, groups[name].dim)) % len(DASHES)] for name in names]
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1)  # of the lines, not of the bands
-    color = alt.Color("family:N", title=None, sort=names, legend=legend).scale(
-        domain=names, range=[colors[families[name].method] for name in names]
+    color = alt.Color("seed_group:N", title=None, sort=names, legend=legend).scale(
+        domain=names, range=[colors[groups[name].method] for name in names]
     )
     # where all panels have a point; as many as a panel has room for
     shared = sorted(set.intersection(*(set(table["step"]) for table in panels.values())))
@@ -87,7 +88,7 @@ def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> S
         ).encode(
             y=alt.Y("mean:Q", title=None).scale(zero=False),
             color=color,
-            strokeDash=alt.StrokeDash("family:N", title=None, sort=names).scale(domain=names, range=dashes),
+            strokeDash=alt.StrokeDash("seed_group:N", title=None, sort=names).scale(domain=names, range=dashes),
         )
         drawn.append((band + line).properties(title=alt.TitleParams(title, anchor="start"), **_PANEL))
     spec: Spec = alt.hconcat(*drawn, spacing=36).to_dict()

@@ -68,11 +68,11 @@ def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[st
     samples: dict[str, Sample] = {}
     maps: dict[Path, _Source] = {}
     specs: dict[str, Spec] = {}
-    families: set[str] = set()
+    seed_groups: set[str] = set()
     for name, model in models.items():
-        if name not in inputs.weights or model.family in families:
+        if name not in inputs.weights or model.seed_group in seed_groups:
             continue
-        families.add(model.family)
+        seed_groups.add(model.seed_group)
         if model.target not in samples:
             samples[model.target] = target_sample(read_vocabulary(inputs.target_vocabularies[model.target]))
         path = inputs.factors[name]

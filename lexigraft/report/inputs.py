@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lexigraft.evaluation.scores import ROW_KEYS
-from lexigraft.evaluation.seeds import without_seed
+from lexigraft.evaluation.scores import without_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,7 @@ class ReportInputs:
         seed: of the run.
         intervals: `intervals.parquet`.
         comparisons: `comparisons.parquet`.
+        notes: name of a task -> what its scores are.
         token_origins: `token_origins.parquet`: how the rows of every model were made.
         corpora: name of a corpus -> `counts.parquet`.
         test_sentences: name of a corpus that retrieval is tested on -> `held_out.parquet`.
@@ -43,8 +43,9 @@ class ReportInputs:
     rows: Sequence[Mapping[str, Any]]
     configuration: Mapping[str, Any]
     seed: int
-    intervals: Path | None = None
-    comparisons: Path | None = None
+    intervals: Path
+    comparisons: Path
+    notes: Mapping[str, str] = field(default_factory=dict)
     token_origins: Path | None = None
     corpora: Mapping[str, Path] = field(default_factory=dict)
     test_sentences: Mapping[str, Path] = field(default_factory=dict)
@@ -60,34 +61,8 @@ class ReportInputs:
     quality: Mapping[str, Path] = field(default_factory=dict)
 
     def models(self) -> dict[str, Model]:
-        """The models by name, in the order of `rows`.
-
-        Raises:
-            ValueError: a row lacks a key, a table is of a model that `rows` does not know, or a model to be pictured lacks its
-                factors or a vocabulary.
-        """
-        rows = self.rows
-        for row in rows:
-            if missing := [key for key in ROW_KEYS if key not in row]:
-                raise ValueError(f"row {dict(row)} lacks {', '.join(missing)}")
-        models = {row["model"]: model_of(row) for row in rows}
-        for kind in ("tokens", "weights", "factors", "pretraining", "held_out"):
-            if unknown := sorted(set(getattr(self, kind)) - set(models)):
-                raise ValueError(f"{kind} of {', '.join(unknown)}: no such model in rows; known: {', '.join(models)}")
-        for name in self.weights:
-            lacking = [
-                what
-                for what, there in (
-                    ("tokens", name in self.tokens),
-                    ("factors", name in self.factors),
-                    ("source vocabulary", models[name].source in self.source_vocabularies),
-                    ("target vocabulary", models[name].target in self.target_vocabularies),
-                )
-                if not there
-            ]
-            if lacking:
-                raise ValueError(f"model {name!r} cannot be pictured without {', '.join(lacking)}")
-        return models
+        """The models by name, in the order of `rows`."""
+        return {row["model"]: model_of(row) for row in self.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +77,14 @@ class Model:
     seed: int
 
     @property
-    def family(self) -> str:
-        """Its name without the seed: models that differ in their seed only are one family."""
+    def seed_group(self) -> str:
+        """Its name without the seed: models that differ in their seed only are one seed group."""
         return without_seed(self.name, self.seed)
 
     @property
     def setting(self) -> tuple[str, str]:
         """What it shares with models that differ from it in method only: the rest of its name, and its vocabulary."""
-        return self.family.removeprefix(f"{self.method}-"), self.target
+        return self.seed_group.removeprefix(f"{self.method}-"), self.target
 
 
 def model_of(row: Mapping[str, Any]) -> Model:

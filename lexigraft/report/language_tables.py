@@ -29,13 +29,13 @@ class LanguageTable:
 
     Attributes:
         column: which.
-        families: that were scored.
+        seed_groups: that were scored.
         rows: of the body, as HTML: they are most of the page.
-        means: mean of each family, as it is read.
+        means: mean of each seed group, as text.
     """
 
     column: Column
-    families: list[str]
+    seed_groups: list[str]
     rows: Markup
     means: list[str]
 
@@ -51,16 +51,16 @@ def language_table(
     """Scores by language, in the languages' order.
 
     Args:
-        scores: by family, seeds averaged.
-        intervals, comparisons: the artifacts, of models and families.
+        scores: of seed groups, averaged over seeds.
+        intervals, comparisons: the artifacts, of models and seed groups.
         column: of the score table.
         models: by name.
-        settings: families that differ in method only.
+        settings: seed groups that differ in method only.
     """
     chosen = of_column(scores, column)
     present = chosen["model"].unique(maintain_order=True).to_list()
     value = {(language, name): score for language, name, score in chosen.select("language", "model", "score").iter_rows()}
-    names = {name: model.family for name, model in models.items()}
+    names = {name: model.seed_group for name, model in models.items()}
     here = (pl.col("task") == column.task) & (pl.col("metric") == column.metric)
     own = intervals.filter(here, pl.col("step") == column.step).sort("seeds", maintain_order=True)
     ends = {
@@ -72,13 +72,13 @@ def language_table(
         (language, frozenset((names.get(first, first), names.get(second, second))))
         for language, first, second in alike.select("language", "first", "second").iter_rows()
     }
-    grouped = [[name for name in families if name in set(present)] for families in settings]
+    scored = [[name for name in setting if name in set(present)] for setting in settings]
     sizes = chosen.group_by("language", maintain_order=True).agg(pl.col("n").max())
     lines = []
     for language, n in sizes.iter_rows():
         marks: dict[str, str] = {}
-        for families in grouped:
-            there = [name for name in families if (language, name) in value]
+        for names_of_setting in scored:
+            there = [name for name in names_of_setting if (language, name) in value]
             if not there:
                 continue
             highest = column.best(value[language, name] for name in there)
@@ -111,12 +111,12 @@ class GroupTable:
 
     Attributes:
         column: which.
-        families: that were scored.
-        rows: aspect, group, number of languages, and the mean of each family (None where it has none).
+        seed_groups: that were scored.
+        rows: aspect, group of languages, number of languages, and the mean of each seed group (None where it has none).
     """
 
     column: Column
-    families: list[str]
+    seed_groups: list[str]
     rows: list[tuple[str, str, int, list[float | None]]]
 
 
@@ -126,9 +126,9 @@ def group_table(
     """Macro means by script, language family, resource class, and by whether the source model was trained on the language.
 
     Args:
-        scores: by family, seeds averaged.
+        scores: of seed groups, averaged over seeds.
         column: of the score table.
-        models: by family.
+        models: by seed group.
         seen: source -> languages that it was trained on; whole codes, as in the configuration.
     """
     chosen = of_column(scores, column)
@@ -143,8 +143,8 @@ def group_table(
         rows += [(title, name, len(parts[name]), [mean.get((name, one)) for one in present]) for name in sorted(parts)]
     parts_seen = [
         part.with_columns(pl.col("language").replace_strict(of, return_dtype=pl.String).alias("group"))
-        for (family,), part in chosen.group_by("model", maintain_order=True)
-        if (of := _seen_or_not(part["language"], seen.get(models[str(family)].source)))
+        for (name,), part in chosen.group_by("model", maintain_order=True)
+        if (of := _seen_or_not(part["language"], seen.get(models[str(name)].source)))
     ]
     known = pl.concat(parts_seen or [chosen.clear().with_columns(pl.lit("").alias("group"))])
     mean = {(group, name): score for group, name, score in _means(known)}
@@ -175,12 +175,3 @@ def _one_name(code: str) -> str:
 
 def _means(grouped: pl.DataFrame) -> Iterable[tuple[str, str, float]]:
     return grouped.group_by("group", "model").agg(pl.col("score").mean()).iter_rows()
-
-
-def empty_intervals() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Tables without rows, of a run whose sentences are not known."""
-    keys = {"task": pl.String, "metric": pl.String, "language": pl.String, "low": pl.Float64, "high": pl.Float64}
-    intervals = pl.DataFrame(schema=keys | {"model": pl.String, "step": pl.Int64, "seeds": pl.Int64, "score": pl.Float64})
-    pair = {"kind": pl.String, "first": pl.String, "second": pl.String, "verdict": pl.String, "languages": pl.Int64}
-    steps = {"first_step": pl.Int64, "second_step": pl.Int64}
-    return intervals, pl.DataFrame(schema=keys | pair | steps | dict.fromkeys(("difference", "p_adjusted"), pl.Float64))

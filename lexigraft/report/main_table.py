@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import polars as pl
 
-from lexigraft.evaluation.scores import MEAN
-from lexigraft.evaluation.seeds import seed_summary
+from lexigraft.evaluation.scores import MEAN, seed_summary
 from lexigraft.evaluation.statistics import BETTER, NO_DIFFERENCE, WORSE
 from lexigraft.report.inputs import Model
 from lexigraft.report.tables import Column, columns_of
@@ -27,7 +26,7 @@ class Cell:
         spread: lowest and highest of several seeds.
         best: best of the methods of its setting.
         tied: not the best, but no difference from it is shown.
-        change: verdict beside the first step.
+        change: verdict compared with the first step.
     """
 
     score: float
@@ -44,11 +43,11 @@ class Versus:
 
     Attributes:
         column: task, metric and the first one's step.
-        first, second: families.
+        first, second: seed groups.
         before: the second one's step.
         difference, low, high: first - second, and its interval.
         p_value: adjusted for the number of pairs.
-        verdict: of the first beside the second.
+        verdict: of the first compared with the second.
         languages: that both were scored in.
         verdicts: number of these by their own verdict.
     """
@@ -78,17 +77,17 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class MainTable:
-    """Families of models that differ in their seed only x columns.
+    """Seed groups x columns.
 
     Attributes:
         columns: by task, then step.
-        settings: families that differ in method only, by what they share (source, D', label).
-        seeds: family -> number of models.
-        first: family -> its first model.
-        cells: (family, column) -> cell.
+        settings: seed groups that differ in method only, by what they share (source, D', label).
+        seeds: seed group -> number of models.
+        first: seed group -> its first model.
+        cells: (seed group, column) -> cell.
         methods, steps: all tests.
         languages: task -> number of languages.
-        queries: task -> number of queries of a language, lowest and highest; tasks without queries are left out.
+        sizes: task -> sample size of a language, lowest and highest.
     """
 
     columns: list[Column]
@@ -99,7 +98,7 @@ class MainTable:
     methods: list[Versus]
     steps: list[Versus]
     languages: dict[str, int]
-    queries: dict[str, tuple[int, int]]
+    sizes: dict[str, tuple[int, int]]
 
     @property
     def groups(self) -> list[tuple[str, list[Column]]]:
@@ -107,25 +106,20 @@ class MainTable:
         return [(task, list(group)) for task, group in groupby(self.columns, key=lambda column: column.task)]
 
     @property
-    def tags(self) -> list[str]:
-        """Tasks of tagging."""
-        return [task for task, (column, *_) in self.groups if not (column.of_queries or column.lower_is_better)]
-
-    @property
-    def predicted(self) -> list[str]:
-        """Tasks of language modeling."""
-        return [task for task, (column, *_) in self.groups if column.lower_is_better]
+    def some_lower(self) -> bool:
+        """Whether the scores of any task are better when lower."""
+        return any(column.lower_is_better for column in self.columns)
 
     @property
     def several_seeds(self) -> bool:
-        """Whether any family has more than one model."""
+        """Whether any seed group has more than one model."""
         return max(self.seeds.values(), default=1) > 1
 
     def leaders(self, column: Column) -> list[tuple[str, Versus | None]]:
-        """The best family of each setting with others in it, and its test beside the next best one."""
+        """The best seed group of each setting with others in it, and its test against the next best one."""
         found = []
-        for families in self.settings.values():
-            scored = [name for name in families if (name, column) in self.cells]
+        for names in self.settings.values():
+            scored = [name for name in names if (name, column) in self.cells]
             ranked = sorted(scored, key=lambda name: self.cells[name, column].score * (1 if column.lower_is_better else -1))
             if len(ranked) > 1:
                 tests = [test for test in self.methods if test.column == column and {test.first, test.second} == {*ranked[:2]}]
@@ -144,53 +138,55 @@ def main_table(
     scores: pl.DataFrame, intervals: pl.DataFrame, comparisons: pl.DataFrame, models: Mapping[str, Model]
 ) -> MainTable:
     """The table from the three artifacts; intervals and comparisons may be empty."""
-    families = {name: model.family for name, model in models.items()}
+    groups = {name: model.seed_group for name, model in models.items()}
+    columns = columns_of(scores)
     settings: dict[tuple[str, str], list[str]] = {}
     for model in models.values():
         names = settings.setdefault(model.setting, [])
-        if model.family not in names:
-            names.append(model.family)
+        if model.seed_group not in names:
+            names.append(model.seed_group)
     setting_of = {name: place for place, names in enumerate(settings.values()) for name in names}
-    tests = _tests(comparisons, families)
+    tests = _tests(comparisons, groups, columns)
     methods = {(test.column, frozenset((test.first, test.second))): test for test in tests["methods"]}
     changes: dict[tuple[str, Column], list[str]] = {}
     for test in tests["steps"]:
         changes.setdefault((test.first, test.column), []).append(test.verdict)
-    ends = interval_ends(intervals.filter(pl.col("language") == MEAN), families)
+    ends = interval_ends(intervals.filter(pl.col("language") == MEAN), groups)
     summary = seed_summary(scores).iter_rows(named=True)
     best: dict[tuple[int, Column], str] = {}
-    places = {(row["family"], Column(row["task"], row["metric"], row["step"])): row for row in summary}
-    for (family, column), row in places.items():
-        key = (setting_of[family], column)
+    column_of = {(column.task, column.step): column for column in columns}
+    places = {(row["seed_group"], column_of[row["task"], row["step"]]): row for row in summary}
+    for (name, column), row in places.items():
+        key = (setting_of[name], column)
         ahead = places[best[key], column]["mean"] if key in best else None
         if ahead is None or (row["mean"] != ahead and column.best((row["mean"], ahead)) == row["mean"]):
-            best[key] = family
+            best[key] = name
     cells = {}
-    for (family, column), row in places.items():
-        leader = best[setting_of[family], column]
-        beside = methods.get((column, frozenset((family, leader))))
-        change = changes.get((family, column), [])
-        cells[family, column] = Cell(
+    for (name, column), row in places.items():
+        leader = best[setting_of[name], column]
+        versus = methods.get((column, frozenset((name, leader))))
+        change = changes.get((name, column), [])
+        cells[name, column] = Cell(
             score=row["mean"],
-            interval=ends.get((family, column.task, column.step, column.metric)),
+            interval=ends.get((name, column.task, column.step, column.metric)),
             spread=(row["low"], row["high"]) if row["seeds"] > 1 else None,
             best=row["mean"] == places[leader, column]["mean"],
-            tied=beside is not None and beside.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
+            tied=versus is not None and versus.verdict == NO_DIFFERENCE and row["mean"] != places[leader, column]["mean"],
             change=change[0] if len(change) == 1 else None,
         )
     names_of = Counter(name for name, _ in settings)
     return MainTable(
-        columns=columns_of(scores),
+        columns=columns,
         settings={name if names_of[name] == 1 else f"{name}, {target}": names for (name, target), names in settings.items()},
-        seeds=dict(Counter(families.values())),
-        first={model.family: name for name, model in reversed(list(models.items()))},
+        seeds=dict(Counter(groups.values())),
+        first={model.seed_group: name for name, model in reversed(list(models.items()))},
         cells=cells,
         methods=tests["methods"],
         steps=tests["steps"],
         languages=dict(scores.group_by("task", maintain_order=True).agg(pl.col("language").n_unique()).iter_rows()),
-        queries={
+        sizes={
             task: (low, high)
-            for task, low, high in scores.filter(pl.col("metric").str.starts_with("top_"))
+            for task, low, high in scores.filter("headline")
             .group_by("task", maintain_order=True)
             .agg(pl.col("n").min().alias("low"), pl.col("n").max().alias("high"))
             .iter_rows()
@@ -198,30 +194,31 @@ def main_table(
     )
 
 
-def interval_ends(intervals: pl.DataFrame, families: Mapping[str, str]) -> dict[tuple[str, str, int, str], tuple[float, float]]:
-    """(family, task, step, metric) -> ends of the interval of its mean over seeds, from rows of one language."""
-    alone = intervals.sort("seeds", maintain_order=True)  # a family of several models comes last and stays
+def interval_ends(intervals: pl.DataFrame, groups: Mapping[str, str]) -> dict[tuple[str, str, int, str], tuple[float, float]]:
+    """(seed group, task, step, metric) -> ends of the interval of its mean over seeds, from rows of one language."""
+    alone = intervals.sort("seeds", maintain_order=True)  # a seed group of several models comes last and stays
     return {
-        (families.get(row["model"], row["model"]), row["task"], row["step"], row["metric"]): (row["low"], row["high"])
+        (groups.get(row["model"], row["model"]), row["task"], row["step"], row["metric"]): (row["low"], row["high"])
         for row in alone.iter_rows(named=True)
     }
 
 
-def _tests(comparisons: pl.DataFrame, families: Mapping[str, str]) -> dict[str, list[Versus]]:
+def _tests(comparisons: pl.DataFrame, groups: Mapping[str, str], columns: Iterable[Column]) -> dict[str, list[Versus]]:
     keys = ["task", "kind", "first", "first_step", "second", "second_step"]
-    known = set(families) | set(families.values())
+    known = set(groups) | set(groups.values())
     own = comparisons.filter(pl.col("first").is_in(known), pl.col("second").is_in(known))
     counts: dict[tuple[Any, ...], dict[str, int]] = {}
     by_language = own.filter(pl.col("language") != MEAN).group_by(*keys, "verdict", maintain_order=True).len()
     for *key, verdict, count in by_language.iter_rows():
         counts.setdefault(tuple(key), {})[verdict] = count
+    column_of = {(column.task, column.step): column for column in columns}
     found: dict[str, list[Versus]] = {"methods": [], "steps": []}
     for row in own.filter(pl.col("language") == MEAN).iter_rows(named=True):
         found[row["kind"]].append(
             Versus(
-                column=Column(row["task"], row["metric"], row["first_step"]),
-                first=families.get(row["first"], row["first"]),
-                second=families.get(row["second"], row["second"]),
+                column=column_of[row["task"], row["first_step"]],
+                first=groups.get(row["first"], row["first"]),
+                second=groups.get(row["second"], row["second"]),
                 before=row["second_step"],
                 difference=row["difference"],
                 low=row["low"],

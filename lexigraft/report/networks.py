@@ -1,4 +1,4 @@
-"""Hypernetworks in the report: their training, the epochs that were kept, and their predictions beside OFA's rows."""
+"""Hypernetworks in the report: their training, their best epochs, and their predictions compared with OFA's rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 
 from lexigraft.artifacts import read_table
-from lexigraft.errors import ArtifactError
 from lexigraft.report.charts import Spec, hypernetwork_curves
 
 BASELINE = "ofa"
@@ -19,12 +18,12 @@ _CURVES = {"loss": "Loss", "cosine": "Validation cosine", "l1": "Validation L1"}
 
 @dataclass(frozen=True, slots=True)
 class KeptEpoch:
-    """The epoch whose weights were kept, the one that the test split was measured with.
+    """The epoch whose weights were saved, with which the test split was measured.
 
     Attributes:
         name: of the network.
         epochs: how many there were.
-        epoch: the one kept.
+        epoch: that one.
         loss, cosine, l1: on the validation split; None where not known.
     """
 
@@ -86,7 +85,7 @@ def curves(history: pl.DataFrame) -> dict[str, tuple[Spec, str]]:
 
 
 def kept_epochs(history: pl.DataFrame) -> list[KeptEpoch]:
-    """One row a network that was tested, with its validation figures at that epoch."""
+    """One row per network that was tested, with its validation figures at that epoch."""
     kept = history.filter(pl.col("split") == "test").select("name", "epoch").unique("name", keep="first")
     validation = history.filter(pl.col("split") == "validation")
     best = kept.join(validation, on=["name", "epoch"], how="inner", maintain_order="left")
@@ -96,25 +95,17 @@ def kept_epochs(history: pl.DataFrame) -> list[KeptEpoch]:
 
 
 def read_quality(paths: Mapping[str, Path]) -> list[Quality]:
-    """One row a network and split, from `quality.parquet` of each network.
+    """One row per network and split, from `quality.parquet` of each network.
 
     Raises:
-        ArtifactError: a table is missing or damaged, or lacks a network or OFA on one of its splits.
+        ArtifactError: a table is missing or damaged.
     """
     found = []
     for name, path in paths.items():
         table = read_table(path, "hypernetwork", ["method", "split", "cosine", "l1", "tokens"])
         figures = table.with_columns(pl.col("cosine", "l1").cast(pl.Float64).fill_nan(None))
         for (split,), part in figures.group_by("split", maintain_order=True):
-            network = part.filter(pl.col("method") != BASELINE).to_dicts()
-            baseline = part.filter(pl.col("method") == BASELINE).to_dicts()
-            if (len(network), len(baseline)) != (1, 1):
-                raise ArtifactError(
-                    f"{len(network)} networks and {len(baseline)} rows of OFA on split {split!r}, expected one of each",
-                    where=path,
-                    hint="delete the file and run snakemake again",
-                )
-            pair = (network[0], baseline[0])
-            cosine, l1 = (tuple(row[column] for row in pair) for column in ("cosine", "l1"))
-            found.append(Quality(name, str(split), int(network[0]["tokens"]), cosine, l1))
+            row_of = {row["method"] == BASELINE: row for row in part.iter_rows(named=True)}
+            cosine, l1 = ((row_of[False][column], row_of[True][column]) for column in ("cosine", "l1"))
+            found.append(Quality(name, str(split), int(row_of[False]["tokens"]), cosine, l1))
     return found

@@ -55,7 +55,7 @@ def read_origins(path: Path | None, models: Mapping[str, Model]) -> dict[str, Or
         if sum(counts.values()) != total:
             problem = f"{sum(counts.values())} tokens of {name} by origin, but {total} in its vocabulary"
             raise ArtifactError(problem, where=path, hint="delete the file and run snakemake again")
-        paper = origins_of(models[name].family)
+        paper = origins_of(models[name].seed_group)
         same = paper is not None and abs(total - paper["total"]) < _ROUNDING
         found[name] = Origins(counts, total, paper if same else None)
     return found

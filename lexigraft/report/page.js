@@ -46,7 +46,7 @@
     place.classList.add("drawn");
   };
 
-  // what stands below a chart: other axes, other languages, the picture as a file
+  // what is below a chart: other axes, other languages, the picture as a file
   const addControls = (place) => {
     const { x, choice } = specs[place.dataset.chart].usermeta;
     const bar = Object.assign(document.createElement("div"), { className: "tools" });

@@ -22,12 +22,12 @@ from lexigraft.report.charts import ORIGIN_COLOURS, VEGA_LITE, Spec, heat_map, m
 from lexigraft.report.comparison import comparisons
 from lexigraft.report.embedding_map import embedding_maps
 from lexigraft.report.inputs import Model, ReportInputs, labels
-from lexigraft.report.language_tables import empty_intervals, group_table, language_table
+from lexigraft.report.language_tables import group_table, language_table
 from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
-from lexigraft.report.seed_groups import by_family
 from lexigraft.report.tables import (
+    by_seed_group,
     columns_of,
     configuration_sections,
     corpus_table,
@@ -44,7 +44,7 @@ _PACKAGES = ("lexigraft", "torch", "transformers", "tokenizers", "numpy", "polar
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart of the page: its id in the page's data, what it shows, and a heading where several stand side by side."""
+    """A chart of the page: its id in the page's data, what it shows, and a heading where there are several."""
 
     id: str
     label: str
@@ -66,7 +66,6 @@ def write_report(inputs: ReportInputs, out: Path) -> None:
     """Write the report of a run as one self-contained HTML file. The same inputs give the same bytes.
 
     Raises:
-        ValueError: the inputs do not fit each other (see `ReportInputs.models`).
         ArtifactError: an artifact is missing, damaged, or does not belong with the others.
     """
     models = inputs.models()
@@ -87,10 +86,8 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     test = {name: read_table(path, "corpus", ["language", "text"]) for name, path in inputs.test_sentences.items()}
     counts = {name: corpus_table(name, read_table(path, "corpus"), test.get(name)) for name, path in inputs.corpora.items()}
     used, known = other_metrics(scores, models)
-    intervals, tests = empty_intervals()
-    if inputs.intervals is not None and inputs.comparisons is not None:
-        intervals, tests = (read_table(path, "significance") for path in (inputs.intervals, inputs.comparisons))
-    averaged, families = by_family(scores, models)
+    intervals, tests = (read_table(path, "significance") for path in (inputs.intervals, inputs.comparisons))
+    averaged, seed_groups = by_seed_group(scores, models)
     table = main_table(scores, intervals, tests, models)
     settings = table.settings.values()
     history = read_histories(inputs.hypernetworks) if inputs.hypernetworks else None
@@ -104,7 +101,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "seed": inputs.seed,
         "models": models,
         "labels": labels(models),
-        "short": labels(families),
+        "short": labels(seed_groups),
         "colors": method_colors([model.method for model in models.values()]),
         "origin_colors": ORIGIN_COLOURS,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -112,12 +109,13 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "configuration_text": _as_yaml(inputs.configuration),
         "corpora": counts,
         "table": table,
+        "notes": inputs.notes,
         "paper": comparisons(scores),
         "language_tables": [language_table(averaged, intervals, tests, column, models, settings) for column in columns],
-        "group_tables": [group_table(averaged, column, families, _seen(inputs.configuration)) for column in columns],
+        "group_tables": [group_table(averaged, column, seed_groups, _seen(inputs.configuration)) for column in columns],
         "metric_columns": used,
         "metric_scores": known,
-        "heat_maps": _heat_maps(averaged, families, charts),
+        "heat_maps": _heat_maps(averaged, seed_groups, charts),
         "origins": made,
         "origin_figure": charts.add("origins", origin_bars(long(made), models), "Tokens by origin") if made else None,
         "embedding_figures": _embedding_figures(inputs, models, charts),
@@ -164,7 +162,7 @@ def _seen(configuration: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def as_json(value: object) -> Markup:
-    """JSON that can stand inside a script element: no `<`, `>` or `&` that could end it, no NaN."""
+    """JSON for the inside of a script element: no `<`, `>` or `&` that could end it, no NaN."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -178,7 +176,7 @@ def _as_yaml(configuration: Mapping[str, Any]) -> str:
 
 
 def _inline(script: str) -> Markup:
-    """JavaScript that can stand inside a script element."""
+    """JavaScript for the inside of a script element."""
     return Markup(script.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
 
 

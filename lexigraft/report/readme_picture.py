@@ -32,21 +32,21 @@ def write_picture(scores: Path, intervals: Path, out: Path, *, task: str | None 
         title: of the picture; by default it names task, metric and number of languages.
 
     Raises:
-        InputError: the file is neither SVG nor PNG, or the run has no such task, or the task no top-k accuracy.
+        InputError: the file is neither SVG nor PNG, or the run has no such task, or its scores are no percentages.
         ArtifactError: a table is missing or damaged.
     """
     check_kind(out)
     table = read_table(scores, "scores")
     wanted = task or str(table["task"][0])
     columns = [column for column in columns_of(table) if column.task == wanted]
-    if not columns or not columns[0].of_queries:
+    if not columns or columns[0].lower_is_better:
         there = ", ".join(sorted(set(table["task"])))
-        raise InputError(f"no task {wanted!r} with top-k accuracy; there are {there}", where=scores)
+        raise InputError(f"no task {wanted!r} with scores in percent; there are {there}", where=scores)
     chosen = table.filter(pl.col("task") == wanted)
     means = with_intervals(chosen, read_table(intervals, "significance"))
     models = {row["model"]: model_of(row) for row in chosen.unique("model", maintain_order=True).iter_rows(named=True)}
     languages = chosen["language"].n_unique()
-    usual = f"{wanted}: {columns[0].name} accuracy in percent, mean over {languages} languages, 95 % interval"
+    usual = f"{wanted}: {columns[0].name} in percent, mean over {languages} languages, 95 % interval"
     draw(picture(means, models, title or usual), out)
 
 

@@ -1,14 +1,14 @@
-"""Columns of the report's score tables, and plain rows of what is told of corpora and configuration."""
+"""Columns of the report's score tables, and plain rows about corpora and configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
-from lexigraft.evaluation.scores import LOWER_IS_BETTER, MEAN_DIGITS, best_score, headlines, score_text
+from lexigraft.evaluation.scores import MEAN_DIGITS, score_text
 from lexigraft.report.inputs import Model
 
 _KINDS = ("adapter", "kind", "initializer")
@@ -18,43 +18,43 @@ REPEATED = "held_out_repeated"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the score table."""
+    """A column of the score table; columns with the same task, metric and step are equal.
+
+    Attributes:
+        lower_is_better: whether the lowest score is the best one; such scores are no percentages.
+        unit: what the sample sizes of its scores count.
+    """
 
     task: str
     metric: str
     step: int
+    lower_is_better: bool = field(default=False, compare=False)
+    unit: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
-        """The metric as it is read: `top-10`."""
+        """The metric as text: `top-10`."""
         return self.metric.replace("_", "-")
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the lowest score is the best one; such metrics are no percentages."""
-        return self.metric in LOWER_IS_BETTER
-
-    @property
-    def of_queries(self) -> bool:
-        """Whether scores are shares of queries, of which ranks are known."""
-        return self.metric.startswith("top_")
 
     def best(self, scores: Iterable[float]) -> float:
         """The best of some scores."""
-        return best_score(self.metric, scores)
+        return min(scores) if self.lower_is_better else max(scores)
 
     def text(self, score: float) -> str:
-        """A score as it is read."""
-        return score_text(self.metric, score)
+        """A score as text."""
+        return score_text(score, self.lower_is_better)
 
 
 def columns_of(scores: pl.DataFrame) -> list[Column]:
     """Columns of the score table: the headline metric of each task at each step, tasks in their order."""
-    return [
-        Column(task, metric, step)
-        for task, metric in headlines(scores).items()
-        for step in sorted(set(scores.filter(pl.col("task") == task)["step"]))
-    ]
+    return _columns(scores.filter("headline"))
+
+
+def _columns(scores: pl.DataFrame) -> list[Column]:
+    """Columns of all rows, by task, step and metric; tasks and metrics in their order."""
+    kinds = scores.select("task", "metric", "step", "lower_is_better", "unit").unique(maintain_order=True)
+    tasks = kinds["task"].unique(maintain_order=True).to_list()
+    return sorted((Column(*row) for row in kinds.rows()), key=lambda column: (tasks.index(column.task), column.step))
 
 
 def of_column(scores: pl.DataFrame, column: Column) -> pl.DataFrame:
@@ -65,18 +65,22 @@ def of_column(scores: pl.DataFrame, column: Column) -> pl.DataFrame:
 def other_metrics(scores: pl.DataFrame, models: Mapping[str, Model]) -> tuple[list[Column], dict[tuple[str, Column], float]]:
     """Columns of all metrics and steps, and their means over languages by model and column."""
     means = scores.group_by("model", "task", "metric", "step").agg(pl.col("score").mean().round(MEAN_DIGITS))
-    columns = [
-        Column(task, metric, step)
-        for task, step in dict.fromkeys((column.task, column.step) for column in columns_of(scores))
-        for metric in scores.filter(pl.col("task") == task)["metric"].unique(maintain_order=True)
-    ]
     known = {(model, Column(task, metric, step)): score for model, task, metric, step, score in means.iter_rows()}
-    return columns, {key: score for key, score in known.items() if key[0] in models}
+    return _columns(scores), {key: score for key, score in known.items() if key[0] in models}
+
+
+def by_seed_group(scores: pl.DataFrame, models: Mapping[str, Model]) -> tuple[pl.DataFrame, dict[str, Model]]:
+    """Scores averaged over the seeds of each group (n is that of one of them), and for each group a model of its name."""
+    groups = {name: model.seed_group for name, model in models.items()}
+    named = scores.with_columns(pl.col("model").replace_strict(groups, return_dtype=pl.String))
+    keys = ["model", "task", "language", "metric", "step", "unit", "headline", "lower_is_better"]
+    averaged = named.group_by(keys, maintain_order=True).agg(pl.col("score").mean(), pl.col("n").max())
+    return averaged, {model.seed_group: replace(model, name=model.seed_group) for model in models.values()}
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusTable:
-    """What was read of a corpus: a row a language and source, whole numbers under `columns`, and their sums."""
+    """What was read of a corpus: a row per language and source, whole numbers under `columns`, and their sums."""
 
     name: str
     columns: list[str]
@@ -94,8 +98,8 @@ class CorpusTable:
         named = [f"{of[key]:,} sentences {key.replace('_', ' ')}" for key in ("kept", "held_out") if key in of]
         if of.get(REPEATED):
             named.append(f"{of[REPEATED]:,} of these repeat another")
-        told = ("read", "kept", "held_out", REPEATED)
-        dropped = [f"{of[key]:,} {key.replace('_', ' ')}" for key in self.columns if key not in told]
+        others = ("read", "kept", "held_out", REPEATED)
+        dropped = [f"{of[key]:,} {key.replace('_', ' ')}" for key in self.columns if key not in others]
         plural = "language" if self.languages == 1 else "languages"
         line = ", ".join([f"{self.languages} {plural}", *named])
         return f"{line}; dropped: {', '.join(dropped)}" if dropped else line

@@ -1,4 +1,4 @@
-"""What the page tells of continual pre-training and of tokenizers: training losses, held-out losses by language, fertility."""
+"""What the page shows of continual pre-training and of tokenizers: training losses, held-out losses by language, fertility."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def loss_figure(paths: Mapping[str, Path], models: Mapping[str, Model]) -> Spec:
         read_table(path, "pretraining", ["step", "tokens", "loss"]).select(pl.lit(name).alias("model"), *wanted)
         for name, path in paths.items()
     ]
-    return pretraining_curves(pl.concat(parts), models, "training loss (nats a predicted token)")
+    return pretraining_curves(pl.concat(parts), models, "training loss (nats per predicted token)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def held_out(paths: Mapping[str, Path], models: Mapping[str, Model]) -> HeldOut 
         series.append(
             {"model": short[name], "step": steps["step"].to_list(), "tokens": steps["tokens"].to_list(), "loss": losses}
         )
-    spec = pretraining_curves(pl.concat(means), models, "held-out loss (nats a predicted token)")
+    spec = pretraining_curves(pl.concat(means), models, "held-out loss (nats per predicted token)")
     spec["usermeta"]["choice"] = {"names": [MEAN_OF_LANGUAGES, *languages], "series": series}
     rows = [(code, [ends.get((code, name)) for name in tables]) for code in languages]
     return HeldOut(list(tables), rows, spec)
@@ -79,7 +79,7 @@ def _number(loss: float | None) -> float | None:
 
 
 def _thinned(table: pl.DataFrame) -> pl.DataFrame:
-    """At most so many measurements, the first and the last among them."""
+    """At most 24 measurements, the first and the last among them."""
     steps = table["step"].unique().sort()
     if len(steps) <= _MOST_MEASUREMENTS:
         return table
@@ -89,12 +89,12 @@ def _thinned(table: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class FertilityTable:
-    """Tokenizers beside each other on one corpus.
+    """Tokenizers compared on one corpus.
 
     Attributes:
         corpus: its name.
         tokenizers: of the sources and of the targets, as they are called.
-        rows: language, sentences, and of each tokenizer tokens a word and characters a token (None where there is no such).
+        rows: language, sentences, and of each tokenizer tokens per word and characters per token (None where not known).
     """
 
     corpus: str

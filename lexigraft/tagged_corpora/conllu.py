@@ -14,9 +14,7 @@ from lexigraft.tagged_corpora.table import Lines, Sentence
 COLUMNS = {"upos": 3, "xpos": 4}
 _WIDTH = 10
 _LONGEST_ID = 40
-_HINT = (
-    "see https://universaldependencies.org/format.html; the validator of Universal Dependencies tells all of a file's faults"
-)
+_HINT = "see https://universaldependencies.org/format.html; the validator of Universal Dependencies lists all faults of a file"
 
 
 def conllu_sentences(lines: Lines, column: str, where: object) -> Iterator[Sentence]:
@@ -85,7 +83,7 @@ class _Reader:
             return False
         if (found := re.fullmatch(r"(\d+)\.(\d+)", text)) is not None:
             if int(found[1]) != self.last:
-                raise _broken(f"empty node {text} stands after word {self.last}", self.where, number)
+                raise _broken(f"empty node {text} follows word {self.last}", self.where, number)
             return False
         raise _broken(f"{text!r} is no id", self.where, number)
 

@@ -25,7 +25,7 @@ def read_tagged(file: TaggedFile, form: TagFormat, language: str) -> TaggedSente
 
     Raises:
         InputError: the file is missing, has another digest than the one given, is not of the format (names the line), or
-            holds no sentence.
+            has no sentence.
     """
     path = Path(file.path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Settings of tagged text: sentences whose words carry one tag each."""
+"""Settings of tagged text: sentences with one tag for each word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lexigraft.settings import Settings
 
 
 class TaggedFile(Settings):
-    """A file of tagged sentences, plain or gzipped; a path alone stands for one that is read whole."""
+    """A file of tagged sentences, plain or gzipped; a path alone means that all of it is read."""
 
     path: str
     max_sentences: PositiveInt | None = None
@@ -26,7 +26,7 @@ class TaggedFile(Settings):
 
 
 class _OrPath:
-    """Tells the JSON schema what `TaggedFile` takes besides its own form."""
+    """Adds to the JSON schema that a `TaggedFile` can be a path."""
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [{"type": "string"}, handler(schema)]}

@@ -7,9 +7,9 @@ afford it. Comments, docstrings and formatting do not count: the tree is hashed.
 What counts as an import: an `import` statement anywhere in a module, but not below `if TYPE_CHECKING:`, which never runs; and
 the full name of a module in a string ("lexigraft.pretraining.worker"), by which it is imported or started later. A data file
 is named by a string as well ("languages.tsv"). A package whose `__init__` goes through its modules with `iter_modules` imports
-all of them, but for the initializers, of which a rule adds the chosen one. Other names that are put together at run time are
-not seen; a test refuses them. The package's own `__init__` is left out: it holds the version and a hook, and nothing that a
-stage computes with.
+all of them, except the registries of which a rule adds the modules that it uses. Other names that are put together at run time
+are not seen; a test refuses them. The package's own `__init__` is left out: it holds the version and a hook, and nothing that a
+stage computes with. So are empty ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from pathlib import Path
 
 PACKAGE = "lexigraft"
 ROOT = Path(__file__).resolve().parents[2]
-_CHOSEN_BY_RULES = f"{PACKAGE}.initializers"
+_CHOSEN_BY_RULES = {f"{PACKAGE}.{name}" for name in ("evaluation.tasks", "evidence", "initializers", "pretraining.objectives")}
+"""Registries whose modules are not imports of each other: a rule adds those that its job uses."""
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", flags=re.MULTILINE)
 
 
@@ -132,9 +133,9 @@ def _source(path: Path, package: str) -> Source:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imported, strings, tokens = set[str](), set[str](), list[str]()
     _walk(tree, package, imported, strings, tokens)
-    if "pkgutil.iter_modules" in imported and path.name == "__init__.py" and package != _CHOSEN_BY_RULES:
+    if "pkgutil.iter_modules" in imported and path.name == "__init__.py" and package not in _CHOSEN_BY_RULES:
         imported |= {f"{package}.{other.stem}" for other in path.parent.glob("*.py") if other != path}
-    own = {name for name in imported | strings if name.startswith(f"{PACKAGE}.") and _path(name) is not None}
+    own = {name for name in imported | strings if name.startswith(f"{PACKAGE}.") and _has_code(name)}
     data = {path for text in strings for path in _package_data().get(text.rpartition("/")[2], ())}
     digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()
     return Source(digest, frozenset(own | _parents(own)), frozenset(data))
@@ -191,11 +192,17 @@ def _without_docstring(node: ast.AST, body: list[ast.AST]) -> list[ast.AST]:
 def _parents(modules: set[str]) -> set[str]:
     """Packages that hold `modules`, whose `__init__` runs first; the top one is left out."""
     above = {".".join(name.split(".")[:depth]) for name in modules for depth in range(2, name.count(".") + 1)}
-    return {name for name in above if _path(name) is not None}
+    return {name for name in above if _has_code(name)}
 
 
 def _data_of(parts: Iterable[Source]) -> list[Path]:
     return sorted({path for part in parts for path in part.data})
+
+
+def _has_code(name: str) -> bool:
+    """Whether a name is that of a module; an empty `__init__` is none to depend on."""
+    path = _path(name)
+    return path is not None and path.stat().st_size > 0
 
 
 @cache

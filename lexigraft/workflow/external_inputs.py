@@ -10,7 +10,7 @@ from lexigraft.config.configuration import Config
 from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.corpora.sources import corpus_sources, text_sources
 from lexigraft.errors import InputError, LexigraftError
-from lexigraft.evaluation.settings import TaggingTask
+from lexigraft.evaluation.tasks import Task
 from lexigraft.files.checksums import named_digests
 from lexigraft.files.references import model_files, source_files
 from lexigraft.tokenizers.settings import ExistingTokenizer
@@ -50,7 +50,7 @@ def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
             for name, vectors in config.word_vectors.items()
             if isinstance(vectors, VectorFiles)
         },
-        "tasks": {name: partial(_tagged, task) for name, task in config.tasks.items() if task.kind == "tagging"},
+        "tasks": {name: partial(_task_files, task) for name, task in config.tasks.items()},
     }
     found: Files = {}
     problems = []
@@ -101,9 +101,9 @@ def _checked(files: list[Path], digests: str | dict[str, str] | None) -> list[st
     return [str(file) for file in files]
 
 
-def _tagged(task: TaggingTask) -> list[str]:
-    files = [file.path for part in (task.train, task.dev, task.test) for file in part.values()]
+def _task_files(task: Task) -> list[str]:
+    files = task.outside_files()
     if lost := [file for file in files if not Path(file).is_file()]:
         shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
-        raise InputError(f"{len(lost)} files of tagged sentences do not exist: {shown}", hint="give the paths of files")
+        raise InputError(f"{len(lost)} files do not exist: {shown}", hint="give the paths of files")
     return files

@@ -13,7 +13,6 @@ from typing import Any
 
 from lexigraft.config.configuration import Config
 from lexigraft.errors import ConfigError
-from lexigraft.evaluation.settings import RetrievalTask
 from lexigraft.modeling.families import source_family
 from lexigraft.modeling.families.family import Family
 
@@ -48,10 +47,8 @@ def _problems(config: Config, source: str, has: dict[str, Any], family: Family) 
         if width is not None and dim > width:
             yield f"D' = {dim} is larger than the model's width {width}"
     for name, task in config.tasks.items() if models else ():
-        if isinstance(task, RetrievalTask) and layers is not None:
-            asked = [layer for layer in (task.layer, *task.layers) if isinstance(layer, int)]
-            if wrong := sorted({layer for layer in asked if layer > layers}):
-                yield f"tasks.{name}: layer {wrong[0]} asked for, but the model has {layers} layers"
+        if layers is not None and (wrong := [layer for layer in task.layers_read() if layer > layers]):
+            yield f"tasks.{name}: layer {min(wrong)} asked for, but the model has {layers} layers"
     training = config.pretraining
     if training is None or positions is None or training.length <= positions:
         return

@@ -120,7 +120,7 @@ class Ground:
         """Names of all files of the run, but for the one that is measured with a clock, and second names."""
         found = (path for kind in ("resources", "results") for path in sorted((self.folder / kind).rglob("*")))
         names = (str(path.relative_to(self.folder)) for path in found if path.is_file())
-        return [name for name in names if not name.endswith("pretraining_speed.parquet") and "/.kept-" not in name]
+        return [name for name in names if not name.endswith("pretraining_speed.parquet") and "/.previous-" not in name]
 
     def differences(self, other: Ground, names: Iterable[str] | None = None) -> list[str]:
         """Names of artifacts that are missing, surplus or other than in `other`."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
+from lexigraft.evaluation.tasks import Task, tasks_of
+
+
+def retrieval_tasks(names: Iterable[str], **options: Any) -> dict[str, Task]:
+    """Tasks of retrieval with these names and settings."""
+    return tasks_of({name: {"kind": "retrieval", "corpus": "c", **options} for name in names})
 
 
 def write_ranks(path: Path, ranks: Mapping[str, Sequence[int | None]]) -> Path:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from ranks_cases import retrieval_tasks
 
 from lexigraft.artifacts import Provenance, read_table, write_table, write_tensors
 from lexigraft.evaluation.comparing import COMPARISONS
 from lexigraft.evaluation.fertility import FERTILITY
 from lexigraft.evaluation.intervals import INTERVALS
-from lexigraft.evaluation.scores import collect_scores
+from lexigraft.evaluation.scores import write_scores
 from lexigraft.evaluation.significance import write_statistics
 from lexigraft.hypernetwork.quality import SCHEMA as QUALITY
 from lexigraft.report.inputs import ReportInputs
@@ -30,8 +31,6 @@ HOSTILE = (
     "\u2028&amp;",
 )
 DIM, WIDTH, SOURCE_SIZE = 6, 10, 320
-
-TASKS = ("sr-b", "sr-t", "other")
 
 
 def vocabulary_table(tokens: list[str], surfaces: list[str], roles: list[str | None], counts: list[int]) -> pl.DataFrame:
@@ -70,8 +69,7 @@ def make_inputs(folder: Path) -> ReportInputs:
             ranks.append(path)
             named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
             rows.append({**named, "dim": str(DIM), "seed": 1, "step": step, "task": "sr-b"})
-    collect_scores(ranks, rows, {key: [1, 5, 10] for key in TASKS}, folder / "scores.parquet", Provenance("scores", seed=1))
-    significance(folder, ranks, rows, seed=1)
+    scored(folder, ranks, rows, seed=1)
 
     english = made_up_words(generator, "abdeilmnorstu", SOURCE_SIZE)
     surfaces = ["<s>", "</s>", "<unk>", *HOSTILE, *(f" {word}" for word in english)]
@@ -236,28 +234,34 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
         write_table(ranks[-1], pl.concat(parts), Provenance("ranks"))
         about = {"run": "try", "model": model, "method": method, "source": source, "target": "glot500-m", "dim": dim}
         rows.append({**about, "seed": int(seed or 42), "step": step, "task": task})
+    scored(folder, ranks, rows, seed=42, top_k=[1, 10])
+    intervals, comparisons = folder / "intervals.parquet", folder / "comparisons.parquet"
     table = folder / "scores.parquet"
-    collect_scores(ranks, rows, {task: [1, 10] for _, _, task in scores}, table, Provenance("scores", seed=42))
-    significance(folder, ranks, rows, seed=42)
-    return ReportInputs("try", table, rows, {"seed": 42}, 42, folder / "intervals.parquet", folder / "comparisons.parquet")
+    return ReportInputs("try", table, rows, {"seed": 42}, 42, intervals, comparisons)
 
 
-def significance(folder: Path, ranks: list[Path], rows: list[dict[str, Any]], seed: int) -> None:
-    """Intervals and comparisons of a run of retrieval."""
+def scored(folder: Path, ranks: list[Path], rows: list[dict[str, Any]], seed: int, **options: Any) -> pl.DataFrame:
+    """Scores of a run of retrieval, which are returned, intervals and comparisons, in `folder`."""
+    tasks, files = retrieval_tasks(dict.fromkeys(row["task"] for row in rows), **options), [[path] for path in ranks]
+    scores = write_scores(tasks, rows, files, folder / "scores.parquet", Provenance("scores", seed=seed))
     write_statistics(
-        folder / "scores.parquet",
-        {"retrieval": (rows, [[path] for path in ranks])},
+        tasks,
+        rows,
+        files,
         intervals_path=folder / "intervals.parquet",
         comparisons_path=folder / "comparisons.parquet",
         seed=seed,
         provenance=Provenance("significance", seed=seed),
     )
+    return scores
 
 
-def no_significance(folder: Path) -> None:
+def no_significance(folder: Path) -> tuple[Path, Path]:
     """Intervals and comparisons of a run of which no sentences are known."""
-    write_table(folder / "intervals.parquet", INTERVALS.to_frame(), Provenance("significance"))
-    write_table(folder / "comparisons.parquet", COMPARISONS.to_frame(), Provenance("significance"))
+    paths = folder / "intervals.parquet", folder / "comparisons.parquet"
+    for path, schema in zip(paths, (INTERVALS, COMPARISONS), strict=True):
+        write_table(path, schema.to_frame(), Provenance("significance"))
+    return paths
 
 
 def fertility_file(path: Path, words: int) -> Path:

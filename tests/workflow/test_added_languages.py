@@ -65,8 +65,8 @@ def test_an_added_language_is_computed_alone(scratch: Checkout) -> None:
         assert after["language"].unique(maintain_order=True).to_list() == ["kor_Hang", "fra_Latn"]
         assert after.filter(language="fra_Latn").equals(before[path])
     for log, message in (
-        ("ranks/sr_b/ofa-minilm-32-step-0.log", "1 languages to search on cpu, 1 stand already"),
-        ("tag_scores/pos/ofa-minilm-32-step-0-seed-3.log", "1 languages to score on cpu, 1 stand already"),
+        ("ranks/sr_b/ofa-minilm-32-step-0.log", "1 languages to search on cpu, 1 reused"),
+        ("tag_scores/pos/ofa-minilm-32-step-0-seed-3.log", "1 languages to score on cpu, 1 reused"),
     ):
         assert message in (scratch.folder / "logs" / log).read_text()
     assert scratch.planned(*targets) == {}

@@ -31,8 +31,8 @@ COUNTS = pl.Schema(
         pl.Int64,
     )
 )
-"""Of each sentence: words, those tagged rightly; words whose tag is not O (by gold, by prediction, by both and rightly);
-entities (by gold, by prediction, by both: same place and type)."""
+"""Of each sentence: words, those with the right tag; words whose tag is not O (by gold, by
+prediction, by both with the same tag); entities (by gold, by prediction, by both: same place and type)."""
 
 
 def sentence_counts(gold: Integers, predicted: Integers, starts: Integers, tags: Sequence[str]) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def sentence_counts(gold: Integers, predicted: Integers, starts: Integers, tags:
         tags: the tag set.
 
     Returns:
-        a row a sentence, columns `COUNTS`.
+        a row per sentence, columns `COUNTS`.
     """
     right = gold == predicted
     marked = np.array([tag != OUTSIDE for tag in tags])
@@ -73,7 +73,7 @@ class _Entities:
         types = sorted({_type(tag) for tag in [*tags, OUTSIDE]})
         prefix_of = np.array([ord(tag[0]) for tag in [*tags, OUTSIDE]])
         type_of = np.array([types.index(_type(tag)) for tag in [*tags, OUTSIDE]])
-        # places of the words in the sequence with an O after each sentence; one O stands in front of all
+        # places of the words in the sequence with an O after each sentence and one before all
         sentence = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         places = np.arange(len(ids)) + sentence + 1
         sequence = np.full(len(ids) + len(starts), len(tags))

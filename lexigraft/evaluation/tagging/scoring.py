@@ -1,9 +1,9 @@
-"""The stage that scores a tagger: languages one after the other, those that are scored already kept."""
+"""The stage that scores a tagger, language by language; rows of languages that are still right are reused."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 
 from lexigraft.artifacts import Provenance, identity, read_table
 from lexigraft.devices import device_for
-from lexigraft.evaluation.kept import digest_of, standing, write_kept
-from lexigraft.evaluation.settings import TaggingTask
+from lexigraft.evaluation.reuse import digest_of, reusable_rows, write_reusable
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.entities import COUNTS, sentence_counts
 from lexigraft.evaluation.tagging.model import STAGE as TAGGER
 from lexigraft.evaluation.tagging.model import read_tagger
 from lexigraft.evaluation.tagging.tagger import labeled, read_at_once
-from lexigraft.evaluation.tagging.training import HEADLINES, predict, scores_of
+from lexigraft.evaluation.tagging.training import predict, scores_of
+from lexigraft.evaluation.tasks.tagging import STAGE, TaggingTask
 from lexigraft.tagged_corpora.read import check_tags, read_tagged
 from lexigraft.tokenizers.load import load_tokenizer
 
 log = logging.getLogger(__name__)
 
-STAGE = "tag_scores"
 SENTENCES = pl.Schema(
     [("language", pl.String), ("sentence", pl.Int32), ("pieces", pl.Int32), *COUNTS.items(), ("made_from", pl.String)]
 )
@@ -51,8 +50,8 @@ def write_tag_scores(
 ) -> None:
     """Tag the test sentences of every language and write what all scores are made of, and the confusion of tags.
 
-    A language that the tables at `sentences_path` and `confusion_path` hold already, made from the same tagger, file, settings
-    and code, is taken from there. All test files are read and checked before the first one is tagged.
+    Rows of a language in earlier tables at `sentences_path` and `confusion_path` are reused if they were made from the same
+    tagger, file, settings and code. All test files are read and checked before the first one is tagged.
 
     Args:
         task: `test` holds the languages.
@@ -72,9 +71,10 @@ def write_tag_scores(
     device = device_for(gpus)
     tags = read_table(tags_path, TAGGER)["tag"].to_list()
     keys = {language: _made_from(task, language, tagger_path, provenance) for language in task.test}
-    kept = _kept(sentences_path, confusion_path, keys)
-    wanted = [language for language in task.test if language not in kept]
-    log.info("%d languages to score on %s, %d stand already", len(wanted), device, len(kept))
+    sentences = reusable_rows(sentences_path, STAGE, SENTENCES, keys)
+    confused = reusable_rows(confusion_path, STAGE, CONFUSION, keys)
+    wanted = [language for language in task.test if language not in sentences or language not in confused]
+    log.info("%d languages to score on %s, %d reused", len(wanted), device, len(keys) - len(wanted))
     for language in wanted:
         test = read_tagged(task.test[language], task, language)
         check_tags(test, tags, f"the test text of {language}", task.test[language].path)
@@ -87,25 +87,17 @@ def write_tag_scores(
             data = labeled(encoder, test, tags, language)
             predicted = predict(tagger, encoder, data.pieces, device, f"tagging {language}", task.fine_tuning.precision)
             counts = sentence_counts(data.tags, predicted, data.starts, tags)
-            kept[language] = (
-                counts.select(
-                    pl.lit(language).alias("language"),
-                    pl.int_range(pl.len()).alias("sentence"),
-                    pl.lit(pl.Series(data.pieces.per_sentence)).alias("pieces"),
-                    *COUNTS.names(),
-                    pl.lit(keys[language]).alias("made_from"),
-                ).cast(SENTENCES),
-                confusion(data.tags, predicted, tags).select(
-                    pl.lit(language).alias("language"), "gold", "predicted", "words", pl.lit(keys[language]).alias("made_from")
-                ),
-            )
+            code, made_from = pl.lit(language).alias("language"), pl.lit(keys[language]).alias("made_from")
+            number, pieces = pl.int_range(pl.len()).alias("sentence"), pl.Series("pieces", data.pieces.per_sentence)
+            sentences[language] = counts.select(code, number, pieces, *COUNTS.names(), made_from).cast(SENTENCES)
+            confused[language] = confusion(data.tags, predicted, tags).select(code, pl.all(), made_from)
             log.info("%s: %s", language, ", ".join(f"{name} {value:.1f}" for name, value in scores_of(counts).items()))
-    write_kept(confusion_path, pl.concat([kept[language][1] for language in task.test]), provenance)
-    write_kept(sentences_path, pl.concat([kept[language][0] for language in task.test]), provenance)
+    write_reusable(confusion_path, pl.concat([confused[language] for language in task.test]), provenance)
+    write_reusable(sentences_path, pl.concat([sentences[language] for language in task.test]), provenance)
 
 
 def confusion(gold: NDArray[np.int64], predicted: NDArray[np.int64], tags: Sequence[str]) -> pl.DataFrame:
-    """How often each tag was given for each: gold, predicted, words; pairs that occur, in the order of the tag set."""
+    """Words by their gold and predicted tag: gold, predicted, words; pairs that occur, in the order of the tag set."""
     pairs = np.bincount(gold * len(tags) + predicted, minlength=len(tags) ** 2)
     (found,) = np.nonzero(pairs)
     names = np.array(tags, dtype=object)
@@ -117,40 +109,8 @@ def confusion(gold: NDArray[np.int64], predicted: NDArray[np.int64], tags: Seque
     return pl.DataFrame(columns, schema={name: CONFUSION[name] for name in columns})
 
 
-def tag_score_table(paths: Sequence[Path], headline: str = "f1") -> pl.DataFrame:
-    """Scores of one model from the `sentences` tables of its taggers, one table a seed of fine-tuning.
-
-    Args:
-        paths: what `write_tag_scores` wrote with each seed.
-        headline: the metric that comes first.
-
-    Returns:
-        language, metric, score, n: `HEADLINES` in percent, the mean over the seeds, and with more than one seed
-        `<metric>_deviation`, the standard deviation over them (of a sample, in percentage points); n is what F1 is a share of
-        (gold entities, words whose gold tag is not O) or all words.
-
-    Raises:
-        ArtifactError: a table is missing or damaged.
-    """
-    metrics = [headline, *(name for name in HEADLINES if name != headline)]
-    sizes = {"f1": "entities", "token_f1": "marked", "accuracy": "words"}
-    rows = []
-    for seed, path in enumerate(paths):
-        table = read_table(path, STAGE, ["language", *COUNTS.names()])
-        for (language,), counts in table.group_by("language", maintain_order=True):
-            scores = scores_of(counts.select(COUNTS.names()))
-            rows += [(language, name, seed, scores[name], int(counts[sizes[name]].sum())) for name in metrics]
-    found = pl.DataFrame(rows, schema=["language", "metric", "seed", "score", "n"], orient="row")
-    grouped = found.group_by("language", "metric", maintain_order=True)
-    means = grouped.agg(pl.col("score").mean(), pl.col("n").first())
-    spread = grouped.agg(pl.col("score").std(), pl.col("n").first()).with_columns(pl.col("metric") + "_deviation")
-    both = pl.concat([means, spread] if len(paths) > 1 else [means])
-    schema = {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64}
-    return both.select(pl.col(name).cast(kind) for name, kind in schema.items())
-
-
 def _made_from(task: TaggingTask, language: str, tagger_path: Path, provenance: Provenance) -> str:
-    """Digest of all that a language's counts follow from; a missing file is told when it is read."""
+    """Digest of all that a language's counts follow from; reading a missing file is the error, not this."""
     file = task.test[language]
     path = Path(file.path)
     return digest_of(
@@ -163,10 +123,3 @@ def _made_from(task: TaggingTask, language: str, tagger_path: Path, provenance: 
         provenance.code,
         provenance.lock,
     )
-
-
-def _kept(sentences_path: Path, confusion_path: Path, keys: Mapping[str, str]) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
-    """Languages whose scores stand already: language -> its rows of both tables."""
-    sentences = standing(sentences_path, STAGE, SENTENCES, keys)
-    confused = standing(confusion_path, STAGE, CONFUSION, keys)
-    return {language: (sentences[language], confused[language]) for language in sentences if language in confused}

@@ -12,10 +12,10 @@ import torch
 from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import InputError
-from lexigraft.evaluation.settings import TaggerSettings
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.model import new_tagger
 from lexigraft.evaluation.tagging.training import Labeled, fine_tune
+from lexigraft.evaluation.tasks.tagging import TaggerSettings
 from lexigraft.modeling.encoder import usable_positions
 from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
 from lexigraft.tagged_corpora.settings import TaggedFile

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lexigraft.evaluation.sentences import budget_batches
-from lexigraft.evaluation.settings import FineTuning
 from lexigraft.evaluation.tagging.encoding import Batch, Pieces, WordEncoder
 from lexigraft.evaluation.tagging.entities import f1, sentence_counts
 from lexigraft.evaluation.tagging.model import Tagger
+from lexigraft.evaluation.tasks.tagging import FineTuning
 from lexigraft.progress import progress
 from lexigraft.training.checkpoints import Checkpoints
 from lexigraft.training.divergence import check_finite

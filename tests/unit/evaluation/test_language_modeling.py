@@ -18,17 +18,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError
 from lexigraft.evaluation import likelihoods
-from lexigraft.evaluation.collect import language_modeling_scores
 from lexigraft.evaluation.fertility import FERTILITY, fertility, write_fertility
-from lexigraft.evaluation.language_modeling import (
-    SENTENCES,
-    language_modeling_table,
-    measures,
-    write_language_modeling,
-)
+from lexigraft.evaluation.language_modeling import SENTENCES, write_language_modeling
 from lexigraft.evaluation.likelihoods import LIKELIHOODS, causal_scores, masked_scores
-from lexigraft.evaluation.scores import LOWER_IS_BETTER, ROW_KEYS, SCHEMA
-from lexigraft.evaluation.settings import LanguageModelingTask
+from lexigraft.evaluation.scores import task_scores
+from lexigraft.evaluation.tasks.language_modeling import LanguageModelingTask, metrics_of
 from lexigraft.modeling.load import load_model
 from lexigraft.settings import parse
 from lexigraft.tokenizers.load import load_tokenizer
@@ -42,6 +36,12 @@ PSEUDO = {"kind": "language_modeling", "corpus": "c", "measure": "pseudo_perplex
 def task_of(**changes: Any) -> LanguageModelingTask:
     task: LanguageModelingTask = parse(LanguageModelingTask, PSEUDO | changes)
     return task
+
+
+def measures(found: pl.DataFrame) -> dict[str, float]:
+    """Metrics of all sentences."""
+    sentences = found.with_columns(surprise=-pl.col("log_likelihood"))
+    return {name: metric.of_rows(sentences) for name, metric in metrics_of(found["measure"][0]).items()}
 
 
 def their_loss(model: Any, tokenizer: Any, text: str, masked: list[int]) -> float:
@@ -176,7 +176,7 @@ def test_languages_are_scored_once_and_added_ones_alone(tmp_path: Path, caplog: 
     assert one.schema == SENTENCES
     with caplog.at_level(logging.INFO):
         two = predict(task_of(languages=["fra_Latn", "eng_Latn"]), sentences, model, out)
-    assert "1 languages to score on cpu, 1 stand already" in caplog.text
+    assert "1 languages to score on cpu, 1 reused" in caplog.text
     assert two.filter(language="eng_Latn").equals(one)
     both = out.read_bytes()
     predict(task_of(languages=["fra_Latn", "eng_Latn"]), sentences, model, tmp_path / "anew.parquet")
@@ -193,15 +193,12 @@ def test_scores_enter_the_runs_table(tmp_path: Path) -> None:
     sentences = write_sentences(tmp_path / "held_out.parquet", eng_Latn=TEXTS[:4])
     out = tmp_path / "scores.parquet"
     rows = predict(task_of(), sentences, model, out)
-    table = language_modeling_table(out)
+    table = task_scores(task_of(), [out])
     assert table["metric"].to_list() == ["bits_per_byte", "loss", "pseudo_perplexity"]
-    assert set(table["metric"]) <= LOWER_IS_BETTER
-    assert table["n"].unique().to_list() == [rows["tokens"].sum()]
-    row = dict.fromkeys(ROW_KEYS, "x") | {"seed": 1, "step": 0}
-    scores = language_modeling_scores([row, row | {"step": 60}], [out, out])
-    assert scores.schema == SCHEMA
-    assert scores["step"].to_list() == [0] * 3 + [60] * 3
-    assert language_modeling_scores([], []).schema == SCHEMA
+    assert table["headline"].to_list() == [True, False, False]
+    assert table["lower_is_better"].all()
+    assert set(table.select("n", "unit").rows()) == {(rows["tokens"].sum(), "tokens")}
+    assert dict(table.select("metric", "score").rows()) == pytest.approx(measures(rows))
 
 
 def test_a_causal_model_of_a_folder_is_measured(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from lexigraft.evaluation.retrieval import (
     rank_of,
 )
 from lexigraft.evaluation.sentences import budget_batches
-from lexigraft.evaluation.settings import RetrievalTask
+from lexigraft.evaluation.tasks.retrieval import RetrievalTask
 from lexigraft.modeling.encoder import usable_positions
 
 TASK = RetrievalTask(kind="retrieval", corpus="bible")

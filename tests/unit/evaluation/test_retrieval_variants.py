@@ -1,4 +1,4 @@
-"""Retrieval in several layers and both directions, against brute force in float64; what is kept when a language is added."""
+"""Retrieval in several layers and both directions, against brute force in float64; what is reused when a language is added."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tagging_cases import WORDS, write_model
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError
 from lexigraft.evaluation.retrieval import SCHEMA, SentenceEncoder, write_ranks
-from lexigraft.evaluation.scores import rank_scores, read_ranks
-from lexigraft.evaluation.settings import RetrievalTask
+from lexigraft.evaluation.scores import task_scores
+from lexigraft.evaluation.tasks.retrieval import RetrievalTask
 from lexigraft.modeling.load import load_model
 from lexigraft.settings import parse
 from lexigraft.tokenizers.load import load_tokenizer
@@ -95,7 +95,7 @@ def test_ranks_of_every_layer_and_direction_are_those_of_brute_force(held_out: P
 
 def test_scores_of_variants_stand_beside_those_of_the_task(held_out: Path, model: Path, tmp_path: Path) -> None:
     table = ranked(task_of(**EVERYTHING), held_out, model, tmp_path / "ranks.parquet")
-    scores = rank_scores(read_ranks(tmp_path / "ranks.parquet"), [3, 1], reciprocal=True)
+    scores = task_scores(task_of(**EVERYTHING), [tmp_path / "ranks.parquet"])
     of_task = ["top_1", "top_3", "mrr"]
     assert scores.filter(pl.col("language") == "fra_Latn")["metric"].to_list() == [
         name + suffix for suffix in ("", "_back", "_layer_2", "_layer_2_back") for name in of_task
@@ -132,7 +132,7 @@ def test_a_language_that_is_added_is_searched_alone(
     one = ranked(task_of(**RETRIEVAL, languages=["tur_Latn"]), held_out, model, path)
     with caplog.at_level(logging.INFO):
         both = ranked(task_of(**RETRIEVAL), held_out, model, path)
-    assert "1 languages to search on cpu, 1 stand already" in caplog.text
+    assert "1 languages to search on cpu, 1 reused" in caplog.text
     assert both.filter(pl.col("language") == "tur_Latn").equals(one)
     assert both.equals(ranked(task_of(**RETRIEVAL), held_out, model, tmp_path / "fresh.parquet"))
     other = ranked(task_of(**RETRIEVAL | {"layer": 2}), held_out, model, path)

@@ -8,24 +8,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 from page_cases import page_of
-from report_cases import no_significance, scored_inputs, significance, written
+from report_cases import no_significance, scored, scored_inputs, written
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.cli import main
 from lexigraft.errors import ArtifactError
-from lexigraft.evaluation.language_modeling import PERPLEXITIES
-from lexigraft.evaluation.scores import (
-    LOWER_IS_BETTER,
-    about,
-    collect_scores,
-    mean_scores,
-    score_table,
-    with_intervals,
-)
-from lexigraft.evaluation.summary import markdown_table, run_summary
+from lexigraft.evaluation.scores import SCHEMA, mean_scores, with_intervals
+from lexigraft.evaluation.summary import markdown_table, run_summary, score_table
 from lexigraft.report.charts import heat_map
 from lexigraft.report.inputs import ReportInputs
-from lexigraft.report.tables import Column, of_column
+from lexigraft.report.tables import columns_of, of_column
 
 BITS = {"ofa-mono-100": (1.5, 1.75), "graft-mono-100": (0.75, 1.0), "graft-mono-100-seed2": (0.5, 0.75)}
 F1 = {"ofa-mono-100": 30.0, "graft-mono-100": 20.0, "graft-mono-100-seed2": 26.0}
@@ -44,25 +36,20 @@ def predicted_and_tagged(folder: Path) -> ReportInputs:
             ("tags", {"f1": (F1[model], F1[model] + 10), "accuracy": (90.0, 92.0)}),
         ):
             rows.append({**names, "seed": seed, "step": 0, "task": task})
-            scored = [
-                (language, metric, values[place], 40)
+            tables += [
+                {**rows[-1], "language": language, "metric": metric, "score": values[place], "n": 40}
+                | {"unit": "words", "headline": metric in ("bits_per_byte", "f1"), "lower_is_better": task == "text"}
                 for place, language in enumerate(("tur_Latn", "kor_Hang"))
                 for metric, values in metrics.items()
             ]
-            tables.append(about(pl.DataFrame(scored, ["language", "metric", "score", "n"], orient="row"), rows[-1]))
     scores = folder / "scores.parquet"
-    collect_scores([], [], {}, scores, Provenance("scores", seed=SEED), tables)
-    no_significance(folder)
-    return ReportInputs("try", scores, rows, {"seed": SEED}, SEED)
+    write_table(scores, pl.DataFrame(tables, schema=SCHEMA), Provenance("scores", seed=SEED))
+    return ReportInputs("try", scores, rows, {"seed": SEED}, SEED, *no_significance(folder), {"text": "bits per byte"})
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     return predicted_and_tagged(tmp_path_factory.mktemp("run"))
-
-
-def test_every_metric_of_language_modeling_is_better_when_lower() -> None:
-    assert {"bits_per_byte", "loss", *PERPLEXITIES.values()} == LOWER_IS_BETTER
 
 
 def test_terminal_stars_the_lowest_where_lower_is_better(run: ReportInputs) -> None:
@@ -75,10 +62,10 @@ def test_terminal_stars_the_lowest_where_lower_is_better(run: ReportInputs) -> N
 
 
 def test_markdown_has_all_kinds_of_tasks(run: ReportInputs) -> None:
-    first, _, families = markdown_table(run.scores.parent).split("\n\n")
+    first, _, groups = markdown_table(run.scores.parent).split("\n\n")
     assert first.splitlines()[0] == "| model | text, step 0 | tags, step 0 |"
     assert first.splitlines()[2] == "| `ofa-mono-100` | 1.625 | 35.0 |"
-    assert families.splitlines()[-1] == "| `graft-mono-100` | 0.750 (0.625–0.875) | 28.0 (25.0–31.0) |"
+    assert groups.splitlines()[-1] == "| `graft-mono-100` | 0.750 (0.625–0.875) | 28.0 (25.0–31.0) |"
 
 
 def test_some_tasks_of_a_run(run: ReportInputs, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,25 +86,26 @@ def test_some_tasks_of_a_run(run: ReportInputs, capsys: pytest.CaptureFixture[st
 def test_page_marks_the_lowest_where_lower_is_better(run: ReportInputs, tmp_path: Path) -> None:
     report = written(run, tmp_path)
     page, text = page_of(report), report.read_text(encoding="utf-8")
-    families, metrics = page.tables["scores"]
-    assert families[0] == ["model", "seeds", "text bits-per-byte", "tags f1"]
-    assert families[2:] == [
+    groups, metrics = page.tables["scores"]
+    assert groups[0] == ["model", "seeds", "text bits-per-byte", "tags f1"]
+    assert groups[2:] == [
         ["ofa-mono-100", "1", "1.625", "35.0"],
         ["graft-mono-100", "2", "0.750 0.625–0.875", "28.0 25.0–31.0"],
     ]
     assert page.bold["scores"] == ["35.0", "0.750 0.625–0.875"]
     assert metrics[1][1:] == ["1.625", "125.000", "35.0", "91.0"]
-    assert page.tables["languages"][0][0][:5] == ["language", "name", "family", "resources", "n"]
+    assert page.tables["languages"][0][0][:5] == ["language", "name", "family", "resources", "words"]
     assert page.tables["languages"][0][1][5:] == ["1.500", "0.625"]
     assert page.bold["languages"][:4] == ["0.625", "0.875", "30.0", "40.0"]
     assert "text at step 0: <b>graft</b> is best with 0.750 bits-per-byte, mean of 2 seeds between 0.625 and 0.875." in text
-    assert "text: no percentage, and lower is better." in page.texts["scores"]
+    assert "text: bits per byte, lower is better; 2 languages with 40 words each." in page.texts["scores"]
+    assert "tags: in percent; 2 languages with 40 words each." in page.texts["scores"]
 
 
 def test_colors_are_the_darker_the_better(run: ReportInputs) -> None:
     scores, models = pl.read_parquet(run.scores), run.models()
     ramps = []
-    for column in (Column("text", "bits_per_byte", 0), Column("tags", "f1", 0)):
+    for column in columns_of(scores):
         text = json.dumps(heat_map(of_column(scores, column), models, column, 2.0))
         (scale,) = [part for part in text.split('"scale": ') if '"interpolate": "lab"' in part]
         ramps.append(json.loads(scale[scale.index("[", scale.index('"range"')) : scale.index("]", scale.index('"range"')) + 1]))
@@ -129,8 +117,7 @@ def test_intervals_are_of_the_metric_that_stands_for_the_task(tmp_path: Path) ->
     ranks = tmp_path / "0.parquet"
     table = pl.read_parquet(ranks).with_columns(pl.int_range(1, 201, dtype=pl.Int32).alias("rank"))
     write_table(ranks, table, Provenance("ranks"))
-    scores = collect_scores([ranks], inputs.rows, {"sr_b": [1, 50]}, inputs.scores, Provenance("scores", seed=SEED))
-    significance(tmp_path, [ranks], list(inputs.rows), seed=SEED)  # type: ignore[arg-type]
+    scores = scored(tmp_path, [ranks], list(inputs.rows), SEED, top_k=[1, 50])  # type: ignore[arg-type]
     intervals = pl.read_parquet(tmp_path / "intervals.parquet")
     chosen = with_intervals(scores, intervals)
     assert chosen["mean"].to_list() == mean_scores(scores)["mean"].to_list() == [25.0]

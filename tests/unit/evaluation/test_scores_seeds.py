@@ -11,7 +11,7 @@ from page_cases import CHROMIUM, Page, console
 from report_cases import scored_inputs, written
 
 from lexigraft.errors import InputError
-from lexigraft.evaluation.seeds import has_seeds, seed_summary, without_seed
+from lexigraft.evaluation.scores import seed_summary, without_seed
 from lexigraft.evaluation.summary import chosen_table, markdown_table
 from lexigraft.report.inputs import ReportInputs
 
@@ -23,8 +23,8 @@ SHARES = {"graft-tiny-100": (60.0, 61.0, 65.0), "ofa-tiny-full": (30.0, 40.0, 32
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     """Two methods of three seeds and one of a single seed, in two languages, at two steps."""
     scores = {
-        (f"{family}-seed{seed}", step, "sr_b"): {"tur_Latn": share + step / 10, "kor_Hang": share - 10}
-        for family, shares in SHARES.items()
+        (f"{group}-seed{seed}", step, "sr_b"): {"tur_Latn": share + step / 10, "kor_Hang": share - 10}
+        for group, shares in SHARES.items()
         for seed, share in zip((1, 2, 30), shares, strict=True)
         for step in STEPS
     }
@@ -36,7 +36,7 @@ def mean(share: float, step: int) -> float:
     return float(np.mean([share + step / 10, share - 10]))
 
 
-def test_family_is_the_name_without_its_own_seed() -> None:
+def test_seed_group_is_the_name_without_the_models_own_seed() -> None:
     assert without_seed("ofa-tiny-100-seed2", 2) == "ofa-tiny-100"
     assert without_seed("ofa-tiny-100-seed2", 42) == "ofa-tiny-100-seed2"
     assert without_seed("ofa-tiny-100", 42) == "ofa-tiny-100"
@@ -47,14 +47,13 @@ def test_summary_is_mean_lowest_and_highest(inputs: ReportInputs) -> None:
     assert scores.schema["dim"] == pl.String
     assert set(scores["dim"]) == {"100", "full"}
     summary = seed_summary(scores)
-    assert has_seeds(summary)
-    assert summary.select("family", "step", "seeds").rows() == [
-        *((family, step, 3) for family in SHARES for step in STEPS),
+    assert summary.select("seed_group", "step", "seeds").rows() == [
+        *((group, step, 3) for group in SHARES for step in STEPS),
         *(("random-tiny-100", step, 1) for step in STEPS),
     ]
-    for family, shares in SHARES.items():
+    for group, shares in SHARES.items():
         for step in STEPS:
-            (row,) = summary.filter(family=family, step=step).iter_rows(named=True)
+            (row,) = summary.filter(seed_group=group, step=step).iter_rows(named=True)
             means = [mean(share, step) for share in shares]
             assert (row["mean"], row["low"], row["high"]) == pytest.approx((np.mean(means), min(means), max(means)))
 
@@ -62,7 +61,7 @@ def test_summary_is_mean_lowest_and_highest(inputs: ReportInputs) -> None:
 def test_markdown_has_a_second_table_only_where_there_are_seeds(inputs: ReportInputs, tmp_path: Path) -> None:
     first, note, second, verdicts = markdown_table(inputs.scores.parent).split("\n\n")
     assert len(first.splitlines()) == 2 + 7
-    assert note == "Mean over seeds (1 or 3 a model); in brackets the lowest and the highest:"
+    assert note == "Mean over seeds (1 or 3 per model); in brackets the lowest and the highest:"
     assert second.splitlines() == [
         "| model | sr_b, step 0 | sr_b, step 50 |",
         "| --- | --- | --- |",
@@ -101,12 +100,12 @@ def test_some_languages_and_metrics(inputs: ReportInputs) -> None:
         chosen_table(inputs.scores.parent, [], ["top_9"])
 
 
-def test_page_has_one_row_a_family(inputs: ReportInputs, tmp_path: Path) -> None:
+def test_page_has_one_row_per_seed_group(inputs: ReportInputs, tmp_path: Path) -> None:
     text = written(inputs, tmp_path).read_text(encoding="utf-8")
     page = Page(text)
-    families = page.tables["scores"][0]
-    assert families[:2] == [["model", "seeds", "sr_b top-10"], ["step 0", "step 50"]]
-    cells = {line[0]: [line[1], *(cell.split() for cell in line[2:])] for line in families[2:]}
+    rows = page.tables["scores"][0]
+    assert rows[:2] == [["model", "seeds", "sr_b top-10"], ["step 0", "step 50"]]
+    cells = {line[0]: [line[1], *(cell.split() for cell in line[2:])] for line in rows[2:]}
     # mean, interval, lowest and highest seed, and what the test says of the later step
     assert cells["graft-tiny-100"][0] == "3"
     assert [cells["graft-tiny-100"][1][place] for place in (0, 2)] == ["57.0", "55.0–60.0"]

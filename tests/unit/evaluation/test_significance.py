@@ -12,18 +12,20 @@ import polars as pl
 import pytest
 import scipy.stats
 from ranks_cases import write_ranks
+from report_cases import scored
+from tagging_cases import tagging_values
 
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import ArtifactError
-from lexigraft.evaluation.collect import language_modeling_scores, tagging_scores
-from lexigraft.evaluation.comparing import COMPARISONS, Pair
-from lexigraft.evaluation.evidence import Evidence, Unit
-from lexigraft.evaluation.intervals import INTERVALS, System, blocks_of, task_tables
-from lexigraft.evaluation.language_modeling import SENTENCES as MODELLED
-from lexigraft.evaluation.scores import MEAN, collect_scores, mean_scores
+from lexigraft.evaluation.comparing import COMPARISONS, Pair, System
+from lexigraft.evaluation.intervals import INTERVALS, blocks_of, task_tables
+from lexigraft.evaluation.language_modeling import SENTENCES as LIKELIHOODS
+from lexigraft.evaluation.scores import MEAN, mean_scores, write_scores
+from lexigraft.evaluation.sentence_results import SentenceResults, Unit
 from lexigraft.evaluation.significance import write_statistics
-from lexigraft.evaluation.statistics import NO_DIFFERENCE, Statistic, holm, resampled_counts
+from lexigraft.evaluation.statistics import NO_DIFFERENCE, holm, resampled_counts
 from lexigraft.evaluation.tagging.scoring import SENTENCES as TAGGED
+from lexigraft.evaluation.tasks import Metric, tasks_of
 
 SENTENCES, SEED = 120, 5
 LANGUAGES = {"tur_Latn": 0.5, "kor_Hang": 0.3, "rus_Cyrl": 0.7}
@@ -39,16 +41,10 @@ def row(model: str, step: int, task: str, seed: int = 42) -> dict[str, Any]:
     }
 
 
-def found(rows: list[dict[str, Any]], ranks: list[Path], folder: Path, **more: Any) -> Tables:
+def found(rows: list[dict[str, Any]], ranks: list[Path], folder: Path) -> Tables:
     """Scores, intervals and comparisons of a run of one retrieval task."""
-    scores = collect_scores(
-        ranks, rows, {one["task"]: [1, 10] for one in rows}, folder / "scores.parquet", Provenance("scores", seed=SEED)
-    )
-    places = {"intervals_path": folder / "intervals.parquet", "comparisons_path": folder / "comparisons.parquet"}
-    results = {"retrieval": (rows, [[path] for path in ranks])}
-    write_statistics(folder / "scores.parquet", results, seed=SEED, provenance=Provenance("significance"), **places, **more)  # type: ignore[arg-type]
-    tables = [read_table(places[f"{name}_path"], "significance") for name in ("intervals", "comparisons")]
-    return scores, *tables
+    scores = scored(folder, ranks, rows, SEED, top_k=[1, 10])
+    return scores, *(read_table(folder / f"{name}.parquet", "significance") for name in ("intervals", "comparisons"))
 
 
 def drawn_ranks(generator: np.random.Generator, ease: float, hard: np.ndarray) -> dict[str, list[int | None]]:
@@ -145,13 +141,13 @@ def test_difference_of_seeds_is_that_of_their_mean(run: Tables) -> None:
     scores, intervals, comparisons = run
     own = scores.filter(metric="top_10", step=9).group_by("model").agg(pl.col("score").mean())
     mean = dict(own.iter_rows())
-    family = (mean["graft-m-8-seed1"] + mean["graft-m-8-seed2"]) / 2
+    together = (mean["graft-m-8-seed1"] + mean["graft-m-8-seed2"]) / 2
     (found,) = comparisons.filter(kind="methods", first_step=9, language=MEAN).iter_rows(named=True)
-    assert found["first_score"] == pytest.approx(family)
-    assert found["difference"] == pytest.approx(family - mean["ofa-m-8"])
-    (together,) = intervals.filter(model="graft-m-8", step=9, language=MEAN, metric="top_10").iter_rows(named=True)
-    assert together["seeds"] == 2
-    assert together["score"] == pytest.approx(family)
+    assert found["first_score"] == pytest.approx(together)
+    assert found["difference"] == pytest.approx(together - mean["ofa-m-8"])
+    (interval,) = intervals.filter(model="graft-m-8", step=9, language=MEAN, metric="top_10").iter_rows(named=True)
+    assert interval["seeds"] == 2
+    assert interval["score"] == pytest.approx(together)
 
 
 def test_p_value_of_a_language_is_mcnemars(tmp_path: Path) -> None:
@@ -194,11 +190,11 @@ def test_means_of_models_that_do_not_differ_are_rarely_told_apart() -> None:
         for both in generator.normal(size=(1200, 80))
     ]
     units = [Unit(dict.fromkeys(of, ids), of) for of in values]
-    statistic = Statistic({"top_10": 1, "queries": -1}, 100.0)
-    evidence = Evidence("sr_b", True, {"top_10": statistic}, statistic.columns, units, {})
+    metric = Metric({"top_10": 1, "queries": -1}, "queries", "queries", scale=100.0)
+    results = SentenceResults("sr_b", True, {"top_10": metric}, metric.columns, units, {})
     systems = [System(f"m{at}", 0, 0, (at,)) for at in range(1200)]
     pairs = [Pair("methods", 2 * at, 2 * at + 1) for at in range(600)]
-    _, comparisons = task_tables(evidence, systems, pairs, seed=1, draws=10)
+    _, comparisons = task_tables(results, systems, pairs, seed=1, draws=10)
     p_values = comparisons.filter(language=MEAN)["p"].to_numpy()
     assert np.mean(p_values < 0.05) == pytest.approx(0.05, abs=0.03)
 
@@ -223,7 +219,7 @@ def likelihood_file(path: Path, generator: np.random.Generator, quality: float) 
         columns = {"language": language, "sentence_id": [f"{at:03d}" for at in range(50)], "measure": "masked"}
         columns |= {"tokens": scored * 7, "cut_tokens": 0, "bytes": scored * 30, "scored": scored}
         columns |= {"log_likelihood": -scored * (quality + generator.normal(0, 0.3, size=50)), "made_from": ""}
-        parts.append(pl.DataFrame(columns).cast(MODELLED).select(MODELLED.names()))  # type: ignore[arg-type]
+        parts.append(pl.DataFrame(columns).cast(LIKELIHOODS).select(LIKELIHOODS.names()))  # type: ignore[arg-type]
     write_table(path, pl.concat(parts), Provenance("language_modeling"))
     return path
 
@@ -239,15 +235,11 @@ def test_tags_and_likelihoods_have_intervals_and_tests_as_well(tmp_path: Path) -
         likelihood_file(tmp_path / f"{model}-text", np.random.default_rng(7), quality)
         for model, quality in (("ofa", 5.0), ("graft", 4.0))
     ]
-    more = [
-        tagging_scores(tagged, [path for of in tags for path in of], {"ner": 2}, {"ner": "f1"}),
-        language_modeling_scores(modeled, likelihoods),
-    ]
-    path = tmp_path / "scores.parquet"
-    scores = collect_scores([], [], {}, path, Provenance("scores", seed=SEED), more)
+    tasks = tasks_of({"ner": tagging_values(tmp_path), "text": {"kind": "language_modeling", "corpus": "c"}})
+    rows, files = [*tagged, *modeled], [*tags, *([one] for one in likelihoods)]
+    scores = write_scores(tasks, rows, files, tmp_path / "scores.parquet", Provenance("scores", seed=SEED))
     places = {"intervals_path": tmp_path / "intervals.parquet", "comparisons_path": tmp_path / "comparisons.parquet"}
-    results = {"tagging": (tagged, tags), "language_modeling": (modeled, [[one] for one in likelihoods])}
-    write_statistics(path, results, seed=SEED, provenance=Provenance("significance"), **places)  # type: ignore[arg-type]
+    write_statistics(tasks, rows, files, seed=SEED, provenance=Provenance("significance"), **places)
     intervals, comparisons = pl.read_parquet(places["intervals_path"]), pl.read_parquet(places["comparisons_path"])
     both = scores.join(intervals, on=["model", "task", "language", "metric"], suffix="_again")
     spread = scores.filter(pl.col("metric").str.ends_with("_deviation"))
@@ -269,20 +261,31 @@ def test_sentences_of_different_sets_are_drawn_apart() -> None:
         return Unit(ids, {language: np.zeros((len(of), 1), dtype=np.float32) for language, of in sentences.items()})
 
     sentences = {"aaa_Latn": "ab", "bbb_Latn": "bc", "ccc_Latn": "xy", "ddd_Latn": "cd"}
-    one, two = blocks_of(Evidence("t", True, {}, (), [unit(sentences)], {}))
+    one, two = blocks_of(SentenceResults("t", True, {}, (), [unit(sentences)], {}))
     assert (one.sentences, two.sentences) == (4, 2)
     assert {language: rows.tolist() for language, rows in one.rows.items()} == {
         "aaa_Latn": [0, 1],
         "bbb_Latn": [1, 2],
         "ddd_Latn": [2, 3],
     }
-    assert len(blocks_of(Evidence("t", False, {}, (), [unit(sentences)], {}))) == 4
+    assert len(blocks_of(SentenceResults("t", False, {}, (), [unit(sentences)], {}))) == 4
 
 
 def test_other_sentences_cannot_be_compared(tmp_path: Path) -> None:
     paths = [write_ranks(tmp_path / "0", {"tur_Latn": [1, 2]}), write_ranks(tmp_path / "1", {"tur_Latn": [1, 2, 3]})]
     with pytest.raises(ArtifactError, match="other test sentences in tur_Latn"):
         found([row("ofa-m-8", 0, "sr_b"), row("graft-m-8", 0, "sr_b")], paths, tmp_path)
+
+
+def test_a_metric_of_one_model_only_has_rows_of_that_model(tmp_path: Path) -> None:
+    """A deeper model has a layer more to score."""
+    paths = [write_ranks(tmp_path / f"{at}.parquet", {"tur_Latn": [1, 2, None]}) for at in (0, 1)]
+    deeper = pl.read_parquet(paths[1])
+    write_table(paths[1], pl.concat([deeper, deeper.with_columns(variant=pl.lit("layer_9"))]), Provenance("ranks"))
+    scores, intervals, _ = found([row("ofa-m-8", 0, "sr_b"), row("ofa-n-8", 0, "sr_b")], paths, tmp_path)
+    for table in (scores, intervals):
+        assert table.filter(metric="top_10_layer_9")["model"].unique().to_list() == ["ofa-n-8"]
+        assert set(table.filter(metric="top_10")["model"]) == {"ofa-m-8", "ofa-n-8"}
 
 
 def test_the_same_bytes_twice(tmp_path: Path) -> None:

@@ -13,17 +13,18 @@ from lexigraft.evaluation.statistics import (
     NO_DIFFERENCE,
     WORSE,
     SignSums,
-    Statistic,
     holm,
     percentile_interval,
     resampled_counts,
     verdict,
 )
+from lexigraft.evaluation.tasks import Metric
+from lexigraft.evaluation.tasks.language_modeling import metrics_of
+from lexigraft.evaluation.tasks.tagging import METRICS
 
-SHARE = Statistic({"hit": 1, "queries": -1}, 100.0)
-F1 = Statistic({"right": 1, "all": -1}, 200.0)
-BITS = Statistic({"surprise": 1, "scored": -1, "tokens": 1, "bytes": -1}, 1 / np.log(2))
-PERPLEXITY = Statistic({"surprise": 1, "scored": -1}, exponential=True)
+SHARE = Metric({"hit": 1, "queries": -1}, "queries", "queries", scale=100.0)
+F1 = METRICS["f1"]
+BITS, _, PERPLEXITY = metrics_of("masked").values()
 
 
 def p_of(values: np.ndarray) -> np.ndarray:
@@ -39,14 +40,14 @@ def test_scores_are_functions_of_sums() -> None:
     assert np.isfinite(PERPLEXITY.of(np.array([1e9, 1.0])))
 
 
-@pytest.mark.parametrize("statistic", [SHARE, F1, BITS, PERPLEXITY])
-def test_gradient_is_that_of_differences(statistic: Statistic) -> None:
-    sums = np.random.default_rng(1).uniform(2, 5, size=(3, len(statistic.columns)))
+@pytest.mark.parametrize("metric", [SHARE, F1, BITS, PERPLEXITY])
+def test_gradient_is_that_of_differences(metric: Metric) -> None:
+    sums = np.random.default_rng(1).uniform(2, 5, size=(3, len(metric.columns)))
     for place in range(sums.shape[1]):
         step = np.zeros_like(sums)
         step[:, place] = 1e-6
-        slope = (statistic.of(sums + step) - statistic.of(sums - step)) / 2e-6
-        np.testing.assert_allclose(statistic.gradient(sums)[:, place], slope, rtol=1e-6)
+        slope = (metric.of(sums + step) - metric.of(sums - step)) / 2e-6
+        np.testing.assert_allclose(metric.gradient(sums)[:, place], slope, rtol=1e-6)
 
 
 def test_gradient_where_there_is_nothing_is_zero() -> None:

@@ -1,4 +1,4 @@
-"""Taggers: their logits against transformers; fine-tuning that learns, is deterministic and resumes; scores."""
+"""Taggers: their logits against transformers, fine-tuning that learns, repeats and resumes, scores that are reused."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from transformers import BertForTokenClassification
 
 from lexigraft.artifacts import Provenance, read_table
 from lexigraft.errors import ArtifactError, ConfigError, InputError
-from lexigraft.evaluation.settings import TaggingTask
+from lexigraft.evaluation.scores import task_scores
 from lexigraft.evaluation.tagging.model import Tagger, read_tagger
-from lexigraft.evaluation.tagging.scoring import CONFUSION, SENTENCES, tag_score_table, write_tag_scores
+from lexigraft.evaluation.tagging.scoring import CONFUSION, SENTENCES, write_tag_scores
 from lexigraft.evaluation.tagging.tagger import write_tagger
 from lexigraft.evaluation.tagging.training import batch_of
+from lexigraft.evaluation.tasks.tagging import TaggingTask
 from lexigraft.settings import parse
 from lexigraft.training.checkpoints import Checkpoints
 from lexigraft.training.interruption import EXIT_CODE
@@ -94,7 +95,7 @@ def test_a_tagger_of_every_family_learns_its_sentences(tmp_path: Path, name: str
     assert history["step"].to_list() == [25, 50]
     counts = score(task, model, tmp_path / "out", tmp_path / "out")
     assert counts.schema == SENTENCES
-    table = tag_score_table([tmp_path / "out" / "sentences.parquet"])
+    table = task_scores(task, [tmp_path / "out" / "sentences.parquet"])
     assert table["metric"].to_list() == ["f1", "token_f1", "accuracy"]
     assert dict(table.select("metric", "score").rows())["accuracy"] > 90
     assert not (tmp_path / "out" / "checkpoints").exists()
@@ -215,12 +216,12 @@ def test_the_tagger_is_the_best_on_the_development_sentences(tmp_path: Path) -> 
     history = read_table(tmp_path / "out" / "history.parquet", "tagger")
     dev = task.model_copy(update={"test": task.dev})
     score(dev, model, tmp_path / "out", tmp_path / "scores")
-    table = tag_score_table([tmp_path / "scores" / "sentences.parquet"])
+    table = task_scores(task, [tmp_path / "scores" / "sentences.parquet"])
     assert table.filter(metric="f1")["score"].item() == pytest.approx(history["dev_f1"].max())
     assert history["dev_f1"].n_unique() > 1
 
 
-def test_scores_that_stand_are_kept_and_others_made(
+def test_scores_are_reused_until_what_they_follow_from_changes(
     tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     task, model, out = tuned
@@ -230,7 +231,7 @@ def test_scores_that_stand_are_kept_and_others_made(
     first = score(task, model, out, tmp_path)
     with caplog.at_level(logging.INFO):
         both = score(more, model, out, tmp_path)
-    assert "1 languages to score on cpu, 1 stand already" in caplog.text
+    assert "1 languages to score on cpu, 1 reused" in caplog.text
     assert both["language"].unique(maintain_order=True).to_list() == ["kor_Hang", "eng_Latn"]
     assert both.filter(language="eng_Latn").equals(first)
     confused = read_table(tmp_path / "confusion.parquet", "tag_scores")
@@ -245,7 +246,7 @@ def test_scores_that_stand_are_kept_and_others_made(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         score(more, model, out, tmp_path, code="new")
-    assert "2 languages to score on cpu, 0 stand already" in caplog.text
+    assert "2 languages to score on cpu, 0 reused" in caplog.text
 
 
 def test_bad_test_text_is_told_before_anything_is_tagged(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
@@ -277,8 +278,9 @@ def test_seeds_are_averaged_with_their_spread(tuned: tuple[TaggingTask, Path, Pa
     for name, folder in (("one", out), ("two", tmp_path)):
         score(task, model, folder, tmp_path / name)
         paths.append(tmp_path / name / "sentences.parquet")
-    single = [tag_score_table([path], "accuracy") for path in paths]
-    both = tag_score_table(paths, "accuracy")
+    task = task.model_copy(update={"headline": "accuracy"})
+    single = [task_scores(task, [path]) for path in paths]
+    both = task_scores(task, paths)
     assert both["metric"].to_list()[:3] == single[0]["metric"].to_list() == ["accuracy", "f1", "token_f1"]
     values = np.stack([table["score"].to_numpy() for table in single])
     np.testing.assert_allclose(both["score"].to_numpy(), [*values.mean(0), *values.std(0, ddof=1)])

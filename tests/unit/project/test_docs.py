@@ -121,7 +121,7 @@ def test_no_document_names_a_place_on_a_machine(name: str) -> None:
 
 def test_every_output_of_a_rule_is_documented() -> None:
     text, found = text_of("docs/artifacts.md"), 0
-    for rules in sorted((ROOT / "rules").glob("*.smk")):
+    for rules in sorted((ROOT / "rules").rglob("*.smk")):
         for outputs in re.findall(r"^    output:\n(.*?)^    \w+:", rules.read_text(), flags=re.MULTILINE | re.DOTALL):
             for path in re.findall(r'"(<re[a-z]+>/[^"]+)"', outputs):
                 plain = path.replace("{{", "{").replace("}}", "}")
@@ -222,7 +222,7 @@ def test_the_workflow_catalog_finds_what_it_asks_for() -> None:
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
     assert all(isinstance(value, bool) for value in [usage["report"], *usage["software-stack-deployment"].values()])
     # every rule has a conda environment, and there is something to report
-    rules = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk"))]
+    rules = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").rglob("*.smk"))]
     count = sum(len(re.findall(r"^rule \w+:", text, flags=re.MULTILINE)) for text in rules)
     assert usage["software-stack-deployment"]["conda"] == (count == sum(text.count("    conda:\n") for text in rules))
     assert usage["report"] == any("=report(" in text for text in rules)
@@ -232,7 +232,7 @@ def test_the_workflow_catalog_finds_what_it_asks_for() -> None:
 
 
 def test_every_caption_is_used_and_every_one_used_is_there() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]]
+    texts = [path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").rglob("*.smk")]]
     used = {name for text in texts for name in re.findall(r"docs/report/(\w+\.rst)", text)}
     assert used == {path.name for path in (ROOT / "docs" / "report").iterdir()}
     for text in texts:

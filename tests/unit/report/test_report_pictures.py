@@ -54,7 +54,6 @@ def test_of_models_that_differ_in_their_seed_the_first_is_pictured(inputs: Repor
 
 
 def test_readme_picture_is_static_and_repeatable(inputs: ReportInputs, tmp_path: Path) -> None:
-    assert inputs.intervals is not None
     for name in ("a.svg", "b.svg", "a.png", "b.png"):
         write_picture(inputs.scores, inputs.intervals, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
@@ -105,13 +104,13 @@ def test_curves_are_static_and_repeatable(inputs: ReportInputs, held_out: dict[s
 def test_curves_of_seeds_are_one_with_a_band(inputs: ReportInputs) -> None:
     first = next(iter(inputs.models().values()))
     seeds = [dataclasses.replace(first, name=f"{first.name}-seed{seed}", seed=seed) for seed in (1, 2)]
-    losses = pl.DataFrame({"family": [first.name] * 4, "step": [0, 9, 0, 9], "loss": [8.0, 6.0, 7.0, 6.5]})
+    losses = pl.DataFrame({"seed_group": [first.name] * 4, "step": [0, 9, 0, 9], "loss": [8.0, 6.0, 7.0, 6.5]})
     table = over_seeds(losses)
     assert table.rows() == [(first.name, 0, 7.5, 7.0, 8.0), (first.name, 9, 6.25, 6.0, 6.5)]
     spec = curves({"loss": table}, {model.name: model for model in [first, *seeds]})
     assert [row["mean"] for row in spec["datasets"]["data"]] == [7.5, 6.25]
     assert [(row["low"], row["high"]) for row in spec["datasets"]["data"]] == [(7.0, 8.0), (6.0, 6.5)]
-    scores = pl.DataFrame({"family": [first.name] * 3, "step": [0, 4, 9], "mean": 5.0, "low": 4.0, "high": 6.0})
+    scores = pl.DataFrame({"seed_group": [first.name] * 3, "step": [0, 4, 9], "mean": 5.0, "low": 4.0, "high": 6.0})
     both = curves({"loss": table, "score": scores}, {first.name: first})
     assert [layer["encoding"]["x"]["axis"]["values"] for panel in both["hconcat"] for layer in panel["layer"]] == [[0, 9]] * 4
     scales = [layer["encoding"]["color"].get("scale", {}) for layer in spec["hconcat"][0]["layer"]]

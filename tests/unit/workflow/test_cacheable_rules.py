@@ -74,7 +74,7 @@ def marked(jobs: list[Any]) -> set[str]:
 
 
 def all_rules() -> set[str]:
-    texts = [path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]]
+    texts = [path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").rglob("*.smk")]]
     return {name for text in texts for name in re.findall(r"^rule (\w+):", text, flags=re.MULTILINE)} - {"all"}
 
 
@@ -93,7 +93,7 @@ def test_a_rule_is_a_script_with_named_files(jobs: list[Any]) -> None:
         assert len(job.input) == sum(1 if isinstance(files, str) else len(files) for _, files in job.input.items()), name
         assert len(job.output) == sum(1 if isinstance(files, str) else len(files) for _, files in job.output.items()), name
         assert not any(file.is_directory for file in [*job.input, *job.output]), name
-        assert "directory(" not in (ROOT / "rules").joinpath(Path(job.rule.snakefile).name).read_text(encoding="utf-8")
+        assert "directory(" not in Path(job.rule.snakefile).read_text(encoding="utf-8")
 
 
 def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
@@ -105,7 +105,9 @@ def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
             assert str(params[wildcard]) == value, f"{name} does not pass its wildcard {wildcard}"
         script = ROOT / "workflow_scripts" / Path(str(job.rule.script)).name
         assert params["lock"] == lock_digest(ROOT / "requirements.lock"), name
+        kinds = [f"lexigraft.evaluation.tasks.{kind}" for kind in ("retrieval", "tagging", "language_modeling")]
         modules = {name: ["lexigraft.initializers.hyperofa"] for name in ("token_map", "initialized_model")}
+        modules |= dict.fromkeys(("scores", "significance"), kinds)
         assert params["code"] == code_digest(script, modules.get(name, [])), name
 
 

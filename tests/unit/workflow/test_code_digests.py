@@ -222,15 +222,22 @@ def test_stages_depend_on_what_they_import_and_on_nothing_else() -> None:
         import_closure(["lexigraft.nothing"])
 
 
+@pytest.mark.parametrize(("script", "most"), [("scores.py", 20), ("significance.py", 25)])
+def test_readers_of_results_stand_apart_from_makers(script: str, most: int) -> None:
+    """With the modules of all kinds of task, which the rule adds."""
+    kinds = [f"lexigraft.evaluation.tasks.{kind}" for kind in ("retrieval", "tagging", "language_modeling")]
+    assert len(import_closure([*script_source(ROOT / "workflow_scripts" / script).modules, *kinds])) <= most
+
+
 def test_every_rule_passes_the_digest_of_its_own_script() -> None:
     rules = rules_of_scripts(ROOT)
     assert set(rules) == {path.name for path in SCRIPTS}
     assert sum(map(len, rules.values())) > 18
-    for file in sorted((ROOT / "rules").glob("*.smk")):
+    for file in sorted((ROOT / "rules").rglob("*.smk")):
         text = file.read_text(encoding="utf-8")
         constants = dict(re.findall(r'^(\w+_CODE) = code_of\("(.+)"\)', text, flags=re.MULTILINE))
         for rule in re.split(r"^(?=rule \w+:)", text, flags=re.MULTILINE)[1:]:
-            (script,) = re.findall(r'"\.\./workflow_scripts/(.+)"', rule)
+            (script,) = re.findall(r'"(?:\.\./)+workflow_scripts/(.+)"', rule)
             (code,) = re.findall(
                 r'^        code=(?:lambda wildcards: )?(?:(?:code_of|method_code)\(\s*"(.+?)"|(\w+_CODE),)',
                 rule,
@@ -261,14 +268,18 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
     # registries, and classes of transformers
-    registries = {"evidence/__init__.py", "initializers/__init__.py", "modeling/families/__init__.py"}
-    assert found == {*registries, "modeling/classes.py"}
+    registries = {"evidence", "initializers", "modeling/families", "evaluation/tasks", "pretraining/objectives"}
+    assert found == {*(f"{name}/__init__.py" for name in registries), "modeling/classes.py"}
     for family in families().values():
         assert all(name.startswith("transformers.") for name in (family.config, family.base_model, family.language_model))
-    rules = {name: (ROOT / "rules" / f"{name}.smk").read_text() for name in ("evidence", "token_maps", "initialized_models")}
+    rules = {path.stem: path.read_text() for path in (ROOT / "rules").glob("*.smk")}
     assert "[type(PLAN.methods[wildcard(wildcards)]).__module__]" in rules["token_maps"]
     assert "method_code(" in rules["initialized_models"]
     assert "[kinds()[wildcards.kind].__module__]" in rules["evidence"]
+    assert 'code_of("pretraining.py", OBJECTIVE)' in rules["pretraining"]
+    uses = {path.name for path in SCRIPTS if "tasks_of(" in path.read_text(encoding="utf-8")}
+    found = set(re.findall(r'code=code_of\("(\w+.py)", TASK_MODULES\)', rules["evaluation"]))
+    assert uses == found == {"scores.py", "significance.py"}
 
 
 def test_the_package_itself_holds_nothing_that_stages_compute_with() -> None:

@@ -14,7 +14,7 @@ from snakemake.profiles import ProfileConfigFileParser
 ROOT = Path(__file__).parents[3]
 RULES = {
     found[1]: found[2]
-    for path in (ROOT / "rules").glob("*.smk")
+    for path in (ROOT / "rules").rglob("*.smk")
     for found in re.finditer(r"^rule (\w+):\n((?:(?:    .*)?\n)+)", path.read_text(), flags=re.MULTILINE)
 }
 

@@ -1,9 +1,18 @@
+def tagged_files(part):
+    """A function of the wildcards: a tagging task's files of `train`, `dev` or `test`; a mere plan leaves out missing ones."""
+
+    def find(wildcards):
+        task = named("tasks", "task")(wildcards).at(int(wildcards.step))
+        files = [file.path for file in getattr(task, part).values()]
+        return [file for file in files if Path(file).is_file() or not ONLY_PLAN]
+
+    return find
+
+
 rule tagger:
     input:
-        weights="<results>/models/{model}/step-{step}/model.safetensors",
-        files=expand(
-            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
-        ),
+        weights=SCORED_WEIGHTS,
+        files=SCORED_FILES,
         train=tagged_files("train"),
         dev=tagged_files("dev"),
     output:
@@ -14,7 +23,7 @@ rule tagger:
         "<logs>/taggers/{task}/{model}-step-{step}-seed-{seed}.log",
     cache: True
     conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+        "../../envs/gpu.yaml" if GPUS else "../../envs/cpu.yaml"
     threads: THREADS
     resources:
         mem_mb=memory(4000, 8, GPUS),
@@ -32,17 +41,15 @@ rule tagger:
     message:
         "fine-tune {wildcards.model} at step {wildcards.step} for {wildcards.task}, seed {wildcards.seed}"
     script:
-        "../workflow_scripts/tagging_tagger.py"
+        "../../workflow_scripts/tagging_tagger.py"
 
 
 rule tag_scores:
     input:
-        tagger="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tagger.safetensors",
-        tags="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tags.parquet",
-        weights="<results>/models/{model}/step-{step}/model.safetensors",
-        files=expand(
-            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
-        ),
+        tagger=rules.tagger.output.tagger,
+        tags=rules.tagger.output.tags,
+        weights=SCORED_WEIGHTS,
+        files=SCORED_FILES,
         test=tagged_files("test"),
     output:
         sentences="<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/sentences.parquet",
@@ -51,7 +58,7 @@ rule tag_scores:
         "<logs>/tag_scores/{task}/{model}-step-{step}-seed-{seed}.log",
     cache: True
     conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+        "../../envs/gpu.yaml" if GPUS else "../../envs/cpu.yaml"
     threads: THREADS
     resources:
         mem_mb=memory(3000, 4, GPUS),
@@ -69,4 +76,7 @@ rule tag_scores:
     message:
         "{wildcards.task} of {wildcards.model} at step {wildcards.step}, seed {wildcards.seed}"
     script:
-        "../workflow_scripts/tagging_scores.py"
+        "../../workflow_scripts/tagging_scores.py"
+
+
+RESULTS["tagging"] = rules.tag_scores.output.sentences

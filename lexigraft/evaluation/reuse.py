@@ -1,9 +1,9 @@
-"""Results of languages that stand already, so that adding a language computes that one only.
+"""Rows of an earlier table that are still right, so that adding a language computes that one only.
 
 A table of results has, besides `language`, a column `made_from`: a digest of everything that the language's rows follow from.
-When the table is made anew, rows of languages whose digest is still the same are taken from the old one: from a second name of
-the file, `.kept-<name>`, since Snakemake removes a job's outputs before it starts it. (Its `update` outputs stay, but when such
-a job fails, Snakemake puts the old file back and records it as made with the new parameters.)
+When the table is made again, rows of languages with the same digest come from the previous table: from a second name of the
+file, `.previous-<name>`, since Snakemake removes a job's outputs before it starts it. (Its `update` outputs remain, but when
+such a job fails, Snakemake puts the old file back and records it as made with the new parameters.)
 """
 
 from __future__ import annotations
@@ -30,23 +30,22 @@ def digest_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def write_kept(path: Path, table: pl.DataFrame, provenance: Provenance) -> None:
+def write_reusable(path: Path, table: pl.DataFrame, provenance: Provenance) -> None:
     """Write a table, and give it the second name under which the next job finds it."""
     write_table(path, table, provenance)
-    name = _second_name(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.hardlink_to(path)
-        temporary.replace(name)
-    except OSError as error:  # a file system without links: then all is computed anew next time
-        log.warning("%s is not kept for an added language: %s", path, error)
+        temporary.replace(_second_name(path))
+    except OSError as error:  # a file system without links: the next job computes all languages
+        log.warning("%s cannot be reused when a language is added: %s", path, error)
 
 
-def standing(path: Path, stage: str, schema: pl.Schema, keys: Mapping[str, str]) -> dict[str, pl.DataFrame]:
-    """Rows of the languages of an earlier table that are still right.
+def reusable_rows(path: Path, stage: str, schema: pl.Schema, keys: Mapping[str, str]) -> dict[str, pl.DataFrame]:
+    """Rows of an earlier table, of the languages for which they are still right.
 
     Args:
-        path: the table, which need not be there any more; a missing or damaged one has nothing to keep.
+        path: the table; a missing or damaged one has no such rows.
         stage: that made it.
         schema: that it must have, with `language` and `made_from`.
         keys: language -> digest that its rows must have.
@@ -67,4 +66,4 @@ def standing(path: Path, stage: str, schema: pl.Schema, keys: Mapping[str, str])
 
 
 def _second_name(path: Path) -> Path:
-    return path.with_name(f".kept-{path.name}")
+    return path.with_name(f".previous-{path.name}")

@@ -3,20 +3,16 @@ FERTILITY_CODE = code_of("fertility.py")
 
 rule language_modeling:
     input:
-        sentences=lambda wildcards: (
-            f"<resources>/corpora/{named('tasks', 'task')(wildcards).corpus}/held_out.parquet"
-        ),
-        weights="<results>/models/{model}/step-{step}/model.safetensors",
-        files=expand(
-            "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
-        ),
+        sentences=held_out_of_task,
+        weights=SCORED_WEIGHTS,
+        files=SCORED_FILES,
     output:
         sentences="<results>/language_modeling/{task}/{model}-step-{step}.parquet",
     log:
         "<logs>/language_modeling/{task}/{model}-step-{step}.log",
     cache: True
     conda:
-        "../envs/gpu.yaml" if GPUS else "../envs/cpu.yaml"
+        "../../envs/gpu.yaml" if GPUS else "../../envs/cpu.yaml"
     threads: THREADS
     resources:
         mem_mb=memory(3000, 4, GPUS),
@@ -34,7 +30,7 @@ rule language_modeling:
     message:
         "{wildcards.task} of {wildcards.model} at step {wildcards.step}"
     script:
-        "../workflow_scripts/language_modeling.py"
+        "../../workflow_scripts/language_modeling.py"
 
 
 rule source_fertility:
@@ -48,7 +44,7 @@ rule source_fertility:
         "<logs>/fertility/{corpus}/source-{source}.log",
     cache: True
     conda:
-        "../envs/cpu.yaml"
+        "../../envs/cpu.yaml"
     threads: THREADS
     resources:
         mem_mb=memory(1500, 4),
@@ -61,7 +57,7 @@ rule source_fertility:
     message:
         "fertility of {wildcards.source}'s tokenizer on {wildcards.corpus}"
     script:
-        "../workflow_scripts/fertility.py"
+        "../../workflow_scripts/fertility.py"
 
 
 rule target_fertility:
@@ -75,7 +71,7 @@ rule target_fertility:
         "<logs>/fertility/{corpus}/target-{tokenizer}.log",
     cache: True
     conda:
-        "../envs/cpu.yaml"
+        "../../envs/cpu.yaml"
     threads: THREADS
     resources:
         mem_mb=memory(1500, 4),
@@ -88,11 +84,13 @@ rule target_fertility:
     message:
         "fertility of tokenizer {wildcards.tokenizer} on {wildcards.corpus}"
     script:
-        "../workflow_scripts/fertility.py"
+        "../../workflow_scripts/fertility.py"
 
 
-for task in tasks_of("language_modeling").values():
-    ARTIFACTS += of_models(
-        file.replace("{corpus}", task.corpus)
-        for file in [*rules.source_fertility.output, *rules.target_fertility.output]
-    )
+RESULTS["language_modeling"] = rules.language_modeling.output.sentences
+for task in CONFIG.tasks.values():
+    if task.kind == "language_modeling":
+        ARTIFACTS += of_models(
+            file.replace("{corpus}", task.corpus)
+            for file in [*rules.source_fertility.output, *rules.target_fertility.output]
+        )
