@@ -1,8 +1,8 @@
-"""What a run asks of a source model, held against a local model's `config.json` before anything runs.
+"""What a run requires of a source model, checked against a local model's `config.json` before any job starts.
 
-Imported when the workflow is parsed, which transformers would slow down: so width and positions are read from the file as
-`modeling.configs.embedding_width` and `modeling.encoder.usable_positions` read them from a configuration; a test compares them.
-Of a model on a hub the stages that read it find the same.
+This module is imported when the workflow is parsed, and transformers would make that slow. So it reads width and positions from
+the file; a test compares them with `modeling.configs.embedding_width` and `modeling.encoder.usable_positions`. For a model on a
+hub, the stages that read it make the same checks.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from lexigraft.evaluation.settings import RetrievalTask
 
 
 def check_fit(config: Config, source: str, folder: Path) -> None:
-    """Check D', layers and lengths that a run asks for, wherever `config.json` says how much the model has.
+    """Check D', layers and sequence lengths of a run against the limits in `config.json`, as far as it states them.
 
     Args:
         config: a checked configuration.
         source: name of the source model.
-        folder: of its checkpoint.
+        folder: the folder of its checkpoint.
 
     Raises:
-        ConfigError: of all that does not fit.
+        ConfigError: at least one limit is exceeded; the message lists all of them.
     """
     try:
         has = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # the stage that reads the model says what is wrong with it
+        return  # the stage that reads the model reports what is wrong
     if isinstance(has, dict) and (problems := list(_problems(config, source, has))):
-        raise ConfigError("; ".join(problems), where=folder / "config.json", hint="ask for less, or take a larger model")
+        raise ConfigError("; ".join(problems), where=folder / "config.json", hint="lower these values, or use a larger model")
 
 
 def _problems(config: Config, source: str, has: dict[str, Any]) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _problems(config: Config, source: str, has: dict[str, Any]) -> Iterator[str]
         if isinstance(task, RetrievalTask) and isinstance(layers, int):
             asked = [layer for layer in (task.layer, *task.layers) if isinstance(layer, int)]
             if wrong := sorted({layer for layer in asked if layer > layers}):
-                yield f"tasks.{name}: layer {wrong[0]} asked for, but the model has {layers} layers"
+                yield f"tasks.{name}: layer {wrong[0]} is requested, but the model has {layers} layers"
     training, positions = config.pretraining, _positions(has)
     if training is None or positions is None or training.length <= positions:
         return
@@ -57,7 +57,7 @@ def _problems(config: Config, source: str, has: dict[str, Any]) -> Iterator[str]
 
 
 def _positions(has: dict[str, Any]) -> int | None:
-    """Longest sequence; RoBERTa's positions start behind the padding id."""
+    """Maximum sequence length; RoBERTa's positions start after the padding id."""
     positions = has.get("max_position_embeddings")
     padding = has.get("pad_token_id", 1) if has.get("model_type") in ("roberta", "xlm-roberta") else -1
     return positions - padding - 1 if isinstance(positions, int) and isinstance(padding, int) else None

