@@ -2,8 +2,8 @@
 
 Every artifact carries its provenance (stage, format version, parameters, seed, digests of code and inputs) and a seal: the
 SHA-256 of the whole file, computed with zeros in place of the seal itself. It contains no time, host or path, so the same
-inputs give the same bytes. An artifact is written to a temporary file in the target folder, flushed to disk and renamed. Reading
-verifies the seal first, so that no parser ever sees an altered file.
+inputs give the same bytes. An artifact is written to a temporary file in the target folder, flushed to disk and renamed.
+Reading verifies the seal first, so that no parser ever sees an altered file.
 """
 
 from lexigraft.artifacts.atomic import atomic_file, claim, remove_leftovers, umask, write_json, write_text

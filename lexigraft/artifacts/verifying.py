@@ -66,8 +66,6 @@ def files_below(folders: Iterable[Path]) -> Iterator[Path]:
     """
     for folder in folders:
         if not folder.exists():
-            raise ArtifactError(
-                "the folder does not exist", where=folder, hint="give folders such as resources and results/demo"
-            )
+            raise ArtifactError("the folder does not exist", where=folder, hint="give a folder such as results/demo")
         found = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
         yield from (path for path in found if path.is_file() and not path.name.startswith("."))

@@ -32,7 +32,7 @@ def use_library_of(checkout: Path) -> None:
     if not (checkout / "lexigraft").is_dir():
         raise ConfigError(
             f"the workflow is read from {checkout}, which does not contain the library",
-            hint="clone lexigraft and use the clone's Snakefile; Snakemake fetches rules from a repository, but not the library",
+            hint="clone lexigraft and use the clone's Snakefile: Snakemake fetches rules from a repository, not the library",
         )
     if checkout.resolve() != _IMPORTED:
         raise ConfigError(
