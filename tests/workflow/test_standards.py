@@ -47,7 +47,7 @@ def test_the_picture_in_the_readme_is_the_graph_of_the_rules(tmp_path: Path) -> 
     shutil.copy(ROOT / "README.md", tmp_path)
     readme = (ROOT / "README.md").read_text()
     edges = rule_graph(tmp_path)
-    assert f"```mermaid\n{mermaid(direct(edges))}```" in readme, "README.md is out of step: run `make generated`"
+    assert f"```mermaid\n{mermaid(direct(edges))}```" in readme, "README.md is out of date: run `make generated`"
     assert "  corpus --> factors\n" not in readme
     assert {rule for edge in edges for rule in edge} == {rule for rules in rules_of_scripts(ROOT).values() for rule in rules}
     assert ("source", "factors") in edges
