@@ -119,9 +119,7 @@ def test_the_oldest_entries_are_removed_first(cache: Path, tmp_path: Path, capsy
     assert printed.splitlines()[-1].startswith("1 entries")
 
 
-def test_cache_commands_need_a_cache(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cache_commands_need_a_cache(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
     assert main(["cache", "ls"]) == 1
     assert "no shared cache is given" in capsys.readouterr().err
