@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench faults format generated clean
+.PHONY: help demo test lint docs bench faults format generated clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       run the whole pipeline on real text and a real model, print the scores, write results/demo/report.html"
 	@echo "make test       run all tests"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint"
+	@echo "make docs       write the API reference to build/api"
 	@echo "make bench      compare speed and memory with simple implementations (NAMES='...' for some), write docs/benchmarks.md"
 	@echo "make faults     interrupt, starve and damage small runs at random moments (TRIALS=44 SEED=1), print the outcomes"
 	@echo "make format     format Python and Snakemake files"
@@ -34,6 +35,11 @@ $(VENV)/test-installed: $(VENV)/installed requirements-test.lock requirements-mu
 	@$(PIP) --no-deps -r requirements-multi.lock
 	@touch $@
 
+$(VENV)/docs-installed: $(VENV)/installed requirements-docs.lock
+	@echo "lexigraft: installing the generator of the API reference"
+	@$(PIP) -r requirements-docs.lock
+	@touch $@
+
 demo: $(VENV)/installed
 	@echo "lexigraft: running config/config.yaml on $(CORES) cores; logs are in logs/, artifacts in resources/ and results/demo/"
 	@$(BIN)/snakemake --cores $(CORES) all
@@ -49,6 +55,10 @@ lint: $(VENV)/test-installed
 	$(BIN)/mypy --strict lexigraft tools
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+docs: $(VENV)/docs-installed
+	@$(BIN)/python -m pdoc --docformat google --no-show-source --no-include-undocumented --output-directory build/api lexigraft
+	@echo "lexigraft: the API reference is build/api/index.html"
 
 bench: $(VENV)/test-installed
 	@echo "lexigraft: measuring; input that takes long to generate is stored in benchmarks/cache"

@@ -34,7 +34,7 @@ def shared_cache():
 
 
 class SharedRule(RuleCache):
-    """The cache of one rule that is marked `cache: True`."""
+    """The cache of a rule, for rules that are marked."""
 
     def check(self):
         # without a cache Snakemake would print a line per rule
@@ -52,7 +52,7 @@ class SharedRule(RuleCache):
     async def store(self, job):
         reason = SHARED.store(job) if SHARED is not None else None
         if reason:
-            logger.warning(f"lexigraft: {job} was not stored in the shared cache: {reason}")
+            logger.warning(f"lexigraft: {job} was not stored in the cache: {reason}")
 
 
 def share_marked_rules():
