@@ -120,7 +120,7 @@ class Workspace:
         """Names of all files of the run, except the one with measured times and temporary second names of tables."""
         found = (path for kind in ("resources", "results") for path in sorted((self.folder / kind).rglob("*")))
         names = (str(path.relative_to(self.folder)) for path in found if path.is_file())
-        return [name for name in names if not name.endswith("pretraining_speed.parquet") and "/.untouched-" not in name]
+        return [name for name in names if not name.endswith("pretraining_speed.parquet") and "/.kept-" not in name]
 
     def differences(self, other: Workspace, names: Iterable[str] | None = None) -> list[str]:
         """Names of artifacts that are missing, surplus or different from those in `other`."""

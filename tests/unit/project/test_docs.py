@@ -203,7 +203,7 @@ def vocabulary(*surfaces: str) -> Vocabulary:
 def test_cited_sections_of_the_methods_page_exist() -> None:
     headings = re.findall(r"^## (\d+)\. (.*)$", text_of("docs/methods.md"), flags=re.MULTILINE)
     assert [int(number) for number, _ in headings] == list(range(1, len(headings) + 1))
-    assert (dict(headings)["12"], dict(headings)["13"]) == ("Graft", "Beside the paper")
+    assert (dict(headings)["12"], dict(headings)["13"]) == ("Graft", "Comparison with the paper")
     cited = set()
     for path in (ROOT / "lexigraft").rglob("*.py"):
         cited |= set(re.findall(r"docs/methods\.md, section (\d+)", path.read_text(encoding="utf-8")))
