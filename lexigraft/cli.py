@@ -1,4 +1,4 @@
-"""The command `lexigraft`: what can be done with models outside of the workflow."""
+"""The command `lexigraft`: tools for configurations, runs and models outside the workflow."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def _add_export(subcommands: Any) -> None:
     parser = subcommands.add_parser(
         "export",
         help="write a model that loads in plain transformers",
-        description="Multiply the factorized embeddings out and write a folder that loads in transformers without lexigraft.",
+        description="Multiply the embedding factors and write a folder that loads in transformers without lexigraft.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="a model, such as results/demo/models/NAME/step-0")
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER", help="a folder that does not exist or is empty")
-    parser.add_argument("--dtype", default="float32", help="of the weights: float32 (default), float16 or bfloat16")
+    parser.add_argument("--dtype", default="float32", help="dtype of the weights: float32 (default), float16 or bfloat16")
     parser.set_defaults(run=_export)
 
 
@@ -70,12 +70,14 @@ def _explain(options: argparse.Namespace) -> None:
 def _add_scores(subcommands: Any) -> None:
     parser = subcommands.add_parser("scores", help="print the score table of a run")
     parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
-    parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument(
-        "--languages", nargs="+", default=[], metavar="CODE", help="means over these languages only, as Markdown"
+        "--languages", nargs="+", default=[], metavar="CODE", help="only means over these languages, as a Markdown table"
     )
-    parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="these tasks only, such as sr_t")
-    parser.add_argument("--metrics", nargs="+", default=[], help="such as top_1 or top_10_layer_6, as Markdown")
+    parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="only these tasks, such as sr_t")
+    parser.add_argument(
+        "--metrics", nargs="+", default=[], help="only these metrics, such as top_1 or top_10_layer_6, as a Markdown table"
+    )
     parser.set_defaults(run=_scores)
 
 
@@ -91,7 +93,7 @@ def _scores(options: argparse.Namespace) -> None:
 def _add_picture(subcommands: Any) -> None:
     parser = subcommands.add_parser("picture", help="draw the scores of a run as SVG or PNG")
     parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/demo")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .svg or .png")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a file name that ends in .svg or .png")
     parser.set_defaults(run=_picture)
 
 
@@ -102,10 +104,10 @@ def _picture(options: argparse.Namespace) -> None:
 
 
 def _add_curves(subcommands: Any) -> None:
-    parser = subcommands.add_parser("curves", help="draw held-out losses and scores by step of pre-training as SVG or PNG")
+    parser = subcommands.add_parser("curves", help="draw held-out loss and scores per pre-training step as SVG or PNG")
     parser.add_argument("run_folder", type=Path, metavar="RUN_FOLDER", help="such as results/pretraining")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .svg or .png")
-    parser.add_argument("--task", help="whose scores; the first task by default")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a file name that ends in .svg or .png")
+    parser.add_argument("--task", help="the task of the scores; the first task by default")
     parser.set_defaults(run=_curves)
 
 
@@ -120,10 +122,10 @@ def _curves(options: argparse.Namespace) -> None:
 def _add_check(subcommands: Any) -> None:
     parser = subcommands.add_parser(
         "check",
-        help="check a configuration, running nothing that it says",
-        description="Check a configuration as a run would, without Snakemake, whose reader runs the code of templates.",
+        help="check a configuration without running anything",
+        description="Check a configuration as a run would, but without Snakemake, which would execute templates in it.",
     )
-    parser.add_argument("config", type=Path, nargs="+", metavar="CONFIG_FILE", help="later ones go over earlier ones")
+    parser.add_argument("config", type=Path, nargs="+", metavar="CONFIG_FILE", help="later files override earlier ones")
     parser.set_defaults(run=_check)
 
 
@@ -134,14 +136,14 @@ def _check(options: argparse.Namespace) -> None:
     print(f"run {config.run}: {len(config.models_by_name())} models")
     for name, source in config.sources.items():
         if source.trust_remote_code:
-            print(f"sources.{name}.trust_remote_code: code that {source.model} brings along is run")
+            print(f"sources.{name}.trust_remote_code: code of {source.model} will be executed")
 
 
 def _add_verify(subcommands: Any) -> None:
     parser = subcommands.add_parser(
         "verify",
         help="check every artifact of a run",
-        description="Check that every artifact below the folders is whole and has the bytes that it was written with.",
+        description="Check that every artifact in the folders is complete and unaltered.",
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="such as resources and results/demo")
     parser.set_defaults(run=_verify)
@@ -163,7 +165,7 @@ _SUBCOMMANDS: tuple[Callable[[Any], None], ...] = (
     add_cache,
     _add_verify,
 )
-"""Each adds one subcommand: its parser, and `run`, a function of the parsed options that raises LexigraftError."""
+"""Each adds one subcommand: its parser, and `run`, a function of the parsed options that may raise LexigraftError."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The device that a stage computes on."""
+"""The device of a stage's computation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_gpus(gpus: int) -> None:
-    """Check that torch can use as many GPUs as a stage is given.
+    """Check that torch can use `gpus` GPUs.
 
     Raises:
         ConfigError: it cannot.
@@ -23,15 +23,15 @@ def check_gpus(gpus: int) -> None:
         raise ConfigError(
             f"{gpus} GPUs are asked for, this machine has {present} that torch {torch.__version__} can use",
             where="gpus",
-            hint="set `gpus` to 0 to train on the CPU, ask the cluster for more, or install torch for this driver",
+            hint="set `gpus` to 0 to compute on the CPU, ask the cluster for more, or install torch for this driver",
         )
 
 
 def device_for(gpus: int) -> torch.device:
-    """The GPU, or with `gpus` 0 the CPU, of a stage that computes in one process.
+    """The device of a stage that computes in one process: the GPU, or the CPU if `gpus` is 0.
 
     Raises:
-        ConfigError: a GPU is asked for and torch can use none.
+        ConfigError: a GPU is requested and torch can use none.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each names the value, the place and the way out."""
+"""Errors that a user can act on: each states the problem, where it is, and what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class LexigraftError(Exception):
-    """Base of all errors that are shown without a traceback.
+    """Base class of all errors that are shown without a traceback.
 
     Args:
         problem: what is wrong, with the offending value.
@@ -26,23 +26,23 @@ class LexigraftError(Exception):
 
 
 class ConfigError(LexigraftError):
-    """The configuration does not say something that can be done."""
+    """The configuration is invalid or cannot be carried out."""
 
 
 class InputError(LexigraftError):
-    """Data from outside is missing or not what it should be."""
+    """External data is missing or invalid."""
 
 
 class ArtifactError(LexigraftError):
-    """A file that an earlier stage made is missing, truncated, altered or of another kind."""
+    """A file of an earlier stage is missing, truncated, altered or of another kind, or a file cannot be written."""
 
 
 class MissingPackageError(LexigraftError):
-    """A Python package that holds data or code is not installed."""
+    """A required Python package is not installed."""
 
 
 def nearest(value: str, known: Iterable[str]) -> str:
-    """Return `"did you mean 'x' or 'y'?"` for the known names closest to `value`, or the list of all of them."""
+    """Return `"did you mean 'x' or 'y'?"` with the known names closest to `value`, or a list of the known names."""
     names = sorted(known)
     close = get_close_matches(value, names, n=3, cutoff=0.6)
     if close:

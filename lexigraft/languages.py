@@ -1,11 +1,11 @@
-"""Language codes, `iso639-3_Script` (for example `tur_Latn`), and what is known of the languages that the field is tested on.
+"""Language codes, `iso639-3_Script` (for example `tur_Latn`), and a table of the languages in common benchmarks.
 
-`data/languages.tsv` holds all languages of HyperOFA's benchmarks (arXiv 2504.21018, appendix C) and some more, the usual script
-of a language first. Its columns: the code; name; family (the top level, mostly as Glottolog has it, https://glottolog.org);
-script; resource class by the number of sentences in Glot500-c (arXiv 2305.12182; `high` from 5 million, `mid` from 500,000,
-as the paper's own 22 classes have it; empty where Glot500-c lacks the language); whether XLM-R's training data had it (arXiv
-1911.02116, table 6); tasks; codes that others use. A language that the table lacks is no error as long as its code is complete
-and made of codes that ISO 639-3 (or -5, for families such as `ber`) and ISO 15924 have or set aside for private use.
+`data/languages.tsv` lists all languages of HyperOFA's benchmarks (arXiv 2504.21018, appendix C) and some more, the usual script
+of a language first. Its columns: code; name; family (top level, mostly from Glottolog, https://glottolog.org); script;
+resource class by the number of sentences in Glot500-c (arXiv 2305.12182; `high` from 5 million, `mid` from 500,000,
+consistent with the paper's 22 classes; empty if Glot500-c lacks the language); whether it was in XLM-R's training data (arXiv
+1911.02116, table 6); tasks; alternative codes. A language outside the table is allowed if its code is complete and its parts
+exist in ISO 639-3 (or -5, for families such as `ber`) and ISO 15924 or are reserved there for private use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 TABLE = Path(__file__).parent / "data" / "languages.tsv"
 UNKNOWN = "unknown"
-"""The group of languages of which the table says nothing."""
+"""The group of languages outside the table."""
 UNSPACED_SCRIPTS = frozenset({"Hani", "Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 Aspect = Literal["script", "family", "resource"]
 V = TypeVar("V")
@@ -36,13 +36,13 @@ class Language:
 
     Attributes:
         code: `iso639-3_Script`.
-        name: in English.
+        name: its English name.
         family: language family, top level.
-        script: ISO 15924.
-        resource: `high`, `mid` or `low`; None where Glot500-c lacks the language.
+        script: ISO 15924 code.
+        resource: `high`, `mid` or `low`; None if Glot500-c lacks the language.
         in_xlm_r: whether XLM-R was trained on it.
-        tasks: of `sr_b`, `sr_t`, `ner`, `pos` and `cpt` (pre-training), those in which the paper has it.
-        other_codes: what it is called elsewhere, as written there (`tr`, `ger`, `zh-yue`).
+        tasks: those of `sr_b`, `sr_t`, `ner`, `pos` and `cpt` (pre-training) that include it in the paper.
+        other_codes: alternative codes, as written elsewhere (`tr`, `ger`, `zh-yue`).
     """
 
     code: str
@@ -57,7 +57,7 @@ class Language:
 
 @cache
 def languages() -> Mapping[str, Language]:
-    """All languages of the table by their codes."""
+    """All languages of the table by code."""
     found = {}
     header, *lines = TABLE.read_text(encoding="utf-8").splitlines()
     for line in lines:
@@ -83,14 +83,14 @@ def check_code(code: str) -> str:
 
 
 def to_code(text: str) -> str:
-    """The code of a language that is named in another way.
+    """The code of a language that is given by another name.
 
-    Known are ISO 639-1 (`tr`), 639-2/B (`ger`) and 639-3 (`tur`) in any case, which stand for the language in its usual script;
-    names of Wikipedias (`zh-yue`), and all of these with a script (`sr-Latn`). A complete code is returned as it is, in the
-    table or not, if the standards have its parts.
+    Accepted are ISO 639-1 (`tr`), 639-2/B (`ger`) and 639-3 (`tur`), case-insensitive, which mean the language in its usual
+    script; names of Wikipedias (`zh-yue`); and all of these with a script (`sr-Latn`). A complete code is returned unchanged,
+    in the table or not, if its parts exist in the standards.
 
     Raises:
-        ValueError: no language is known by it; the message names the nearest.
+        ValueError: the name is unknown; the message suggests the nearest languages.
     """
     if _CODE.fullmatch(text):
         known = _aliases().get(text.lower())
@@ -108,7 +108,7 @@ def to_code(text: str) -> str:
 
 
 def _not_in_standards(code: str) -> str:
-    """What of a complete code no standard has, in words; empty if all is known or of private use (`qaa` to `qtz`, `Qaaa`)."""
+    """Which part of a complete code is in no standard; '' if both are known or for private use (`qaa` to `qtz`, `Qaaa`)."""
     language, script = code.split("_")
     registers = (pycountry.languages, pycountry.language_families)
     if not "qaa" <= language <= "qtz" and all(register.get(alpha_3=language) is None for register in registers):
@@ -124,9 +124,9 @@ def writes_spaces(code: str) -> bool:
 
 
 def groups(codes: Iterable[str], aspect: Aspect) -> dict[str, list[str]]:
-    """Languages by script, family or resource class: the groups over which means are taken.
+    """Languages by script, family or resource class: the groups over which means are computed.
 
-    The script is read off the code; a language that the table lacks has family and resource class `UNKNOWN`.
+    The script is part of the code; a language outside the table has family and resource class `UNKNOWN`.
 
     Returns:
         name of the group -> its codes, both in the order of `codes`.
@@ -138,7 +138,7 @@ def groups(codes: Iterable[str], aspect: Aspect) -> dict[str, list[str]]:
 
 
 def seen_groups(codes: Iterable[str], seen: Iterable[str]) -> dict[str, list[str]]:
-    """Languages by whether a source model was trained on them: `seen` and `unseen`, a group without languages left out.
+    """Languages by whether a source model was trained on them: `seen` and `unseen`, without empty groups.
 
     Args:
         codes: languages to group.
@@ -160,13 +160,13 @@ def _group(code: str, aspect: Aspect) -> str:
 
 @cache
 def _aliases() -> Mapping[str, str]:
-    """What languages are called elsewhere, in lower case with hyphens -> their codes."""
+    """Alternative names of languages, in lower case with hyphens -> their codes."""
     found: dict[str, str] = {}
     for code in languages():
         found.setdefault(code[:3], code)  # the usual script of a language comes first
         found[code.lower()] = found[code.lower().replace("_", "-")] = code
     for code, language in languages().items():
-        # ISO 639-3 wins: a Wikipedia's name may be another language's code
+        # ISO 639-3 takes precedence: the name of a Wikipedia may be the code of another language
         found.update({other.lower(): code for other in language.other_codes if other.lower() not in found})
     return found
 
@@ -175,30 +175,30 @@ def _nearest(key: str) -> str:
     named = dict(_aliases())
     for code, language in languages().items():
         named.setdefault(language.name.lower(), code)
-    # the same language in another script is nearer than any that is written alike
+    # the same language in another script is nearer than a language with similar spelling
     own = _aliases().get(key.rpartition("-")[0])
     same = [code for code in languages() if own is not None and code[:3] == own[:3]]
     close = dict.fromkeys([*same, *(named[word] for word in get_close_matches(key, named, n=6, cutoff=0.5))])
     if not close:
-        return f"it is near to none of the {len(languages())} languages known"
+        return f"none of the {len(languages())} known languages is similar"
     return "did you mean " + " or ".join(f"{code!r} ({languages()[code].name})" for code in list(close)[:3]) + "?"
 
 
 def _one_name_each(value: Any) -> Any:
-    """Refuse a mapping in which two keys name one language: the second would take the first one's place unseen."""
+    """Refuse a mapping in which two keys name the same language: the second would silently replace the first."""
     named: dict[str, str] = {}
     for key in value if isinstance(value, Mapping) else ():
         try:
             code = to_code(key)
         except (ValueError, AttributeError, TypeError):
-            continue  # told where the key itself is checked
+            continue  # reported when the key itself is validated
         if code in named:
-            raise ValueError(f"{named[code]!r} and {key!r} are one language, {code}")
+            raise ValueError(f"{named[code]!r} and {key!r} are the same language, {code}")
         named[code] = key
     return value
 
 
 LanguageCode = Annotated[str, AfterValidator(to_code)]
-"""In settings: a code, or another name of a language that `to_code` knows."""
+"""In settings: a code, or another name of a language that `to_code` accepts."""
 ByLanguage = Annotated[dict[LanguageCode, V], BeforeValidator(_one_name_each)]
-"""In settings: something for each language, none named twice."""
+"""In settings: a value per language, each language at most once."""

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log."""
+"""Progress of long loops: a progress bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 def progress(items: Iterable[T], total: int, what: str, unit: str = "it") -> Iterator[T]:
-    """Yield `items` while showing how far of `total` it is: a tqdm bar on a terminal, else a log line every 15 seconds."""
+    """Yield `items` and show the progress out of `total`: a tqdm bar on a terminal, else a log line every 15 seconds."""
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=what, unit=unit)
         return
@@ -25,6 +25,6 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "it") -> Ite
         yield item
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES or (done == total and now - start >= _SECONDS_BETWEEN_LINES):
-            left = (now - start) / done * max(total - done, 0)
-            log.info("%s: %d of %d %s, %.0f s, %.0f s left", what, done, total, unit, now - start, left)
+            remaining = (now - start) / done * max(total - done, 0)
+            log.info("%s: %d of %d %s, %.0f s, %.0f s remaining", what, done, total, unit, now - start, remaining)
             last = now

@@ -1,4 +1,4 @@
-"""Base of all typed settings, and the way their errors are told."""
+"""The base class of all typed settings, and readable messages for their errors."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from lexigraft.errors import ConfigError, nearest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$", max_length=80)]
 NameTemplate = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_.-]|\{source\}|\{dim\})+$", max_length=80)]
-"""A name in which `{source}` and `{dim}` stand for those of each model."""
+"""A name in which `{source}` and `{dim}` are replaced for each model."""
 T = TypeVar("T")
 
 
 def _part_of_a_name(value: str) -> str:
     if not value or value in (".", "..") or any(character in "/\\" or not character.isprintable() for character in value):
-        raise ValueError(f"{value!r} is no part of a file's name: it must hold no slashes")
+        raise ValueError(f"{value!r} cannot be part of a file name: it must not contain slashes")
     return value
 
 
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or not value.isprintable():
-        raise ValueError(f"{value!r} leads out of the folder: it must hold no '..' and not begin with a slash")
+        raise ValueError(f"{value!r} points outside the folder: it must not contain '..' or begin with a slash")
     return value
 
 
 def _without_placeholders(value: str) -> str:
     if not value or not value.isprintable() or set(value) & set("{}<>*?[]"):
-        raise ValueError(f"{value!r} is no folder: it must hold none of the characters {{ }} < > * ? [ ]")
+        raise ValueError(f"{value!r} is not a folder: it must not contain any of the characters {{ }} < > * ? [ ]")
     return value
 
 
 FilePart = Annotated[str, AfterValidator(_part_of_a_name)]
-"""What stands for a language in the names of files."""
+"""The name of a language in file names."""
 InsidePath = Annotated[str, AfterValidator(_inside)]
-"""A place inside of a folder."""
+"""A path inside a folder."""
 Folder = Annotated[str, AfterValidator(_without_placeholders)]
-"""A folder that files are written to."""
+"""An output folder."""
 
 
 class Settings(BaseModel):
-    """Settings of one thing: unknown keys are errors, values do not change."""
+    """Base of settings classes: unknown keys are errors, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,15 +52,15 @@ def parse(kind: Any, value: object, *, where: str = "configuration") -> Any:
     """Validate `value` as `kind` (a settings class or a union of them).
 
     Raises:
-        ConfigError: naming every wrong key and value, its place, and the nearest key that exists.
+        ConfigError: keys or values are wrong; the message lists all of them with their places and the nearest known keys.
     """
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise ConfigError("\n".join(_tell(kind, detail) for detail in error.errors()), where=where) from None
+        raise ConfigError("\n".join(_message(kind, detail) for detail in error.errors()), where=where) from None
 
 
-def _tell(kind: Any, detail: Any) -> str:
+def _message(kind: Any, detail: Any) -> str:
     *parents, key = detail["loc"] or [""]
     above, known = _walk(kind, parents)
     place = ".".join([*above, str(key)])
@@ -69,13 +69,13 @@ def _tell(kind: Any, detail: Any) -> str:
     if detail["type"] == "missing":
         return f"missing key {place!r}"
     if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        return _tell_kind(place, detail)
+        return _union_message(place, detail)
     message = detail["msg"].removeprefix("Value error, ")
     return f"{place}: {message} (got {detail['input']!r})" if place else message
 
 
-def _tell_kind(place: str, detail: Any) -> str:
-    """Settings that do not say of which kind they are, or of one that there is not."""
+def _union_message(place: str, detail: Any) -> str:
+    """The message for settings whose kind is missing or unknown."""
     context = detail["ctx"]
     key = ".".join(filter(None, [place, context["discriminator"].strip("'")]))
     if detail["type"] == "union_tag_not_found":
@@ -87,7 +87,7 @@ def _tell_kind(place: str, detail: Any) -> str:
 def _walk(kind: Any, path: list[int | str]) -> tuple[list[str], set[str]]:
     """The readable form of a path into settings, and the keys that are allowed there, both from the JSON schema.
 
-    pydantic leaves the tags of unions (`unigram`) in its paths; they are no keys and are left out.
+    pydantic's paths contain the tags of unions (`unigram`), which are not keys; they are removed.
     """
     schema = TypeAdapter(kind).json_schema()
     definitions = schema.get("$defs", {})

@@ -1,6 +1,6 @@
-"""Sharing artifacts between checkouts and people: the storage behind Snakemake's cache between workflows (docs/cache.md).
+"""Sharing artifacts between checkouts and users: the storage behind Snakemake's between-workflow cache (docs/cache.md).
 
-Snakemake decides which jobs ask the cache; what an entry is named and how it is kept is `lexigraft.shared_cache`.
+Snakemake decides which jobs use the cache; `lexigraft.shared_cache` names and stores the entries.
 """
 
 from snakemake.caching.rule import RuleCache
@@ -12,7 +12,7 @@ from lexigraft.shared_cache import cache_location
 
 
 def software_of(job):
-    """What Snakemake provides to run a job in: the content of a conda environment, the address of an image, or nothing."""
+    """The environment that Snakemake provides for a job: content of a conda environment, address of an image, or ''."""
     methods = job.dag.workflow.deployment_settings.deployment_method
     found = ""
     if DeploymentMethod.CONDA in methods and job.conda_env:
@@ -23,21 +23,21 @@ def software_of(job):
 
 
 def shared_cache():
-    """The cache that this run uses, or None."""
+    """The shared cache of this run, or None."""
     location = cache_location()
     if not (workflow.enable_cache and location):
         return None
-    # only here: it reads artifacts, and with them comes much that a plan without a cache does not need
+    # imported here because its imports are heavy, and a plan without a cache does not need them
     from lexigraft.shared_cache.jobs import SharedCache
 
     return stop_on_error(SharedCache, location, ROOT, software_of)
 
 
 class SharedRule(RuleCache):
-    """What a marked rule asks the cache."""
+    """The cache of a rule, for rules that are marked."""
 
     def check(self):
-        # without a cache Snakemake would print a line for each of them
+        # without a cache Snakemake would print a line per rule
         if workflow.enable_cache:
             super().check()
 
@@ -52,11 +52,11 @@ class SharedRule(RuleCache):
     async def store(self, job):
         reason = SHARED.store(job) if SHARED is not None else None
         if reason:
-            logger.warning(f"lexigraft: {job} is not in the shared cache: {reason}")
+            logger.warning(f"lexigraft: {job} was not stored in the cache: {reason}")
 
 
 def share_marked_rules():
-    """Put our storage behind all rules of this project that are marked `cache: True`."""
+    """Use this storage for all rules of this project that are marked `cache: True`."""
     for found in workflow.rules:
         if found.cache and Path(found.snakefile).is_relative_to(ROOT):
             found.cache = SharedRule(found, found.cache.flag)

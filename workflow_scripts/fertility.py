@@ -1,4 +1,4 @@
-"""Adapter of the fertility of tokenizers."""
+"""Adapter of the tokenizer fertility stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of continual pre-training."""
+"""Adapter of the continual pre-training stage."""
 
 from lexigraft.workflow.stage import stage
 

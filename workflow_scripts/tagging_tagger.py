@@ -1,4 +1,4 @@
-"""Adapter of the fine-tuning of taggers."""
+"""Adapter of the stage that fine-tunes taggers."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the table of token origins."""
+"""Adapter of the token origins stage."""
 
 from lexigraft.workflow.stage import stage
 

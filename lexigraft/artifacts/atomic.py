@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Atomic writes: a file exists as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lexigraft.errors import ArtifactError
 
 _JOB = "LEXIGRAFT_JOB"
 _WRITABLE = "make the folder writable for the user who runs this, or write elsewhere (`pathvars`), and run again"
-_WAYS_OUT = {
+_HINTS = {
     errno.ENOSPC: "make room on this disk and run again",
     errno.EDQUOT: "make room in your quota and run again",
     errno.EROFS: _WRITABLE,
@@ -27,10 +27,10 @@ _WAYS_OUT = {
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; on success it is flushed to disk and renamed to `path`, else removed.
+    """Open a temporary file next to `path`; on success it is flushed to disk and renamed to `path`, otherwise removed.
 
     Raises:
-        ArtifactError: the disk is full, the folder cannot be written, or another job makes this file by now.
+        ArtifactError: the disk is full, the folder cannot be written, or the job has been started again meanwhile.
     """
     path = Path(path)
     temporary: Path | None = None
@@ -50,16 +50,16 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 temporary.unlink()
         if _is_refusal(error, path.parent):
-            raise ArtifactError(f"cannot be written: {error}", where=path, hint=way_out(error)) from error
+            raise ArtifactError(f"cannot be written: {error}", where=path, hint=hint_for(error)) from error
         raise
 
 
 @contextmanager
 def claim(log: Path) -> Iterator[None]:
-    """Within it, this process and its children publish files only as long as `log` is the file that it is now.
+    """Context in which this process and its children publish files only while `log` is still the same file.
 
-    Whoever starts the same job again makes its log anew. So a process that was left over by a killed run, perhaps with another
-    configuration, cannot replace what its successor wrote.
+    Starting a job again replaces its log. So a process that survived a killed run, perhaps with another configuration, cannot
+    overwrite what its successor wrote.
     """
     found = log.stat()
     os.environ[_JOB] = json.dumps([str(log.absolute()), found.st_dev, found.st_ino])
@@ -69,9 +69,9 @@ def claim(log: Path) -> Iterator[None]:
         del os.environ[_JOB]
 
 
-def way_out(error: OSError) -> str | None:
+def hint_for(error: OSError) -> str | None:
     """What to do when the system refuses to write; None for other errors."""
-    return _WAYS_OUT.get(error.errno or 0)
+    return _HINTS.get(error.errno or 0)
 
 
 def remove_leftovers(path: Path) -> None:
@@ -93,7 +93,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def umask() -> int:
-    """Permissions that the process takes away from new files."""
+    """The permission bits that are removed from new files of this process."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -109,18 +109,18 @@ def _stop_if_superseded(path: Path) -> None:
             raise ArtifactError(
                 "not written: the same job was started again while this process was still running",
                 where=path,
-                hint="nothing, if that other run is the one you want; this process was left over and ends here",
+                hint="nothing, if that other run is the one you want; this process belongs to an earlier run and ends here",
             )
 
 
 def refusal_behind(error: OSError | ArtifactError) -> OSError | None:
-    """The system's error that a file could not be written for: the error itself, or what an ArtifactError follows from."""
+    """The operating system's error behind a failed write: the error itself, or the cause of an ArtifactError."""
     cause = error.__cause__ if isinstance(error, ArtifactError) else error
     return cause if isinstance(cause, OSError) else None
 
 
 def _is_refusal(error: BaseException, folder: Path) -> TypeGuard[OSError]:
-    """Whether the system refused to write in `folder` (and not to read something else while the file was open)."""
-    if not isinstance(error, OSError) or way_out(error) is None:
+    """Whether the system refused to write in `folder` (and not to read another file while this one was open)."""
+    if not isinstance(error, OSError) or hint_for(error) is None:
         return False
     return error.filename is None or Path(error.filename).is_relative_to(folder) or folder.is_relative_to(error.filename)

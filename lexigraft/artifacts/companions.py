@@ -1,7 +1,7 @@
-"""Files without a seal, vouched for by the sealed artifact beside them.
+"""Companion files: files without a seal whose digests are stored in a sealed artifact of the same folder.
 
-`config.json`, `tokenizer.json`, `tokenizer_config.json` and the model card are read by other software as they are and cannot
-carry a seal. The artifact that is written last into their folder names their digests in its provenance, under its own seal.
+`config.json`, `tokenizer.json`, `tokenizer_config.json` and the model card are read by other software and cannot carry a seal.
+The artifact that is written last into their folder records their digests in its provenance, under its own seal.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ SEALED_SUFFIXES = (".parquet", ".safetensors", ".arrow")
 
 
 def with_companions(provenance: Provenance, folder: Path, names: Iterable[str]) -> Provenance:
-    """The provenance of an artifact in `folder`, with the digests of the files `names`, which are there already."""
+    """The provenance of an artifact in `folder`, with the digests of its companion files `names`, which exist already."""
     return replace(provenance, companions={name: identity(folder / name) for name in names})
 
 
 def check_companion(path: Path) -> None:
-    """Verify a file without a seal against the digest that an artifact beside it keeps, if one does.
+    """Verify a file without a seal against the digest in an artifact of the same folder, if there is one.
 
     Raises:
-        ArtifactError: the file is not what it was when the artifact beside it was written.
+        ArtifactError: the file has changed since that artifact was written.
     """
     if path.suffix in SEALED_SUFFIXES or not path.is_file():
         return
-    for voucher, digest in _digests(path):
+    for artifact, digest in _digests(path):
         if identity(path) != digest:
-            raise damaged(path, f"was altered: it is not the file that {voucher.name} was written with")
+            raise damaged(path, f"was altered: it is not the file that {artifact.name} was written with")
 
 
 def _digests(path: Path) -> Iterator[tuple[Path, str]]:
     for neighbor in sorted(path.parent.iterdir()):
         if neighbor.suffix in SEALED_SUFFIXES and not neighbor.name.startswith("."):
-            # a foreign or damaged neighbor vouches for nothing; whoever reads it says what is wrong with it
+            # a foreign or damaged neighbor holds no digests; the stage that reads it reports what is wrong
             with suppress(ArtifactError):
                 digest = read_provenance(neighbor).get("companions", {}).get(path.name)
                 if digest is not None:

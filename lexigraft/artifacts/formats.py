@@ -1,4 +1,4 @@
-"""The formats of artifacts: tables as Parquet, arrays as safetensors, rows that are mapped into memory as Arrow."""
+"""The formats of artifacts: Parquet for tables, safetensors for arrays, Arrow for rows that are memory-mapped."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _SAFETENSORS_DTYPES = {
 
 
 def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], provenance: Provenance) -> None:
-    """Write a table (or the blocks of one, all of the same schema) as sealed, zstd-compressed Parquet.
+    """Write a table (or its blocks, all of the same schema) as sealed, zstd-compressed Parquet.
 
-    A stream of blocks is never held in memory as a whole: one block becomes one row group.
+    A stream of blocks is never held in memory as a whole: each block becomes one row group.
 
     Raises:
-        ValueError: if no block is given (a table without rows still has a schema: pass an empty frame).
+        ValueError: there is no block (a table without rows still has a schema: pass an empty frame).
     """
     blocks = iter([table] if isinstance(table, pl.DataFrame) else table)
     first = next(blocks, None)
@@ -62,7 +62,7 @@ def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], proven
 
 
 def read_table(path: Path, stage: str | Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read a sealed table after checking that it is whole, unaltered and was made by `stage`.
+    """Read a sealed table after checking that it is complete, unaltered and was made by `stage`.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered or of another stage.
@@ -70,7 +70,7 @@ def read_table(path: Path, stage: str | Sequence[str], columns: Sequence[str] | 
     check(path, stage)
     try:
         return pl.read_parquet(path, columns=None if columns is None else list(columns))
-    # sealed again after it was altered: polars panics on some of such files, and that is no Exception
+    # on files that were altered and sealed again polars may panic, and a PanicException is no Exception
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise unreadable(Path(path), error) from error
 
@@ -99,10 +99,10 @@ def tensors_header(
     size: int = 0,
     metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The first bytes of a sealed safetensors file with tensors of these types and shapes, filled up to `size` bytes.
+    """The header of a sealed safetensors file with tensors of these types and shapes, padded to at least `size` bytes.
 
-    The header is written here and not by the safetensors package, whose metadata keys come in random order: files would
-    differ from run to run. Format: https://huggingface.co/docs/safetensors/index#format
+    The safetensors package writes metadata keys in random order, so files would differ from run to run.
+    Format: https://huggingface.co/docs/safetensors/index#format
     """
     header: dict[str, Any] = {}
     offset = 0
@@ -120,7 +120,7 @@ def tensors_header(
 
 
 def read_tensors(path: Path, stage: str | Sequence[str], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Read sealed tensors (all of them, or those named) after checking file, data and stage.
+    """Read sealed tensors (all of them, or only `names`) after checking file, data and stage.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, of another stage, or lacks a name.
@@ -158,7 +158,7 @@ def write_arrow(
     provenance: Provenance,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write record batches as a sealed, uncompressed Arrow file, which readers can map into memory.
+    """Write record batches as a sealed, uncompressed Arrow file, which can be memory-mapped.
 
     A stream of batches is never held in memory as a whole. `read_metadata` returns `metadata`. Format: https://arrow.apache.org/docs/format/Columnar.html
     """
@@ -169,7 +169,7 @@ def write_arrow(
 
 
 def map_arrow(path: Path) -> list[pa.RecordBatch]:
-    """Batches of an Arrow file whose columns lie in mapped memory; `check` has verified it.
+    """Memory-mapped batches of an Arrow file, which the caller has verified with `check`.
 
     Raises:
         ArtifactError: the file is missing or cannot be read.
@@ -178,7 +178,7 @@ def map_arrow(path: Path) -> list[pa.RecordBatch]:
         reader = pa.ipc.open_file(pa.memory_map(str(existing(path))))
         batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         for batch in batches:
-            # lengths and offsets that lead out of the file would be followed
+            # else lengths and offsets that point outside the file would be followed
             batch.validate(full=True)
         return batches
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -186,5 +186,5 @@ def map_arrow(path: Path) -> list[pa.RecordBatch]:
 
 
 def _plain_arrow(frame: pl.DataFrame) -> pa.Table:
-    # string views are polars' own; the older types are what every Parquet reader expects
+    # polars writes string views by default; every Parquet reader knows the older types
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -1,4 +1,4 @@
-"""Links to files of a shared cache, and what its manifest says of them (`lexigraft.shared_cache` writes it)."""
+"""Links to files of a shared cache, and their entries in its manifests (`lexigraft.shared_cache` writes them)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The file behind a link: the entry's folder, the file in it, and the identity that it was stored with, if known."""
+    """The target of a link: the entry's folder, the file in it, and the identity it was stored with, if known."""
 
     entry: Path
     file: Path
@@ -17,7 +17,7 @@ class Shared:
 
 
 def shared_file(path: Path) -> Shared | None:
-    """What a link to a file of a shared cache leads to; None for any other file."""
+    """The target of a link into a shared cache; None for any other file."""
     if not path.is_symlink():
         return None
     file = path.resolve()

@@ -1,4 +1,4 @@
-"""The seal of an artifact and its provenance: where they stand in each format, how they are written and verified."""
+"""The seal of an artifact and its provenance: where each format stores them, how they are written and verified."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SEAL_KEY = "lexigraft.sha256"
 _UNSEALED = b"0" * 64
 _PARQUET, _ARROW = b"PAR1", b"ARROW1"
 _ARROW_SEAL = f"{SEAL_KEY}=".encode()
-"""In the footer of an Arrow file a value may stand before its key, so the value itself tells what it is."""
+"""In the footer of an Arrow file a value may come before its key, so the value repeats the key."""
 _BLOCK = 1 << 22
 _LONGEST_HEADER = 100_000_000
-"""Bytes of a header or footer: the limit of the safetensors format, far beyond what is written here."""
+"""Maximum size of a header or footer in bytes: the limit of the safetensors format, far more than lexigraft writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Provenance:
     """What an artifact was made from.
 
     Attributes:
-        stage: name of the stage that made it; readers ask for it by this name.
+        stage: name of the stage that made it; readers check this name.
         parameters: the resolved parameters, JSON values only.
         seed: the seed, None for stages without randomness.
         code: digest of the library modules that the stage imports.
         lock: digest of the pinned versions.
         inputs: name of each input -> `identity` of that file.
-        beside: name of each file in the same folder that has no seal -> `identity` of that file.
+        companions: name of each unsealed file in the same folder -> `identity` of that file.
     """
 
     stage: str
@@ -58,7 +58,7 @@ class Provenance:
 
 @contextmanager
 def sealed_file(path: Path) -> Iterator[BinaryIO]:
-    """Like `atomic_file`, for an artifact: what was written gets its seal, in the place that its metadata keeps for it."""
+    """Like `atomic_file`, for an artifact: at the end its seal is written into the place reserved in its metadata."""
     with atomic_file(path) as handle:
         yield handle
         handle.flush()
@@ -85,7 +85,7 @@ def arrow_metadata(provenance: Provenance, own: Mapping[str, Any] | None = None)
 
 
 def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
-    """Verify the seal of an artifact against all of its bytes and return its provenance; `stage` None takes any stage's.
+    """Verify the seal of an artifact against all of its bytes and return its provenance; `stage` None accepts any stage.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, foreign, or of another stage or format version.
@@ -95,7 +95,7 @@ def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
         digest, position = _sha256(handle, path)
         handle.seek(position)
         if handle.read(len(_UNSEALED)) != digest.encode():
-            raise damaged(path, "was altered: its bytes are not those it was sealed with")
+            raise damaged(path, "was altered: its content does not match its seal")
     _stored_as(path, digest)
     provenance = read_provenance(path)
     version, made_by = provenance.get("format_version"), provenance.get("stage")
@@ -109,7 +109,7 @@ def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Return what an artifact says of its making, without verifying its data (`check` does).
+    """Return the provenance of an artifact without verifying its data (`check` does).
 
     Raises:
         ArtifactError: the file is missing, truncated or foreign.
@@ -127,7 +127,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def identity(path: Path) -> str:
-    """A digest that stands for a file's content: the seal of an artifact (`check` proves it), else the SHA-256 of the bytes."""
+    """A digest of a file's content: the seal of an artifact (not verified here, see `check`), else the SHA-256 of the bytes."""
     path = existing(path)
     with path.open("rb") as handle:
         with suppress(ArtifactError):
@@ -139,31 +139,31 @@ def identity(path: Path) -> str:
 
 
 def existing(path: Path) -> Path:
-    """The path of an artifact; raises ArtifactError if there is no file."""
+    """The path of an artifact; raises ArtifactError if the file does not exist."""
     path = Path(path)
     if not path.is_file():
-        raise ArtifactError("artifact does not exist", where=path, hint="ask snakemake for this file by its name to make it")
+        raise ArtifactError("artifact does not exist", where=path, hint="run snakemake with this file as its target")
     return path
 
 
 def damaged(path: Path, problem: str) -> ArtifactError:
-    """The error that an artifact is not what it should be."""
+    """The error for an artifact that is not what it should be."""
     where: Path | str = path
-    hint = "delete the file and run snakemake again: it remakes this and what depends on it"
+    hint = "delete the file and run snakemake again: it regenerates this file and everything that depends on it"
     if shared := shared_file(path):
         where = f"{path}, a link to the shared cache's {shared.file}"
         repair = f"lexigraft cache verify {shared.entry.parent} --remove"
-        hint = f"{repair}, then run snakemake again: it is computed and stored anew"
+        hint = f"{repair}, then run snakemake again: the file is computed and stored again"
     return ArtifactError(f"artifact {problem}", where=where, hint=hint)
 
 
 def unreadable(path: Path, error: BaseException) -> ArtifactError:
-    """The error that a library cannot read an artifact."""
+    """The error for an artifact that a library cannot read."""
     return damaged(path, f"cannot be read ({' '.join(str(error).split())[:200]})")
 
 
 def _stored_as(path: Path, identity: str) -> str:
-    """The identity of a file, unless the file is a link to a shared cache where another one was stored."""
+    """Return `identity`, after checking a link into a shared cache against the identity that was stored there."""
     if (shared := shared_file(path)) and shared.identity != identity:
         raise damaged(path, "was overwritten: it is not the file that was stored in the shared cache")
     return identity
@@ -230,14 +230,14 @@ def _seal_position(handle: BinaryIO, path: Path) -> int:
 
 
 def _sha256(handle: BinaryIO, path: Path) -> tuple[str, int]:
-    """SHA-256 of the whole file with zeros in place of the seal, and the seal's position."""
+    """SHA-256 of the whole file with zeros in place of the seal, and the position of the seal."""
     position = _seal_position(handle, path)
     digest = hashlib.sha256()
     handle.seek(0)
-    left = position
-    while left > 0 and (block := handle.read(min(_BLOCK, left))):
+    remaining = position
+    while remaining > 0 and (block := handle.read(min(_BLOCK, remaining))):
         digest.update(block)
-        left -= len(block)
+        remaining -= len(block)
     digest.update(_UNSEALED)
     handle.seek(position + len(_UNSEALED))
     while block := handle.read(_BLOCK):

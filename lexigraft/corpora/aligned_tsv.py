@@ -31,17 +31,17 @@ def open_aligned_tsv(settings: AlignedTsvCorpus) -> Adapter:
 class PivotFolder:
     """A folder of `<language>.tsv` with lines `pivot TAB language`.
 
-    The pivot sides differ from file to file, so a sentence's id is a digest of its pivot sentence: 64 bits of BLAKE2b, in
-    hexadecimal. The pivot language's sentences are those of all files, each once. A pivot sentence that a file has again
-    counts as a duplicate id; the first one stays.
+    The pivot sides differ between files, so the id of a sentence is a digest of its pivot sentence: 64 bits of BLAKE2b, in
+    hexadecimal. The pivot language's sentences are those of all files, each once. A repeated pivot sentence in a file counts
+    as a duplicate id; the first occurrence is kept.
     """
 
     def __init__(self, settings: AlignedTsvCorpus, folder: Path) -> None:
         """Find the files.
 
         Raises:
-            ConfigError: the pivot language is not named.
-            InputError: see `sources.language_files`; or the pivot language has a file itself.
+            ConfigError: `pivot` is missing.
+            InputError: see `sources.language_files`; or there is a file for the pivot language itself.
         """
         if settings.pivot is None:
             hint = "set `pivot` to the language of the first column, such as 'eng_Latn'"
@@ -77,14 +77,14 @@ class PivotFolder:
 
 
 class HeaderFile:
-    """One file whose header holds language codes; a sentence's id is its row number, counted from 0 below the header."""
+    """One file whose header holds language codes; the id of a sentence is its row number, counted from 0 after the header."""
 
     def __init__(self, settings: AlignedTsvCorpus, path: Path) -> None:
         """Read the header.
 
         Raises:
-            InputError: the file is empty, or the header holds something else than distinct language codes.
-            ConfigError: a language is asked for that the header lacks.
+            InputError: the file is empty, or the header does not hold distinct language codes.
+            ConfigError: `languages` names a language that the header lacks.
         """
         self.path = path
         _, lines = next(line_blocks(path), (0, [""]))
@@ -93,10 +93,10 @@ class HeaderFile:
             try:
                 check_code(code)
             except ValueError as error:
-                hint = "the first line must hold a language code for each column, such as 'eng_Latn<TAB>tur_Latn'"
+                hint = "the first line must hold a language code per column, such as 'eng_Latn<TAB>tur_Latn'"
                 raise InputError(str(error), where=f"{path}, line 1", hint=hint) from None
         if len(set(self.header)) < len(self.header):
-            raise InputError(f"a language stands twice in the header {self.header}", where=f"{path}, line 1")
+            raise InputError(f"a language occurs twice in the header {self.header}", where=f"{path}, line 1")
         self.languages = list(settings.languages or self.header)
         for code in self.languages:
             if code not in self.header:
@@ -123,7 +123,7 @@ def _pairs(file: Path) -> Iterator[pl.DataFrame]:
 
 
 def _columns(lines: Sequence[str], names: Sequence[str], file: Path, first: int) -> pl.DataFrame:
-    """Split lines at tabs into String columns, after checking that each has as many as there are names."""
+    """Split lines at tabs into String columns, after checking that each line has one field per name."""
     text = pl.Series("line", lines, dtype=pl.String)
     columns = text.str.count_matches("\t", literal=True) + 1
     wrong = (columns != len(names)).arg_max() if (columns != len(names)).any() else None
@@ -131,14 +131,14 @@ def _columns(lines: Sequence[str], names: Sequence[str], file: Path, first: int)
         raise InputError(
             f"{columns[wrong]} columns, expected {len(names)} ({', '.join(names)})",
             where=f"{file}, line {first + wrong + 1}",
-            hint="columns are separated by single tabs; a tab inside of a sentence must become a space",
+            hint="separate columns by single tabs; replace a tab inside a sentence by a space",
         )
     split = text.str.split_exact("\t", len(names) - 1)
     return pl.DataFrame(split.struct.unnest().get_columns()).rename(dict(zip(split.struct.fields, names, strict=True)))
 
 
 def _digests(files: Sequence[Path], *, both_sides: bool) -> tuple[Digests, Flags]:
-    """Of every line: the digest of its cleaned pivot sentence, and whether the sides that are needed hold a letter."""
+    """For every line: the digest of its cleaned pivot sentence, and whether the required sides contain a letter."""
     digests, valid = [np.empty(0, np.uint64)], [np.empty(0, np.bool_)]
     for file in files:
         for pairs in _pairs(file):
@@ -152,7 +152,7 @@ def _digests(files: Sequence[Path], *, both_sides: bool) -> tuple[Digests, Flags
 
 
 def _first_occurrences(digests: Digests, valid: Flags) -> Flags:
-    """Flags of the valid rows whose digest no valid row has before them."""
+    """Flags of the valid rows whose digest does not occur in an earlier valid row."""
     rows = np.flatnonzero(valid)
     first = np.zeros(len(digests), dtype=np.bool_)
     first[rows[np.unique(digests[rows], return_index=True)[1]]] = True

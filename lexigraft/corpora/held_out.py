@@ -1,4 +1,4 @@
-"""Sentence ids that are kept out of all training."""
+"""Sentence ids that are excluded from all training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from lexigraft.errors import InputError
 
 
 def held_out_ids(held_out: str | None) -> frozenset[str]:
-    """Ids named by the setting: none, `sr_b` (500 verses of the Bible retrieval task), or a text file with one id a line.
+    """The ids of the setting: none, `sr_b` (500 verses of the Bible retrieval task), or a text file with one id per line.
 
-    `all` names every sentence, whose ids are not known beforehand: there too the result is empty.
+    `all` means every sentence; their ids are not known in advance, so the result is empty for it too.
 
     Raises:
         InputError: the file is missing, empty or not UTF-8.
@@ -20,5 +20,6 @@ def held_out_ids(held_out: str | None) -> frozenset[str]:
     path = held_out_file(str(held_out))
     ids = frozenset(line.strip() for _, lines in line_blocks(path) for line in lines if line.strip())
     if not ids:
-        raise InputError("the file of held-out sentence ids holds none", where=path, hint="one id a line, or no `held_out`")
+        hint = "write one id per line, or remove `held_out`"
+        raise InputError("the file of held-out sentence ids is empty", where=path, hint=hint)
     return ids

@@ -16,13 +16,13 @@ _SAVED = ("dataset_dict.json", "state.json")
 
 
 class HuggingFaceText:
-    """Rows of a dataset, read as a stream where it can be; ids are row numbers from 0. Code in datasets is never run.
+    """Rows of a dataset, streamed where possible; ids are row numbers from 0. Code in datasets is never run.
 
-    In a local folder a language's configuration may also be a sub-folder: of data files, or as `save_to_disk` writes it.
+    In a local folder a language's configuration may also be a subfolder with data files or the output of `save_to_disk`.
     """
 
     def __init__(self, settings: HuggingFaceCorpus) -> None:
-        """Open every language's dataset, which shows whether it is there and has the column.
+        """Open every language's dataset to check that it exists and has the column.
 
         Raises:
             MissingPackageError: `datasets` is not installed.
@@ -77,7 +77,7 @@ def _check_column(dataset: Any, column: str, source: str) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"cannot be read: {_first_line(error)}", where=source) from None
     if column not in names:
-        hint = "set `text_column` to the one with the sentences"
+        hint = "set `text_column` to the column with the sentences"
         raise InputError(f"no column {column!r}: the dataset has {', '.join(names)}", where=source, hint=hint)
 
 

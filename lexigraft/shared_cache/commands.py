@@ -11,22 +11,22 @@ from lexigraft.errors import ArtifactError, InputError
 from lexigraft.shared_cache import cache_location
 
 if TYPE_CHECKING:
-    from lexigraft.shared_cache.tidying import Listed
+    from lexigraft.shared_cache.maintenance import Listed
 
 _GIGABYTE = 1e9
 
 
 def add_cache(subcommands: Any) -> None:
-    """Add the subcommand with its own subcommands."""
+    """Add `cache` and its own subcommands to the parser."""
     parser = subcommands.add_parser("cache", help="list, verify and clean a shared cache")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _action(actions, "ls", "list the entries, the oldest first", _ls)
+    _action(actions, "ls", "list the entries, oldest first", _ls)
     verify = _action(actions, "verify", "read all files and compare them with what was stored", _verify)
-    verify.add_argument("--remove", action="store_true", help="remove damaged entries: they are computed and stored anew")
-    clean = _action(actions, "gc", "say what could go: old entries, and what killed runs have left", _gc)
-    clean.add_argument("--older-than", type=float, metavar="DAYS", help="entries that were stored longer ago")
-    clean.add_argument("--max-size", type=float, metavar="GB", help="the oldest entries, until the rest takes no more")
-    clean.add_argument("--remove", action="store_true", help="remove them; without it nothing is changed")
+    verify.add_argument("--remove", action="store_true", help="remove damaged entries; runs will compute and store them again")
+    clean = _action(actions, "gc", "list what can be removed: old entries, and leftovers of killed runs", _gc)
+    clean.add_argument("--older-than", type=float, metavar="DAYS", help="select entries that are older than DAYS days")
+    clean.add_argument("--max-size", type=float, metavar="GB", help="select the oldest entries until the others fit into GB")
+    clean.add_argument("--remove", action="store_true", help="remove what is listed; without this option nothing is changed")
 
 
 def _action(actions: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
@@ -39,12 +39,12 @@ def _action(actions: Any, name: str, what: str, run: Any) -> argparse.ArgumentPa
 def _folder(options: argparse.Namespace) -> Path:
     location = options.cache or cache_location()
     if not location:
-        raise InputError("no shared cache is named", hint="name its folder, or set SNAKEMAKE_OUTPUT_CACHE")
+        raise InputError("no shared cache is given", hint="give its folder, or set SNAKEMAKE_OUTPUT_CACHE")
     return Path(location).absolute()
 
 
 def _ls(options: argparse.Namespace) -> None:
-    from lexigraft.shared_cache.tidying import entries
+    from lexigraft.shared_cache.maintenance import entries
 
     found = entries(_folder(options))
     for item in found:
@@ -53,7 +53,7 @@ def _ls(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from lexigraft.shared_cache.tidying import damaged_entries, entries, remove
+    from lexigraft.shared_cache.maintenance import damaged_entries, entries, remove
 
     cache = _folder(options)
     try:
@@ -66,27 +66,27 @@ def _verify(options: argparse.Namespace) -> None:
         raise ArtifactError(
             f"{len(damaged)} of {len(found)} entries are damaged:\n{named}",
             where=cache,
-            hint=f"lexigraft cache verify {cache} --remove, then run again: they are computed and stored anew",
+            hint=f"lexigraft cache verify {cache} --remove, then run again: the entries are computed and stored again",
         )
     for item, _ in damaged:
         remove(item.folder)
-    print(f"{len(found)} entries, " + (f"{len(damaged)} were damaged and are removed:\n{named}" if damaged else "none damaged"))
+    print(f"{len(found)} entries, " + (f"{len(damaged)} were damaged and removed:\n{named}" if damaged else "none damaged"))
 
 
 def _gc(options: argparse.Namespace) -> None:
-    from lexigraft.shared_cache.tidying import entries, leftovers, remove, too_many
+    from lexigraft.shared_cache.maintenance import entries, expired, leftovers, remove
 
     cache, now = _folder(options), time.time()
     limit = None if options.max_size is None else options.max_size * _GIGABYTE
-    chosen, left = too_many(entries(cache), now, options.older_than, limit), leftovers(cache, now)
+    chosen, unfinished = expired(entries(cache), now, options.older_than, limit), leftovers(cache, now)
     for item in chosen:
         print(_line(item))
-    for folder in left:
+    for folder in unfinished:
         print(f"{folder.name}  unfinished or set aside")
-    for folder in [*(item.folder for item in chosen), *left] if options.remove else []:
+    for folder in [*(item.folder for item in chosen), *unfinished] if options.remove else []:
         remove(folder)
-    what = f"{len(chosen)} entries ({_gigabytes(chosen)}) and {len(left)} leftovers"
-    print(f"{what} removed" if options.remove else f"{what} could be removed; nothing is changed without --remove")
+    what = f"{len(chosen)} entries ({_gigabytes(chosen)}) and {len(unfinished)} leftovers"
+    print(f"{what} removed" if options.remove else f"{what} can be removed; nothing is changed without --remove")
 
 
 def _line(item: Listed) -> str:

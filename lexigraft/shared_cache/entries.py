@@ -1,8 +1,8 @@
-"""Entries of a shared cache: the output files of one job in a folder of their own, named by what they follow from.
+"""Entries of a shared cache: the output files of one job in a folder, named by a digest of everything they depend on.
 
-An entry is `<key>/` with the files and `manifest.json`. It is written as a hidden folder beside its place, flushed to disk,
-made read-only and renamed, so there is a whole entry or none, and nobody's entry is ever replaced. Reading an entry verifies
-sizes and digests of all of its files first.
+An entry is `<key>/` with the files and `manifest.json`. It is written to a hidden folder, flushed to disk, made read-only and
+renamed, so an entry is either complete or absent, and an existing entry is never replaced. Reading an entry first verifies
+sizes and digests of all its files.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that the output of a job follows from, as JSON values.
+    """Everything that the output of a job depends on, as JSON values.
 
     Attributes:
-        rule: its name.
-        wildcards, params: of the job, digests of code and lock among them.
+        rule: the name of its rule.
+        wildcards, params: of the job; the params include digests of code and lock.
         inputs: name of each input -> identities of its files, in order.
-        outputs: names that the files have in an entry.
-        software: what Snakemake provides to run the job in (content of a conda environment, address of an image), else "".
-        platform: system, processor and Python.
+        outputs: file names in the entry.
+        software: the environment that Snakemake provides (content of a conda environment, address of an image), else "".
+        platform: operating system, processor and Python version.
     """
 
     rule: str
@@ -54,13 +54,13 @@ class Recipe:
     platform: str
 
     def key(self) -> str:
-        """SHA-256 over all of it, as hex: the name of the entry."""
+        """SHA-256 of the recipe, as hex: the name of the entry."""
         return _key(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of an entry: its size in bytes, the SHA-256 of its bytes, and its `identity`, another one if it has a seal."""
+    """A file of an entry: its size in bytes, the SHA-256 of its bytes, and its `identity`, which differs if it has a seal."""
 
     size: int
     sha256: str
@@ -68,13 +68,13 @@ class StoredFile:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether readers of the file notice by themselves that it was altered."""
+        """Whether the file has a seal, by which readers detect alterations."""
         return self.identity != self.sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the manifest in `folder` says: the recipe, the version of lexigraft that stored it, and the files by name."""
+    """The manifest in `folder`: the recipe, the version of lexigraft that stored the entry, and its files by name."""
 
     folder: Path
     recipe: Mapping[str, Any]
@@ -83,7 +83,7 @@ class Entry:
 
 
 def fetch(cache: Path, key: str) -> Entry | None:
-    """The entry of this name after verifying all of its files, or None where there is none.
+    """The entry with this key, after verifying all its files; None if it does not exist.
 
     Raises:
         ArtifactError: the entry is damaged.
@@ -100,21 +100,21 @@ def fetch(cache: Path, key: str) -> Entry | None:
 
 
 def share(cache: Path, recipe: Recipe, outputs: Mapping[str, Path]) -> None:
-    """Store local files as an entry, and put links to it in their place where the bytes are the same.
+    """Store local files as an entry, and replace those with equal bytes by links to it.
 
-    Files without a seal stay copies. Whoever comes second keeps the first's entry. Local files are replaced only after the
-    entry stands and was read back; where it has other bytes (measured times, numbers of another processor), the local file
-    stays.
+    Files without a seal remain copies. If another run stored the entry first, that entry is used. Local files are replaced only
+    after the entry exists and has been read back; a local file with other bytes (measured times, results of another processor)
+    remains.
 
     Raises:
-        OSError: the cache cannot be written (permission, full or read-only disk); the local files are as they were.
-        ArtifactError: the entry that stands already is damaged.
+        OSError: the cache cannot be written (permissions, full or read-only disk); the local files are unchanged.
+        ArtifactError: the existing entry is damaged.
     """
     key = recipe.key()
     local = {}
     if not (cache / key).exists():
         local = _store(cache, key, recipe, outputs)
-    if (entry := fetch(cache, key)) is None:  # removed meanwhile
+    if (entry := fetch(cache, key)) is None:  # removed in the meantime
         return
     for name, path in outputs.items():
         stored = entry.files[name]
@@ -123,7 +123,7 @@ def share(cache: Path, recipe: Recipe, outputs: Mapping[str, Path]) -> None:
 
 
 def place(entry: Entry, name: str, path: Path) -> None:
-    """Put a file of a verified entry into its local place, as a link, or as a copy if it has no seal, in one step."""
+    """Create a local file from a verified entry, atomically: a link, or a copy if the file has no seal."""
     if entry.files[name].is_sealed:
         _link(entry.folder / name, path)
     else:
@@ -132,10 +132,10 @@ def place(entry: Entry, name: str, path: Path) -> None:
 
 
 def read_entry(folder: Path) -> Entry:
-    """What an entry says it holds, without reading its files (`verify` does).
+    """Read the manifest of an entry, without reading its files (`verify` does).
 
     Raises:
-        ArtifactError: its manifest is missing, cannot be read, or is that of another entry.
+        ArtifactError: the manifest is missing, cannot be read, or belongs to another entry.
     """
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
@@ -149,7 +149,7 @@ def read_entry(folder: Path) -> Entry:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(folder, f"has a manifest that cannot be read ({type(error).__name__}: {error})") from error
     if not whole:
-        raise damaged(folder, "has a manifest that is not its own")
+        raise damaged(folder, "has the manifest of another entry")
     return entry
 
 
@@ -157,7 +157,7 @@ def verify(entry: Entry) -> None:
     """Read all files of an entry and compare them with its manifest.
 
     Raises:
-        ArtifactError: a file is missing, of another size or altered.
+        ArtifactError: a file is missing, has another size or was altered.
         OSError: a file cannot be read.
     """
     for name, stored in entry.files.items():
@@ -165,28 +165,28 @@ def verify(entry: Entry) -> None:
         try:
             size = path.stat().st_size
             if size != stored.size:
-                raise damaged(entry.folder, f"is damaged: {name} has {size} bytes, and {stored.size} were stored")
+                raise damaged(entry.folder, f"is damaged: {name} has {size} bytes, but {stored.size} were stored")
             with path.open("rb") as handle:
                 if hashlib.file_digest(handle, "sha256").hexdigest() != stored.sha256:
-                    raise damaged(entry.folder, f"is damaged: {name} was altered, its bytes are not those that were stored")
+                    raise damaged(entry.folder, f"is damaged: {name} was altered after it was stored")
         except FileNotFoundError:
             raise damaged(entry.folder, f"is damaged: {name} is missing") from None
 
 
 def damaged(folder: Path, problem: str) -> ArtifactError:
-    """The error that an entry is not what was stored, with the way to repair it."""
+    """The error for a damaged entry, with the command that repairs it."""
     return ArtifactError(
         f"entry of the shared cache {problem}",
         where=folder,
-        hint=f"lexigraft cache verify {folder.parent} --remove, then run again: the entry is computed and stored anew",
+        hint=f"lexigraft cache verify {folder.parent} --remove, then run again: the entry is computed and stored again",
     )
 
 
 def delete(folder: Path) -> None:
-    """Delete a folder of the cache whose files are read-only; what cannot be deleted is left.
+    """Delete a folder of the cache whose files are read-only.
 
     Raises:
-        OSError: it could not be deleted as a whole.
+        OSError: it could not be deleted completely.
     """
     with suppress(OSError):
         folder.chmod(0o700)
@@ -194,7 +194,7 @@ def delete(folder: Path) -> None:
 
 
 def _store(cache: Path, key: str, recipe: Recipe, files: Mapping[str, Path]) -> dict[str, StoredFile]:
-    """Put copies into the cache, unless somebody else was first, and describe what was copied."""
+    """Copy files into the cache, unless another run was first, and describe the copies."""
     temporary = Path(tempfile.mkdtemp(dir=cache, prefix=UNFINISHED))
     try:
         stored = {name: _copy(files[name], temporary / name) for name in sorted(files)}
@@ -206,13 +206,13 @@ def _store(cache: Path, key: str, recipe: Recipe, files: Mapping[str, Path]) -> 
         }
         with (temporary / MANIFEST).open("xb") as handle:
             handle.write((json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
-            _settle(handle)
+            _make_permanent(handle)
         _flush(temporary)
         temporary.chmod(0o555)
         try:
             temporary.rename(cache / key)
         except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # else another run was first
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # otherwise another run was first
                 raise
         _flush(cache)
     finally:
@@ -228,8 +228,8 @@ def _copy(source: Path, target: Path) -> StoredFile:
         while block := original.read(_BLOCK):
             digest.update(block)
             copy.write(block)
-        _settle(copy)
-    # with the date of the original, so that a clock of a file server that is ahead never makes an input look newer
+        _make_permanent(copy)
+    # keep the original's time stamp: the clock of a file server may be ahead, and inputs must not look newer than outputs
     times = source.stat()
     os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
     return StoredFile(target.stat().st_size, digest.hexdigest(), identity(source))
@@ -247,8 +247,8 @@ def _link(stored: Path, path: Path) -> None:
     link.replace(path)
 
 
-def _settle(handle: BinaryIO) -> None:
-    """Flush a file to disk and make it read-only: whoever may enter the cache may read it, whatever the writer's umask."""
+def _make_permanent(handle: BinaryIO) -> None:
+    """Flush a file to disk and make it read-only for everyone who has access to the cache, regardless of the umask."""
     handle.flush()
     os.fsync(handle.fileno())
     os.fchmod(handle.fileno(), 0o444)

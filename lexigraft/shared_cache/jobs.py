@@ -1,4 +1,4 @@
-"""Jobs of a workflow and their entries in a shared cache."""
+"""The jobs of a workflow and their entries in a shared cache."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ State = dict[str, tuple[int, int, int] | None]
 class SharedCache:
     """The shared cache of a run.
 
-    A job is an object with `rule.name`, `wildcards`, `params`, `input` and `output` (a Snakemake job's, or a stand-in's).
+    A job is an object with `rule.name`, `wildcards`, `params`, `input` and `output` (a Snakemake job or a replacement).
 
     Args:
-        location: the folder, with its whole path.
+        location: absolute path of the folder.
         checkout: the folder of the code that jobs run.
-        software_of: what Snakemake provides to run a job in (see `Recipe`).
+        software_of: returns the environment that Snakemake provides for a job (see `Recipe`).
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: the folder does not exist, or its path is relative.
     """
 
     def __init__(self, location: str, checkout: Path, software_of: Callable[[Any], str]) -> None:
         self.folder = Path(location)
         if not self.folder.is_absolute() or not self.folder.is_dir():
             raise ConfigError(
-                f"the shared cache {location!r} is no folder" + ("" if self.folder.is_absolute() else " with its whole path"),
+                f"the shared cache {location!r} is not " + ("a folder" if self.folder.is_absolute() else "an absolute path"),
                 where="environment variable SNAKEMAKE_OUTPUT_CACHE",
-                hint="make the folder (docs/cache.md says with which permissions), or unset the variable",
+                hint="create the folder (docs/cache.md describes its permissions), or unset the variable",
             )
         self._lock = checkout / "requirements.lock"
         self._code = [checkout / name for name in _CODE]
@@ -49,7 +49,7 @@ class SharedCache:
         self._identities: dict[tuple[str, tuple[int, int, int] | None], str] = {}
 
     def fetch(self, job: Any) -> bool:
-        """Put the files of a job's entry into their places; False if there is no entry, and the job has to run.
+        """Create the output files of a job from its entry; False if there is none, so that the job has to run.
 
         Raises:
             ArtifactError: the entry is damaged.
@@ -72,20 +72,20 @@ class SharedCache:
         return True
 
     def store(self, job: Any) -> str | None:
-        """Store the files of a job that ran after `fetch` had found nothing; None, or the reason why nothing was stored.
+        """Store the files of a job that ran because `fetch` found no entry; returns None, or why nothing was stored.
 
-        The local files stay whatever happens.
+        The local files remain in any case.
         """
         recipe, inputs = self._begun.pop(job)
         outputs = _outputs(job)
         if not all(path.is_file() for path in outputs.values()):
-            return "the job has not made all of its files"
+            return "the job has not written all of its files"
         if _state(_inputs(job)) != inputs:
             return "an input changed while the job ran"
         if _state(_files_below(self._code)) != self._code_at_start:
-            return "the code was changed since Snakemake was started"
+            return "the code has changed since Snakemake was started"
         if not recipe.software and (other := installed_otherwise(self._lock)):
-            return f"requirements.lock does not pin what is installed: {', '.join(other)}"
+            return f"installed packages differ from requirements.lock: {', '.join(other)}"
         try:
             share(self.folder, recipe, outputs)
         except OSError as error:
@@ -95,7 +95,7 @@ class SharedCache:
         return None
 
     def has(self, job: Any) -> bool:
-        """Whether a planned job would find its entry, as far as entries of the jobs before it tell what they will make."""
+        """Whether a planned job will find its entry; outputs of jobs before it are taken from their entries."""
         return self._planned_entry(job) is not None
 
     def _recipe(self, job: Any, identity_of: Callable[[Any, str], str]) -> Recipe:
@@ -116,12 +116,12 @@ class SharedCache:
         return self._identities[found]
 
     def _planned_identity(self, job: Any, file: str) -> str:
-        """Like `_identity`, of a file that an earlier job of the plan makes: from that job's entry."""
+        """Like `_identity`; for a file that an earlier job of the plan will write, the identity in that job's entry."""
         for upstream, files in job.dag.dependencies[job].items():
             if file in files and job.dag.needrun(upstream):
                 entry = self._planned_entry(upstream)
                 if entry is None:
-                    raise InputError("this file is not made yet", where=file)
+                    raise InputError("this file does not exist yet", where=file)
                 names = {str(path): name for name, path in _outputs(upstream).items()}
                 return entry.files[names[file]].identity
         return self._identity(job, file)
@@ -137,7 +137,7 @@ class SharedCache:
 
 
 def _outputs(job: Any) -> dict[str, Path]:
-    """Name in an entry -> local file."""
+    """Name in the entry -> local file."""
     found = {}
     for name, files in job.output.items():
         for index, file in enumerate(_listed(files)):
@@ -161,7 +161,7 @@ def _files_below(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _state(files: Iterable[Path]) -> State:
-    """What changes when somebody writes a file: its inode, size and date."""
+    """Inode, size and modification time of each file; at least one of them changes when a file is written."""
     state: State = {}
     for file in files:
         found = file.stat() if file.exists() else None

@@ -1,15 +1,15 @@
-"""Digests that say which code and which pinned versions an artifact was made with.
+"""Digests of the code and of the pinned versions that an artifact was made with.
 
-The code digest of a stage covers its adapter and every module of this package that the adapter imports, transitively, with the
-package's data files that these modules name. It is found by reading syntax trees: nothing is imported, so a Snakefile can
-afford it. Comments, docstrings and formatting do not count: the tree is hashed.
+The code digest of a stage covers its adapter, every module of this package that the adapter imports, directly or not, and the
+data files of the package that these modules name. It is computed from syntax trees: nothing is imported, so it is fast enough
+for a Snakefile. Comments, docstrings and formatting do not change it.
 
-What counts as an import: an `import` statement anywhere in a module, but not below `if TYPE_CHECKING:`, which never runs; and
-the full name of a module in a string ("lexigraft.pretraining.worker"), by which it is imported or started later. A data file
-is named by a string as well ("languages.tsv"). A package whose `__init__` goes through its modules with `iter_modules` imports
-all of them, except the registries of which a rule adds the modules that it uses. Other names that are put together at run time
-are not seen; a test refuses them. The package's own `__init__` is left out: it holds the version and a hook, and nothing that a
-stage computes with. So are empty ones.
+What counts as an import: an `import` statement anywhere in a module, except below `if TYPE_CHECKING:`, which never runs; and
+the full name of a module in a string ("lexigraft.pretraining.worker"), by which it is imported or started later. Data files
+are recognized by their names in strings, too ("languages.tsv"). A package whose `__init__` goes through its modules with
+`iter_modules` imports all of them, except the registries of which a rule adds the modules that it uses. Other names that are
+assembled at run time are not seen; a test refuses them. The package's own `__init__` is excluded: it holds the version and a
+hook, and no stage computes with it. So are empty ones.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", flags=re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a file of code depends on.
+    """What a Python file depends on.
 
     Attributes:
         digest: of its syntax tree, without docstrings.
-        modules: of this package, that it imports or names.
-        data: files of this package, not Python, that it names.
+        modules: the modules of this package that it imports or names.
+        data: the data files of this package that it names.
     """
 
     digest: str
@@ -51,7 +51,7 @@ def code_digest(script: Path, modules: Iterable[str] = ()) -> str:
     """Hex digest of the syntax trees of a script, of `modules`, and of all package modules that these import, transitively.
 
     Raises:
-        ModuleNotFoundError: a name is no module of the package.
+        ModuleNotFoundError: a name is not a module of the package.
     """
     with _without_collector():
         source = script_source(script)
@@ -64,17 +64,17 @@ def code_digest(script: Path, modules: Iterable[str] = ()) -> str:
 
 
 def lock_digest(lock: Path) -> str:
-    """Hex digest of the pinned versions in a lock file (comments, blank lines and the order do not count)."""
-    # a comment begins a line or follows a space: in a URL, # begins a checksum
+    """Hex digest of the pinned versions in a lock file; comments, blank lines and order do not matter."""
+    # a comment starts a line or follows a space: in a URL, # starts a checksum
     lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in lock.read_text(encoding="utf-8").splitlines())
     return hashlib.sha256("\n".join(sorted(filter(None, lines))).encode()).hexdigest()[:32]
 
 
 def installed_otherwise(lock: Path) -> list[str]:
-    """Packages that are installed in another version than a lock file pins, as "name version"; missing ones do not count."""
+    """Installed packages whose version differs from the lock file, as "name version"; missing packages are ignored."""
     pinned = {_plain_name(name): version for name, version in _PIN.findall(lock.read_text(encoding="utf-8"))}
     found = {_plain_name(package.name): package.version for package in distributions()}
-    # builds of one version differ in what follows "+"
+    # builds of one version differ in the part after "+"
     return sorted(
         f"{name} {found[name]}"
         for name, version in pinned.items()
@@ -86,7 +86,7 @@ def import_closure(modules: Iterable[str]) -> set[str]:
     """Names of `modules` and of every package module that they import, directly or not.
 
     Raises:
-        ModuleNotFoundError: a name is no module of the package.
+        ModuleNotFoundError: a name is not a module of the package.
     """
     todo, seen = list(modules), set[str]()
     while todo:
@@ -98,13 +98,13 @@ def import_closure(modules: Iterable[str]) -> set[str]:
 
 
 def data_files(script: Path, modules: Iterable[str] = ()) -> list[Path]:
-    """Data files of the package that a script, `modules` and all that they import name, sorted."""
+    """Data files of the package that are named by a script, by `modules` or by anything they import, sorted."""
     source = script_source(script)
     return _data_of([source, *map(module_source, import_closure([*source.modules, *modules]))])
 
 
 def forget() -> None:
-    """Read everything again: this process sees a change of files only after it."""
+    """Clear all caches, so that changed files are read again."""
     for cached in (script_source, module_source, _path, _package_data, _file_digest):
         cached.cache_clear()
 
@@ -115,16 +115,16 @@ def _plain_name(name: str) -> str:
 
 @cache
 def script_source(script: Path) -> Source:
-    """What an adapter depends on, directly."""
+    """The direct dependencies of an adapter."""
     return _source(script, package="")
 
 
 @cache
 def module_source(module: str) -> Source:
-    """What a module of the package depends on, directly; raises ModuleNotFoundError."""
+    """The direct dependencies of a module of the package; raises ModuleNotFoundError."""
     path = _path(module)
     if path is None:
-        raise ModuleNotFoundError(f"{module!r} is no module of {PACKAGE}")
+        raise ModuleNotFoundError(f"{module!r} is not a module of {PACKAGE}")
     source = _source(path, package=module if path.name == "__init__.py" else module.rpartition(".")[0])
     return Source(source.digest, (source.modules | _parents({module})) - {module}, source.data)
 
@@ -142,7 +142,7 @@ def _source(path: Path, package: str) -> Source:
 
 
 def _walk(node: ast.AST, package: str, imported: set[str], strings: set[str], tokens: list[str], counts: bool = True) -> None:
-    """Write a tree without docstrings and positions as `tokens`, and collect what it imports and its strings, if they count."""
+    """Append a tree, without docstrings and positions, to `tokens`; if `counts`, collect its imports and strings."""
     if counts and isinstance(node, ast.Import | ast.ImportFrom):
         imported.update(_imported(node, package))
     elif counts and isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -166,7 +166,7 @@ def _walk(node: ast.AST, package: str, imported: set[str], strings: set[str], to
 
 
 def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
-    """Full names that a statement may import, modules or not."""
+    """Full names that a statement may import, whether or not they are modules."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     base = node.module or ""
@@ -190,7 +190,7 @@ def _without_docstring(node: ast.AST, body: list[ast.AST]) -> list[ast.AST]:
 
 
 def _parents(modules: set[str]) -> set[str]:
-    """Packages that hold `modules`, whose `__init__` runs first; the top one is left out."""
+    """Packages that contain `modules`, whose `__init__` runs first; without the top-level package."""
     above = {".".join(name.split(".")[:depth]) for name in modules for depth in range(2, name.count(".") + 1)}
     return {name for name in above if _has_code(name)}
 
@@ -208,7 +208,7 @@ def _has_code(name: str) -> bool:
 @cache
 def _path(module: str) -> Path | None:
     base = ROOT.joinpath(*module.split("."))
-    # a package goes before a module of the same name, as in Python
+    # a package takes precedence over a module of the same name, as in Python
     for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
         if path.is_file():
             return path
@@ -217,7 +217,7 @@ def _path(module: str) -> Path | None:
 
 @cache
 def _package_data() -> dict[str, list[Path]]:
-    """Name -> files of the package that are not Python's."""
+    """Name -> data files of the package."""
     found: dict[str, list[Path]] = {}
     for path in sorted((ROOT / PACKAGE).rglob("*")):
         if path.suffix not in (".py", ".pyc", "") and path.is_file():
@@ -232,7 +232,7 @@ def _file_digest(path: Path) -> str:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Trees of many small objects are made and dropped at once; looking for cycles among them takes as long as making them."""
+    """Garbage collection off: syntax trees are many small objects, and looking for cycles takes as long as parsing."""
     enabled = gc.isenabled()
     gc.disable()
     try:

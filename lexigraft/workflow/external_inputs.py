@@ -1,4 +1,4 @@
-"""What a run reads from outside, found before anything runs: all that is missing or does not fit is named at once."""
+"""The external files of a run, found before any job starts: everything missing or unsuitable is reported at once."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Files = dict[str, dict[str, list[str]]]
 
 
 def outside_files(config: Config, only_plan: bool = False) -> tuple[Files, str]:
-    """The local files that each thing of a configuration is read from, and what is missing.
+    """The local files that each entry of a configuration is read from, and what is missing.
 
     Args:
         config: a checked configuration.
-        only_plan: nothing will run, so problems are told and not raised.
+        only_plan: nothing will run, so problems are returned and not raised.
 
     Returns:
-        section of the configuration -> name -> files (none for what lies on a hub, or is missing); and a line for every
-        thing that is missing or does not fit, '' if there is none.
+        section of the configuration -> name -> files (empty if they are on a hub or missing); and one line per entry whose
+        files are missing or unsuitable, '' if there is none.
 
     Raises:
-        InputError: a package, folder or file is missing, or a source model is too small for what is asked of it; the message
-            tells of every one.
+        InputError: packages, folders or files are missing, or a source model is too small for the configuration; the
+            message lists all of them.
     """
     wanted: dict[str, dict[str, Callable[[], list[str]]]] = {
         "corpora": {name: partial(_corpus, settings) for name, settings in config.corpora.items()},
@@ -71,8 +71,8 @@ def _corpus(settings: CorpusSettings) -> list[str]:
     files = corpus_sources(settings)
     if settings.sha256 is not None:
         if not text_sources(settings):
-            hint = "name a commit of it in `revision`, or download it and name the folder"
-            raise InputError("`sha256` is of files, but a dataset is read from the hub", hint=hint)
+            hint = "set `revision` to a commit of the dataset, or download it and give the folder"
+            raise InputError("`sha256` needs local files, but the dataset is read from the hub", hint=hint)
         named_digests(text_sources(settings), settings.sha256, "sha256")
     return files
 
@@ -95,7 +95,7 @@ def _vectors(settings: VectorFiles) -> list[str]:
 
 
 def _checked(files: list[Path], digests: str | dict[str, str] | None) -> list[str]:
-    """Paths of the files, of which none may lack a digest where there are digests; of those on a hub none is known yet."""
+    """Paths of the files; if digests are given, every local file must have one (files on a hub are not known yet)."""
     if files:
         named_digests(files, digests, "sha256")
     return [str(file) for file in files]
@@ -105,5 +105,5 @@ def _task_files(task: Task) -> list[str]:
     files = task.outside_files()
     if lost := [file for file in files if not Path(file).is_file()]:
         shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
-        raise InputError(f"{len(lost)} files do not exist: {shown}", hint="give the paths of files")
+        raise InputError(f"{len(lost)} files do not exist: {shown}", hint="correct the paths")
     return files

@@ -1,7 +1,7 @@
-"""What is checked when a run has been planned and before its first job starts.
+"""Checks between the planning of a run and its first job.
 
-Snakemake removes the outputs of a job that runs again when it starts it. So what would make jobs fail at once is found before:
-a damaged artifact must not cost the finished ones that were made from it.
+Snakemake removes the outputs of a job before it runs again. So problems that would make jobs fail at once are found first:
+a damaged artifact must not cost the finished artifacts that were made from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from lexigraft.errors import ArtifactError
 
 LEAST_ROOM = 100 << 20
-"""Bytes: less than a model takes. With less, Snakemake could not even keep its records."""
+"""Bytes: less than a model needs. Below this, Snakemake could not even keep its records."""
 _USER = "for the user who runs this, and run again"
 
 
@@ -22,8 +22,8 @@ def check_before_start(changed: Iterable[Path], read: Iterable[Path], written: I
     """Check the files of all planned jobs.
 
     Args:
-        changed: artifacts that changed since finished jobs read them, though no job wrote them.
-        read: inputs; those that are still to be made are left out.
+        changed: artifacts that changed after finished jobs read them, although no job wrote them.
+        read: inputs; those that do not exist yet are skipped.
         written: outputs and logs.
 
     Raises:
@@ -39,7 +39,7 @@ def check_before_start(changed: Iterable[Path], read: Iterable[Path], written: I
 
 
 def check_records(folder: Path) -> None:
-    """Check that Snakemake can keep its records, in `.snakemake`; it would end with a traceback.
+    """Check that Snakemake can write its records in `.snakemake`; otherwise it would end with a traceback.
 
     Raises:
         ArtifactError: one of the folders cannot be written.
@@ -53,9 +53,9 @@ def _check_folders(folders: set[Path]) -> None:
     for folder in sorted(folders):
         if (free := shutil.disk_usage(folder).free) < LEAST_ROOM:
             raise ArtifactError(
-                f"the disk is full: it has room for {free / 2**20:.1f} MiB more",
+                f"the disk is full: only {free / 2**20:.1f} MiB are free",
                 where=folder,
-                hint=f"make room on this disk, {LEAST_ROOM / 2**20:.0f} MiB at the least, and run again",
+                hint=f"make room on this disk, at least {LEAST_ROOM / 2**20:.0f} MiB, and run again",
             )
 
 
@@ -66,5 +66,5 @@ def _check_writable(folders: Iterable[Path]) -> None:
 
 
 def _existing_folder(path: Path) -> Path:
-    """The folder of a file, or the nearest one above it that exists: the one to make the others in."""
+    """The folder of a file, or its nearest ancestor that exists, in which the missing folders will be created."""
     return next(folder for folder in path.absolute().parents if folder.is_dir())

@@ -1,7 +1,7 @@
-"""What a run asks of a source model, compared with a local model's `config.json` before anything runs.
+"""What a run requires of a source model, checked against a local model's `config.json` before any job starts.
 
-Imported when the workflow is parsed, which transformers would slow down: what a model has is read from the file by the keys of
-its family. For a model on a hub the stages that read it check the same.
+This module is imported when the workflow is parsed, and transformers would make that slow. So it reads the file by the keys of
+the model's family. For a model on a hub, the stages that read it make the same checks.
 """
 
 from __future__ import annotations
@@ -18,26 +18,24 @@ from lexigraft.modeling.families.family import Family
 
 
 def check_fit(config: Config, source: str, folder: Path) -> None:
-    """Check that the model can be grafted, and that it has the D', layers and lengths that a run asks for.
-
-    A `config.json` that cannot be read, or lacks a number, is left to the stage that reads the model.
+    """Check that the model can be grafted, and D', layers and sequence lengths of a run, as far as `config.json` states them.
 
     Args:
         config: a checked configuration.
         source: name of the source model.
-        folder: of its checkpoint.
+        folder: the folder of its checkpoint.
 
     Raises:
         InputError: models of this type or kind cannot be grafted.
-        ConfigError: lists all that does not fit.
+        ConfigError: at least one limit is exceeded; the message lists all of them.
     """
     path = folder / "config.json"
     try:
         has = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return
+        return  # the stage that reads the model reports what is wrong
     if isinstance(has, dict) and (problems := list(_problems(config, source, has, source_family(has, path)))):
-        raise ConfigError("; ".join(problems), where=path, hint="ask for less, or take a larger model")
+        raise ConfigError("; ".join(problems), where=path, hint="lower these values, or use a larger model")
 
 
 def _problems(config: Config, source: str, has: dict[str, Any], family: Family) -> Iterator[str]:
@@ -48,7 +46,7 @@ def _problems(config: Config, source: str, has: dict[str, Any], family: Family) 
             yield f"D' = {dim} is larger than the model's width {width}"
     for name, task in config.tasks.items() if models else ():
         if layers is not None and (wrong := [layer for layer in task.layers_read() if layer > layers]):
-            yield f"tasks.{name}: layer {min(wrong)} asked for, but the model has {layers} layers"
+            yield f"tasks.{name}: layer {min(wrong)} is requested, but the model has {layers} layers"
     training = config.pretraining
     if training is None or positions is None or training.length <= positions:
         return

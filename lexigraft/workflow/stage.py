@@ -1,4 +1,4 @@
-"""What every stage of the workflow shares: log, threads, provenance and the way errors are shown."""
+"""What every stage of the workflow shares: its log, threads, provenance and error messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Files = TypeVar("Files", bound="DataclassInstance")
 _NOT_PARAMETERS = frozenset({"code", "lock", "seed"})
 _RUN_OF_LOG = "run "
 WARNING_SIGNAL = signal.SIGUSR1
-"""What a cluster sends to all processes of a job some minutes before its time limit."""
+"""The signal that a cluster sends to all processes of a job some minutes before its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Stage:
     Attributes:
         input, output: the job's files by name: a Path, or a list of Paths.
         params: its parameters by name, as plain values.
-        threads: how many it may use.
-        provenance: of what it writes.
+        threads: the number of threads it may use.
+        provenance: the provenance of its artifacts.
     """
 
     input: SimpleNamespace
@@ -51,7 +51,7 @@ class Stage:
     provenance: Provenance
 
     def inputs_of(self, kind: type[Files]) -> Files:
-        """A dataclass of files, filled with the input files that have the names of its fields."""
+        """An instance of a dataclass of files, with the input files of the same names as its fields."""
         return kind(**{field.name: getattr(self.input, field.name) for field in fields(kind)})
 
     def folder(self, name: str) -> Path:
@@ -60,7 +60,7 @@ class Stage:
         return path.parent
 
     def named_files(self, names: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Path]]:
-        """Input -> name -> file, of inputs that are lists of files; `names` says what each of a list's files is of.
+        """Input -> name -> file, for inputs that are lists of files; `names` gives the names of a list's files in order.
 
         Raises:
             ValueError: a list has more or fewer files than names.
@@ -72,18 +72,18 @@ class Stage:
 def stage(name: str, job: Any) -> Iterator[Stage]:
     """Run the body of the `with` statement as one stage of the workflow.
 
-    Standard output, standard error and logging go to the job's log file. An error that a user can act on is printed without
-    a traceback, on the terminal as well, and ends the process with exit code 1. Heavy libraries should be imported inside
-    the body: the thread counts are set before.
+    Standard output, standard error and logging go to the job's log file. A LexigraftError is printed without a traceback,
+    to the terminal too, and ends the process with exit code 1. Import heavy libraries inside the body: the thread counts
+    are set before it runs.
 
     Args:
-        name: the stage's name, which its artifacts carry.
-        job: an object with `input`, `output`, `params`, `log`, `threads` (a Snakemake job's, or a stand-in).
+        name: the stage's name, stored in the provenance of its artifacts.
+        job: an object with `input`, `output`, `params`, `log`, `threads` (a Snakemake job or a replacement).
     """
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[variable] = str(job.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ["TQDM_DISABLE"] = "1"  # bars of other libraries; ours become plain lines in a log
+    os.environ["TQDM_DISABLE"] = "1"  # progress bars of other libraries; lexigraft writes plain lines to the log
     terminal = sys.stderr
     log_path = Path(job.log[0])
     with _opened(log_path, name) as log, redirect_stderr(log), redirect_stdout(log), _noting_warnings():
@@ -110,23 +110,23 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
 
 
 def ignore_time_limit_signal() -> None:
-    """Ignore a cluster's warning in this process and in the shells and programs that it starts.
+    """Ignore the cluster's warning signal in this process and in the shells and programs that it starts.
 
-    It would end the workflow engine and its shells, and with them the stage below, which is the one that can act on it.
+    The signal would end Snakemake and its shells, and with them the stage they started, the only one that can react to it.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(WARNING_SIGNAL, signal.SIG_IGN)
 
 
 def _devices() -> str:
-    """Which GPUs this process was given, where a cluster or a user says so."""
+    """The GPUs of this process, if a cluster or a user assigned some."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     return f" and GPUs {given}" if given else ""
 
 
 @contextmanager
 def _noting_warnings() -> Iterator[None]:
-    """Write a cluster's warning to the log; a stage that can do more takes the signal itself."""
+    """Write the cluster's warning to the log; a stage that can react installs its own handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -139,25 +139,25 @@ def _noting_warnings() -> Iterator[None]:
 
 def _note_time_limit(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
-    logging.warning("received %s: the job's time limit is near; where it is reached, the job is run again", name)
+    logging.warning("received %s: the job is close to its time limit; if it reaches the limit, it is run again", name)
 
 
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[TextIO]:
-    """The log file of a stage; where it cannot be written, the process ends with one message."""
-    from lexigraft.artifacts.atomic import way_out
+    """The log file of a stage; if it cannot be written, the process ends with one message."""
+    from lexigraft.artifacts.atomic import hint_for
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _stop_if_outrun(path)
-        # a new file, for which a stage that was left over by a killed run looks
+        _stop_if_superseded(path)
+        # a new file: by it a stage that survived a killed run notices that its job was started again
         path.unlink(missing_ok=True)
         log = path.open("w", encoding="utf-8", buffering=1)
         print(f"{_RUN_OF_LOG}{os.environ.get(RUN, 0)}", file=log)
     except (OSError, LexigraftError) as error:
         problem = error
         if isinstance(error, OSError):
-            problem = LexigraftError(f"the log cannot be written: {error}", where=path, hint=way_out(error))
+            problem = LexigraftError(f"the log cannot be written: {error}", where=path, hint=hint_for(error))
         print(f"lexigraft: stage {name} failed\n{problem}", file=sys.stderr, flush=True)
         sys.exit(1)
     try:
@@ -167,17 +167,17 @@ def _opened(path: Path, name: str) -> Iterator[TextIO]:
             log.close()
 
 
-def _stop_if_outrun(log: Path) -> None:
-    """Refuse to start what a later run has made: this job waited, in a queue or stopped, while its own run was killed.
+def _stop_if_superseded(log: Path) -> None:
+    """Refuse to start a job that a later run has started: this one waited in a queue while its own run was killed.
 
     Raises:
-        LexigraftError: the log is of a later run.
+        LexigraftError: the log belongs to a later run.
     """
     with suppress(FileNotFoundError), log.open(encoding="utf-8", errors="replace") as lines:
         theirs = lines.readline().strip().removeprefix(_RUN_OF_LOG)
         if theirs.isdecimal() and int(theirs) > int(os.environ.get(RUN, sys.maxsize)):
             raise LexigraftError(
-                "not started: a later run has started the same job, and this one was left over by an earlier run",
+                "not started: a later run has started the same job, and this one belongs to an earlier run",
                 where=log,
                 hint="nothing, if that later run is the one you want",
             )
@@ -185,7 +185,7 @@ def _stop_if_outrun(log: Path) -> None:
 
 @contextmanager
 def _prepared(log_path: Path, job: Any) -> Iterator[None]:
-    """Claim the outputs, remove what killed jobs left of them, and verify the inputs that have no seal of their own."""
+    """Claim the outputs, remove leftovers of killed jobs, and verify the inputs that have no seal."""
     from lexigraft.artifacts import check_companion, claim, remove_leftovers
 
     for path in _flat(job.output):
@@ -225,7 +225,7 @@ def _provenance(name: str, job: Any) -> Provenance:
 
 
 def plain(value: Any) -> Any:
-    """Turn a parameter into plain JSON values (named lists of the workflow engine become lists)."""
+    """Turn a parameter into plain JSON values (Snakemake's named lists become lists)."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, str | int | float | bool) or value is None:

@@ -1,6 +1,6 @@
-"""The fault suite: the workflow is interrupted, starved and damaged at random moments, and must come out right all the same.
+"""The fault suite: runs are interrupted, starved and damaged at random moments, and must still end with correct results.
 
-`python -m tests.faults --moments 48 --seed 1` runs so many moments and prints a table; `make faults` does the same. A moment
-starts from a copy of a finished run of which some artifacts are missing, lets one fault happen, follows what the messages say,
-and compares every artifact byte for byte with an undisturbed run of the same configuration.
+`python -m tests.faults --trials 48 --seed 1` runs 48 trials and prints a table; `make faults` does the same. A trial copies a
+finished run without some of its artifacts, continues it, causes one fault, follows the error messages, and compares every
+artifact byte for byte with an undisturbed run of the same configuration.
 """

@@ -1,4 +1,4 @@
-"""Runs moments of the fault suite and prints a table; exits with 1 if one of them went wrong."""
+"""Runs trials of the fault suite and prints a table; exits with 1 if the outcome of one is wrong."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.faults.faults import FAULTS, Moment
-from tests.faults.ground import Ground, make_reference
-from tests.faults.recovering import Outcome, Wrong
+from tests.faults.faults import FAULTS, Trial
+from tests.faults.recovering import Outcome, WrongOutcome
+from tests.faults.workspace import Workspace, make_reference
 
 KINDS = ("survived", "clear error", "wrong", "skipped")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the suite as the command line says."""
+    """Run the suite with command-line arguments."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--moments", type=int, default=44, help="how many, shared evenly by the faults (default: 44)")
-    parser.add_argument("--seed", type=int, default=1, help="what happens when follows from it (default: 1)")
-    parser.add_argument("--faults", nargs="+", default=list(FAULTS), metavar="FAULT", help="only these, by their names' starts")
-    parser.add_argument("--jobs", type=int, default=1, help="moments at a time, each of which takes two cores (default: 1)")
-    parser.add_argument("--largest", type=int, default=40, help="artifacts that may be missing at the start (default: 40)")
-    parser.add_argument("--folder", type=Path, help="where to work and to keep everything (default: a temporary folder)")
+    parser.add_argument("--trials", type=int, default=44, help="number of trials, distributed over the faults (default: 44)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: 1)")
+    parser.add_argument("--faults", nargs="+", default=list(FAULTS), metavar="FAULT", help="only faults whose names start so")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel trials, two cores each (default: 1)")
+    parser.add_argument(
+        "--largest", type=int, default=40, help="maximum number of missing artifacts at the start (default: 40)"
+    )
+    parser.add_argument("--folder", type=Path, help="working folder, which is not deleted (default: a temporary folder)")
     options = parser.parse_args(arguments)
     names = [name for name in FAULTS if any(name.startswith(start) for start in options.faults)]
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lexigraft-faults-"))
@@ -37,18 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.chmod(0o755)
     a, b = references(folder)
 
-    def moment(number: int) -> tuple[str, Outcome]:
+    def trial(number: int) -> tuple[str, Outcome]:
         name = names[number % len(names)]
         started = time.monotonic()
         chance = random.Random(f"{options.seed}-{number}")
-        outcome = one_moment(name, Moment(a, b, folder / f"moment-{number}", chance, options.largest))
+        outcome = one_trial(name, Trial(a, b, folder / f"trial-{number}", chance, options.largest))
         took = f"{time.monotonic() - started:.0f} s"
-        print(f"{number + 1}/{options.moments} {name}: {outcome.kind} ({took}) {outcome.note}", flush=True)
+        print(f"{number + 1}/{options.trials} {name}: {outcome.kind} ({took}) {outcome.note}", flush=True)
         return name, outcome
 
     found: dict[str, list[Outcome]] = {name: [] for name in names}
     with ThreadPoolExecutor(options.jobs) as pool:
-        for name, outcome in pool.map(moment, range(options.moments)):
+        for name, outcome in pool.map(trial, range(options.trials)):
             found[name].append(outcome)
     print(table(found))
     wrong = any(outcome.kind == "wrong" for outcomes in found.values() for outcome in outcomes)
@@ -57,25 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(wrong)
 
 
-def references(folder: Path) -> tuple[Ground, Ground]:
-    """The two undisturbed runs in a folder; those that are there are taken."""
+def references(folder: Path) -> tuple[Workspace, Workspace]:
+    """The two undisturbed runs in a folder; existing ones are used."""
     if not (folder / "finished").exists():
-        print("making the undisturbed runs", flush=True)
+        print("running the undisturbed runs", flush=True)
         make_reference(folder / "a", folder / "b")
         (folder / "finished").touch()
-    return Ground(folder / "a"), Ground(folder / "b")
+    return Workspace(folder / "a"), Workspace(folder / "b")
 
 
-def one_moment(name: str, moment: Moment) -> Outcome:
-    """Let one fault happen in a folder, which is removed unless it went wrong."""
+def one_trial(name: str, trial: Trial) -> Outcome:
+    """Run one trial in its folder, which is removed unless the outcome is wrong."""
     try:
-        outcome = FAULTS[name](moment)
-    except Wrong as wrong:
-        return Outcome("wrong", f"(see {moment.folder}) {wrong}")
-    except Exception:  # the other moments go on
-        return Outcome("wrong", f"(see {moment.folder}) the suite itself failed:\n{traceback.format_exc()}")
-    shutil.rmtree(moment.folder, ignore_errors=True)
-    for log in moment.folder.parent.glob(f"{moment.folder.name}-*.log"):
+        outcome = FAULTS[name](trial)
+    except WrongOutcome as wrong:
+        return Outcome("wrong", f"(see {trial.folder}) {wrong}")
+    except Exception:  # the other trials continue
+        return Outcome("wrong", f"(see {trial.folder}) the suite itself failed:\n{traceback.format_exc()}")
+    shutil.rmtree(trial.folder, ignore_errors=True)
+    for log in trial.folder.parent.glob(f"{trial.folder.name}-*.log"):
         log.unlink()
     return outcome
 

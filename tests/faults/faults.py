@@ -1,4 +1,4 @@
-"""The faults: each lets one thing happen to a run and returns how it ended."""
+"""The faults: each function disturbs a run in one way and returns the outcome."""
 
 from __future__ import annotations
 
@@ -11,146 +11,146 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.ground import BOUND, Ground, Run, copy_of, kill, some_missing
-from tests.faults.recovering import LOCKED, Outcome, Recovery, Wrong, mounted, must_be_clear, unmounted
+from tests.faults.recovering import LOCKED, Outcome, Recovery, WrongOutcome, mounted, must_be_clear, unmounted
+from tests.faults.workspace import BOUND, Run, Workspace, copy_of, kill, some_missing
 
 UNSEALED = ("config.json", "tokenizer.json", "tokenizer_config.json", "README.md", "report.html")
 _MIB = 1 << 20
 
 
 @dataclass
-class Moment:
-    """What a fault is given: undisturbed runs of two configurations, an empty place, chance, and how much may be missing."""
+class Trial:
+    """What a fault uses: undisturbed runs of two configurations, an empty folder, random choices, and the largest gap."""
 
-    a: Ground
-    b: Ground
+    a: Workspace
+    b: Workspace
     folder: Path
     chance: random.Random
     largest: int = 40
 
-    def ground(self, wanted: str = "") -> tuple[Ground, set[str]]:
-        """A run of configuration A that got so far, and the artifacts that it has finished."""
+    def workspace(self, wanted: str = "") -> tuple[Workspace, set[str]]:
+        """A partial run of configuration A, and the artifacts that it has finished."""
         missing = some_missing(self.a, self.chance, wanted, self.largest)
         return copy_of(self.a, self.folder, missing), set(self.a.artifacts()) - missing
 
-    def into_a_stage(self, ground: Ground) -> tuple[Run, int | None]:
-        """A run that is somewhere in a stage, and that stage's process id; None if it was over before."""
-        run = ground.start("all")
+    def into_a_stage(self, workspace: Workspace) -> tuple[Run, int | None]:
+        """A run that is in the middle of a stage, and that stage's process id; None if the run has ended before."""
+        run = workspace.start("all")
         for _ in range(self.chance.choice([1, 1, 2])):
-            stage = ground.wait_for_stage(run)
+            stage = workspace.wait_for_stage(run)
             time.sleep(self.chance.uniform(0, 4))
             if stage is not None and stage.is_running():
                 return run, stage.pid
         return run, None
 
 
-def killed_stage(moment: Moment) -> Outcome:
-    """A stage is killed with -9 or asked to end."""
-    ground, kept = moment.ground()
-    run, stage = moment.into_a_stage(ground)
-    kill([stage] if stage else [], moment.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+def killed_stage(trial: Trial) -> Outcome:
+    """A stage is killed (SIGKILL) or terminated (SIGTERM)."""
+    workspace, untouched = trial.workspace()
+    run, stage = trial.into_a_stage(workspace)
+    kill([stage] if stage else [], trial.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
     if run.wait().code:
         must_be_clear(run.text)
-    recovery = Recovery(ground, moment.a, kept)
-    recovery.check_kept()
+    recovery = Recovery(workspace, trial.a, untouched)
+    recovery.check_untouched()
     return recovery.outcome()
 
 
-def paused_stage(moment: Moment) -> Outcome:
-    """A stage is stopped for some seconds and goes on."""
-    ground, kept = moment.ground()
-    run, stage = moment.into_a_stage(ground)
+def paused_stage(trial: Trial) -> Outcome:
+    """A stage is stopped for some seconds and then continues."""
+    workspace, untouched = trial.workspace()
+    run, stage = trial.into_a_stage(workspace)
     kill([stage] if stage else [], signal.SIGSTOP)
-    time.sleep(moment.chance.uniform(1, 6))
+    time.sleep(trial.chance.uniform(1, 6))
     kill([stage] if stage else [], signal.SIGCONT)
     if run.wait().code:
-        raise Wrong(f"the run did not go on:\n{run.text[-3000:]}")
-    return Recovery(ground, moment.a, kept).outcome()
+        raise WrongOutcome(f"the run did not continue:\n{run.text[-3000:]}")
+    return Recovery(workspace, trial.a, untouched).outcome()
 
 
-def killed_head(moment: Moment) -> Outcome:
-    """The head process is killed with -9, its stages with it or not, and the run is started again at once."""
-    ground, kept = moment.ground()
-    run, _ = moment.into_a_stage(ground)
-    stages = [stage.pid for stage in ground.stages()]
-    kill([run.process.pid, *(stages if moment.chance.random() < 0.5 else [])])
+def killed_head(trial: Trial) -> Outcome:
+    """The head process is killed (SIGKILL), with or without its stages, and the run is started again at once."""
+    workspace, untouched = trial.workspace()
+    run, _ = trial.into_a_stage(workspace)
+    stages = [stage.pid for stage in workspace.stages()]
+    kill([run.process.pid, *(stages if trial.chance.random() < 0.5 else [])])
     run.wait()
-    return Recovery(ground, moment.a, kept).outcome()
+    return Recovery(workspace, trial.a, untouched).outcome()
 
 
-def stopped_head(moment: Moment) -> Outcome:
-    """The head process is asked to end, as by Ctrl-C or a scheduler."""
-    ground, kept = moment.ground()
-    run, _ = moment.into_a_stage(ground)
-    kill([run.process.pid], moment.chance.choice([signal.SIGINT, signal.SIGTERM]))
+def stopped_head(trial: Trial) -> Outcome:
+    """The head process is interrupted or terminated, as by Ctrl-C or a scheduler."""
+    workspace, untouched = trial.workspace()
+    run, _ = trial.into_a_stage(workspace)
+    kill([run.process.pid], trial.chance.choice([signal.SIGINT, signal.SIGTERM]))
     if run.wait().code:
         must_be_clear(run.text)
-    recovery = Recovery(ground, moment.a, kept)
-    recovery.check_kept()
+    recovery = Recovery(workspace, trial.a, untouched)
+    recovery.check_untouched()
     return recovery.outcome()
 
 
-def killed_after_change(moment: Moment) -> Outcome:
-    """The configuration is changed, and a stage of the new run is killed: what stands from the old one must not be believed."""
-    ground = copy_of(moment.a, moment.folder, ())
-    ground.edit()
-    run, stage = moment.into_a_stage(ground)
-    kill([stage] if stage else [], moment.chance.choice([signal.SIGKILL, signal.SIGTERM]))
+def killed_after_change(trial: Trial) -> Outcome:
+    """The configuration is changed, and a stage of the new run is killed: old outputs must not be taken for new ones."""
+    workspace = copy_of(trial.a, trial.folder, ())
+    workspace.edit()
+    run, stage = trial.into_a_stage(workspace)
+    kill([stage] if stage else [], trial.chance.choice([signal.SIGKILL, signal.SIGTERM]))
     if run.wait().code:
         must_be_clear(run.text)
-    return Recovery(ground, moment.b, set()).outcome()
+    return Recovery(workspace, trial.b, set()).outcome()
 
 
-def late_writer(moment: Moment) -> Outcome:
-    """The head is killed, the configuration changed, the run made anew; then a stage of the old run wakes up and writes."""
-    ground, _ = moment.ground("/ranks/")
-    for name in ground.artifacts():
+def late_writer(trial: Trial) -> Outcome:
+    """The head is killed, the configuration changed, the run repeated; then a stopped stage of the old run continues."""
+    workspace, _ = trial.workspace("/ranks/")
+    for name in workspace.artifacts():
         if "/ranks/" in name:
-            (ground.folder / name).unlink()
-    run, stage = moment.into_a_stage(ground)
-    left = [stage] if stage else []
-    kill(left, signal.SIGSTOP)
+            (workspace.folder / name).unlink()
+    run, stage = trial.into_a_stage(workspace)
+    stopped = [stage] if stage else []
+    kill(stopped, signal.SIGSTOP)
     kill([run.process.pid])
     run.wait()
-    ground.edit()
-    return Recovery(ground, moment.b, set(), before_comparing=lambda: kill(left, signal.SIGCONT)).outcome()
+    workspace.edit()
+    return Recovery(workspace, trial.b, set(), before_comparing=lambda: kill(stopped, signal.SIGCONT)).outcome()
 
 
-def full_disk(moment: Moment) -> Outcome:
-    """The disk has room for a little more only."""
+def full_disk(trial: Trial) -> Outcome:
+    """The disk has only little free space."""
     if os.geteuid() != 0:
-        return Outcome("skipped", "a small file system can be mounted by root only")
-    moment.folder.mkdir(exist_ok=True)
-    mounted("-t", "tmpfs", "-o", "size=8g", "tmpfs", str(moment.folder))
+        return Outcome("skipped", "only root can mount a small file system")
+    trial.folder.mkdir(exist_ok=True)
+    mounted("-t", "tmpfs", "-o", "size=8g", "tmpfs", str(trial.folder))
     try:
-        ground, kept = moment.ground()
-        used = shutil.disk_usage(moment.folder).used
-        room = moment.chance.choice([0, 20 * _MIB, *(place * _MIB for place in range(101, 180, 8))])
-        mounted("-o", f"remount,size={used + room}", str(moment.folder))
-        recovery = Recovery(ground, moment.a, kept, restore=lambda: mounted("-o", "remount,size=8g", str(moment.folder)))
+        workspace, untouched = trial.workspace()
+        used = shutil.disk_usage(trial.folder).used
+        room = trial.chance.choice([0, 20 * _MIB, *(place * _MIB for place in range(101, 180, 8))])
+        mounted("-o", f"remount,size={used + room}", str(trial.folder))
+        recovery = Recovery(workspace, trial.a, untouched, restore=lambda: mounted("-o", "remount,size=8g", str(trial.folder)))
         return recovery.outcome()
     finally:
-        for stage in ground.stages():
+        for stage in workspace.stages():
             stage.kill()
-        unmounted(moment.folder)
+        unmounted(trial.folder)
 
 
-def revoked_permissions(moment: Moment) -> Outcome:
-    """A folder can no longer be written, or an artifact no longer be read."""
+def revoked_permissions(trial: Trial) -> Outcome:
+    """A folder is no longer writable, or an artifact no longer readable."""
     if os.geteuid() == 0 and shutil.which(BOUND[0]) is None:
-        return Outcome("skipped", "root passes over permissions, and there is no setpriv")
-    ground, kept = moment.ground()
-    ground.bound = os.geteuid() == 0
-    missing = sorted(set(moment.a.artifacts()) - kept)
-    kind = moment.chance.choice(["output folder", "input", "log folder", "records"])
-    name = moment.chance.choice(missing)
-    job = moment.a.graph[name]
-    inputs = sorted(job.inputs & kept)
+        return Outcome("skipped", "root ignores permissions, and setpriv is not installed")
+    workspace, untouched = trial.workspace()
+    workspace.bound = os.geteuid() == 0
+    missing = sorted(set(trial.a.artifacts()) - untouched)
+    kind = trial.chance.choice(["output folder", "input", "log folder", "records"])
+    name = trial.chance.choice(missing)
+    job = trial.a.graph[name]
+    inputs = sorted(job.inputs & untouched)
     place = {
-        "output folder": (ground.folder / name).parent,
-        "input": ground.folder / moment.chance.choice(inputs) if inputs else (ground.folder / name).parent,
-        "log folder": ground.folder / "logs",
-        "records": ground.folder / ".snakemake",
+        "output folder": (workspace.folder / name).parent,
+        "input": workspace.folder / trial.chance.choice(inputs) if inputs else (workspace.folder / name).parent,
+        "log folder": workspace.folder / "logs",
+        "records": workspace.folder / ".snakemake",
     }[kind]
     places = [place, *(path for path in place.rglob("*") if path.is_dir())]
     modes = {path: path.stat().st_mode for path in places}
@@ -162,77 +162,77 @@ def revoked_permissions(moment: Moment) -> Outcome:
             path.chmod(mode)
 
     try:
-        outcome = Recovery(ground, moment.a, kept, restore=restore).outcome()
+        outcome = Recovery(workspace, trial.a, untouched, restore=restore).outcome()
     finally:
         restore()
     return Outcome(outcome.kind, f"{kind}: {outcome.note}")
 
 
-def damaged_sealed(moment: Moment) -> Outcome:
-    """A table, tensors or packed text is cut short, or a byte of it flipped."""
-    return _damaged(moment, lambda name: not name.endswith(UNSEALED))
+def damaged_sealed(trial: Trial) -> Outcome:
+    """A table, tensors or packed text is truncated, or one of its bits is flipped."""
+    return _damaged(trial, lambda name: not name.endswith(UNSEALED))
 
 
-def damaged_unsealed(moment: Moment) -> Outcome:
-    """The same with a file that other software reads as it is, or the report."""
-    return _damaged(moment, lambda name: name.endswith(UNSEALED))
+def damaged_unsealed(trial: Trial) -> Outcome:
+    """The same for a file without a seal, which other software reads, or for the report."""
+    return _damaged(trial, lambda name: name.endswith(UNSEALED))
 
 
-def _damaged(moment: Moment, kind: Callable[[str], bool]) -> Outcome:
-    ground, kept = moment.ground()
-    jobs = [moment.a.graph[name] for name in sorted(set(moment.a.artifacts()) - kept)]
-    read = sorted({name for job in jobs for name in job.inputs & kept if kind(name)})
-    anywhere = sorted(filter(kind, kept))
-    name = moment.chance.choice(read if read and moment.chance.random() < 0.7 else anywhere or read)
-    path = ground.folder / name
+def _damaged(trial: Trial, kind: Callable[[str], bool]) -> Outcome:
+    workspace, untouched = trial.workspace()
+    jobs = [trial.a.graph[name] for name in sorted(set(trial.a.artifacts()) - untouched)]
+    read = sorted({name for job in jobs for name in job.inputs & untouched if kind(name)})
+    anywhere = sorted(filter(kind, untouched))
+    name = trial.chance.choice(read if read and trial.chance.random() < 0.7 else anywhere or read)
+    path = workspace.folder / name
     before, content = path.stat(), bytearray(path.read_bytes())
-    if moment.chance.random() < 0.4:
-        content = content[: moment.chance.randrange(len(content))]
+    if trial.chance.random() < 0.4:
+        content = content[: trial.chance.randrange(len(content))]
     else:
-        content[moment.chance.randrange(len(content))] ^= 1 << moment.chance.randrange(8)
+        content[trial.chance.randrange(len(content))] ^= 1 << trial.chance.randrange(8)
     path.write_bytes(content)
-    if moment.chance.random() < 0.5:  # as a failing disk does it
+    if trial.chance.random() < 0.5:  # a failing disk changes no time stamp
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    outcome = Recovery(ground, moment.a, kept - {name}, verified=True).outcome()
+    outcome = Recovery(workspace, trial.a, untouched - {name}, verified=True).outcome()
     if outcome.kind == "survived":
-        raise Wrong(f"{name} was damaged and nobody said so")
+        raise WrongOutcome(f"{name} was damaged without an error message")
     return outcome
 
 
-def changed_config(moment: Moment) -> Outcome:
-    """The configuration is changed while jobs wait; then it is run, and sometimes the old one again."""
-    ground, _ = moment.ground()
-    run, _ = moment.into_a_stage(ground)
-    ground.edit()
+def changed_config(trial: Trial) -> Outcome:
+    """The configuration is changed while jobs wait; then the new one is run, and sometimes the old one again."""
+    workspace, _ = trial.workspace()
+    run, _ = trial.into_a_stage(workspace)
+    workspace.edit()
     if run.wait().code:
         must_be_clear(run.text)
-    outcome = Recovery(ground, moment.b, set()).outcome()
-    if moment.chance.random() < 0.3:
-        ground.edit(back=True)
-        outcome = Recovery(ground, moment.a, set()).outcome()
+    outcome = Recovery(workspace, trial.b, set()).outcome()
+    if trial.chance.random() < 0.3:
+        workspace.edit(back=True)
+        outcome = Recovery(workspace, trial.a, set()).outcome()
     return outcome
 
 
-def second_snakemake(moment: Moment) -> Outcome:
-    """A second Snakemake is started in the same folder, sometimes told to mind no locks."""
-    ground, kept = moment.ground()
-    first, _ = moment.into_a_stage(ground)
-    nolock = moment.chance.random() < 0.4
-    second = ground.snakemake("all", *(["--nolock"] if nolock else []))
-    # the first one ends while the second is planning, and removes the folder of the locks: said in docs/faults.md
+def second_snakemake(trial: Trial) -> Outcome:
+    """A second Snakemake is started in the same folder, sometimes with `--nolock`."""
+    workspace, untouched = trial.workspace()
+    first, _ = trial.into_a_stage(workspace)
+    nolock = trial.chance.random() < 0.4
+    second = workspace.snakemake("all", *(["--nolock"] if nolock else []))
+    # the first run ends while the second is planning, and removes the folder of the locks: see docs/faults.md
     raced = "FileNotFoundError" in second.text and ".snakemake/locks/" in second.text and first.process.poll() is not None
     if not nolock and second.code and not raced and LOCKED not in second.text:
-        raise Wrong(f"the second run failed without saying why:\n{second.text[-3000:]}")
+        raise WrongOutcome(f"the second run failed without a reason:\n{second.text[-3000:]}")
     if first.wait().code and not nolock:
-        raise Wrong(f"the first run was disturbed:\n{first.text[-3000:]}")
-    recovery = Recovery(ground, moment.a, kept)
-    recovery.check_kept()
+        raise WrongOutcome(f"the first run was disturbed:\n{first.text[-3000:]}")
+    recovery = Recovery(workspace, trial.a, untouched)
+    recovery.check_untouched()
     outcome = recovery.outcome()
-    told = second.code != 0 or first.code != 0
-    return Outcome("clear error", "; ".join(filter(None, ["locked", outcome.note]))) if told else outcome
+    failed = second.code != 0 or first.code != 0
+    return Outcome("clear error", "; ".join(filter(None, ["locked", outcome.note]))) if failed else outcome
 
 
-FAULTS: dict[str, Callable[[Moment], Outcome]] = {
+FAULTS: dict[str, Callable[[Trial], Outcome]] = {
     "stage killed (-9, TERM)": killed_stage,
     "stage stopped and continued": paused_stage,
     "head killed (-9)": killed_head,
@@ -241,8 +241,8 @@ FAULTS: dict[str, Callable[[Moment], Outcome]] = {
     "late writer after head killed and configuration changed": late_writer,
     "disk full": full_disk,
     "permissions revoked": revoked_permissions,
-    "sealed artifact cut short or a bit flipped": damaged_sealed,
-    "unsealed file cut short or a bit flipped": damaged_unsealed,
+    "sealed artifact truncated or a bit flipped": damaged_sealed,
+    "unsealed file truncated or a bit flipped": damaged_unsealed,
     "configuration changed while jobs wait": changed_config,
     "second Snakemake in the folder": second_snakemake,
 }

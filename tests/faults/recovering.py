@@ -1,4 +1,4 @@
-"""From a disturbed run to its end, by doing what the messages say and nothing else."""
+"""Recovery of a disturbed run by following its error messages, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tests.faults.ground import Ground, lines_after
+from tests.faults.workspace import Workspace, lines_after
 
 ATTEMPTS = 10
 LOCKED = "Directory cannot be locked"
-# what says enough to go on: an error of lexigraft, the lock, a job that was ended by a signal, a run that was asked to stop
+# messages that are sufficient: an error of lexigraft, the lock, a job ended by a signal, an interrupted run
 CLEAR = ("what to do: ", LOCKED, "died with <Signals", "Terminating processes on user request", "Will exit after finishing")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a moment ended: `survived` by the same command alone, `clear error` if a message had to be followed."""
+    """How a trial ended: `survived` if the same command was enough, `clear error` if a message had to be followed."""
 
     kind: Literal["survived", "clear error", "wrong", "skipped"]
     note: str = ""
 
 
-class Wrong(Exception):
-    """A wrong artifact was believed, a finished one lost, or nobody said what to do."""
+class WrongOutcome(Exception):
+    """A wrong artifact was accepted, a finished one was lost, or no message said what to do."""
 
 
 @dataclass
 class Recovery:
-    """Runs until all is made, and compares.
+    """Runs until everything is made, and compares.
 
     Attributes:
-        ground: where.
-        wanted: the undisturbed run of the configuration that holds now.
-        kept: artifacts that no job has a reason to touch.
-        verified: whether every artifact is checked before the run is believed: where bytes were damaged behind its back.
-        restore: gives back the room or the permissions that were taken away.
-        before_comparing: what else happens before the end.
-        deleted: files that were deleted because a message said so.
+        workspace: the workspace of the trial.
+        wanted: the undisturbed run of the current configuration.
+        untouched: artifacts that no job has a reason to change.
+        verified: whether every artifact is verified before the run counts as successful: needed where bytes were damaged.
+        restore: restores the disk space or the permissions that were taken away.
+        before_comparing: called before the comparison.
+        deleted: files that were deleted because a message asked for it.
     """
 
-    ground: Ground
-    wanted: Ground
-    kept: set[str]
+    workspace: Workspace
+    wanted: Workspace
+    untouched: set[str]
     verified: bool = False
     restore: Callable[[], None] = lambda: None
     before_comparing: Callable[[], None] = lambda: None
@@ -54,37 +54,37 @@ class Recovery:
         """Run to the end.
 
         Raises:
-            Wrong: it does not end right.
+            WrongOutcome: the run does not end correctly.
         """
         advice: list[str] = []
         while (text := self._failed()) is not None:
             if len(advice) == ATTEMPTS:
-                raise Wrong(f"no end after {ATTEMPTS} attempts: {advice}")
-            self.check_kept()
+                raise WrongOutcome(f"not finished after {ATTEMPTS} attempts: {advice}")
+            self.check_untouched()
             advice.append(self._follow(text))
         self.before_comparing()
-        self.ground.wait_for_the_end()
-        # a tagger is made again only where scores need it
-        unneeded = {name for name in self.deleted if "/taggers/" in name and not (self.ground.folder / name).exists()}
-        if differences := set(self.ground.differences(self.wanted)) - unneeded:
-            raise Wrong(f"differ from the undisturbed run: {sorted(differences)}")
+        self.workspace.wait_for_the_end()
+        # a tagger is made again only if scores need it
+        unneeded = {name for name in self.deleted if "/taggers/" in name and not (self.workspace.folder / name).exists()}
+        if differences := set(self.workspace.differences(self.wanted)) - unneeded:
+            raise WrongOutcome(f"differ from the undisturbed run: {sorted(differences)}")
         return Outcome("clear error", "; ".join(advice)) if advice else Outcome("survived")
 
-    def check_kept(self) -> None:
-        """Check that no finished artifact was touched."""
-        if lost := self.ground.differences(self.wanted, self.kept):
-            raise Wrong(f"finished artifacts lost: {lost}")
+    def check_untouched(self) -> None:
+        """Check that no untouched artifact has changed."""
+        if lost := self.workspace.differences(self.wanted, self.untouched):
+            raise WrongOutcome(f"finished artifacts lost: {lost}")
 
     def _failed(self) -> str | None:
-        run = self.ground.snakemake("all")
+        run = self.workspace.snakemake("all")
         if run.code == 0 and self.verified:
-            run = self.ground.verify()
+            run = self.workspace.verify()
         return run.text if run.code else None
 
     def _follow(self, text: str) -> str:
         if LOCKED in text:
-            if self.ground.snakemake("--unlock").code:
-                raise Wrong("cannot be unlocked")
+            if self.workspace.snakemake("--unlock").code:
+                raise WrongOutcome("cannot be unlocked")
             return "locked: unlock"
         if "delete the file" in text or "delete these files" in text:
             named = [
@@ -95,27 +95,27 @@ class Recovery:
                     if ": artifact " in line or ": was altered" in line
                 ),
             ]
-            files = sorted({name for name in named if (self.ground.folder / name).is_file()})
+            files = sorted({name for name in named if (self.workspace.folder / name).is_file()})
             if not files:
-                raise Wrong(f"no file named to delete:\n{text[-2000:]}")
+                raise WrongOutcome(f"no file named to delete:\n{text[-2000:]}")
             for name in files:
-                (self.ground.folder / name).unlink()
+                (self.workspace.folder / name).unlink()
                 self.deleted.add(name)
-                self.kept -= self.ground.after(name) if name in self.ground.graph else {name}
+                self.untouched -= self.workspace.after(name) if name in self.workspace.graph else {name}
             return f"damaged: delete {', '.join(name.rsplit('/', 1)[-1] for name in files)}"
         if "make room" in text:
             self.restore()
             return "full: make room"
         if "readable" in text or "writable" in text:
             self.restore()
-            return "no permission: give it back"
-        raise Wrong(f"nobody says what to do:\n{text[-3000:]}")
+            return "no permission: restore it"
+        raise WrongOutcome(f"no message says what to do:\n{text[-3000:]}")
 
 
 def must_be_clear(text: str) -> None:
-    """Check that a run that failed says more than a traceback."""
+    """Check that a failed run prints more than a traceback."""
     if not any(part in text for part in CLEAR):
-        raise Wrong(f"no clear message:\n{text[-3000:]}")
+        raise WrongOutcome(f"no clear message:\n{text[-3000:]}")
 
 
 def mounted(*options: str) -> None:

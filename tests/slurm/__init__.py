@@ -1,1 +1,1 @@
-"""Tests on a real Slurm of one node, which they start themselves."""
+"""Tests on a real Slurm cluster of one node, which the tests start."""

@@ -1,4 +1,4 @@
-"""A real Slurm of one node (munged, slurmctld, slurmd) with pretended GPUs, for the tests; needs root and Debian's packages."""
+"""A real Slurm cluster of one node (munged, slurmctld, slurmd) with fake GPUs; needs root and Debian's packages."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import psutil
 
 T = TypeVar("T")
 
-# always the same place, so that what a killed session left behind is found and stopped by the next
+# a fixed folder, so that the next session finds and stops the daemons of a killed one
 FOLDER = Path(tempfile.gettempdir()) / "lexigraft-test-slurm"
 ETC = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf")
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
 DAEMONS = ("slurmd", "slurmctld", "munged")
-# character devices that exist everywhere stand in for GPUs: Slurm hands out their numbers
+# character devices that exist everywhere replace GPUs: Slurm assigns their numbers
 GPUS = ("/dev/null", "/dev/zero")
 CONFIGURATION = """
 ClusterName=test
@@ -42,7 +42,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
-# no control groups: works in a container; a job over its memory is found by looking every second
+# no control groups: works in a container; memory use is sampled every second
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
@@ -60,7 +60,7 @@ SlurmdTimeout=300
 JobRequeue=0
 AccountingStorageType=accounting_storage/none
 GresTypes=gpu
-# more than the machine may have: what is tested is Slurm, not the machine
+# may be more than the machine has: the tests are about Slurm, not about the machine
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=64000 Gres=gpu:fake:{gpus} State=UNKNOWN
 PartitionName=standard Nodes={host} Default=YES MaxTime=1-0 State=UP
 PartitionName=gpus Nodes={host} MaxTime=1-0 State=UP
@@ -68,12 +68,12 @@ PartitionName=gpus Nodes={host} MaxTime=1-0 State=UP
 
 
 class Unavailable(Exception):
-    """No Slurm can be started here, and why."""
+    """Slurm cannot be started here; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as squeue tells it; `comment` names rule and wildcards, `name` the run."""
+    """A job as listed by squeue; `comment` contains rule and wildcards, `name` the run."""
 
     id: str
     state: str
@@ -85,12 +85,12 @@ class Job:
 
     @property
     def megabytes(self) -> int:
-        """The memory that it asked for."""
+        """The requested memory."""
         return int(self.memory.removesuffix("M"))
 
 
 def wait_for(what: str, found: Callable[[], T], seconds: float = 600) -> T:
-    """Call `found` until it returns something true, and return that; the limit is for a machine that does much else."""
+    """Call `found` until it returns a true value, and return that; the time limit is for a busy machine."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := found():
@@ -104,19 +104,19 @@ def tail(path: Path) -> str:
 
 
 def call(*command: str) -> str:
-    """Standard output of a command that succeeds."""
+    """Standard output of a command, which must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
 class Cluster:
-    """The Slurm of the tests. `start` and `stop` may be called in any state."""
+    """The Slurm cluster of the tests. `start` and `stop` may be called in any state."""
 
     def __init__(self) -> None:
         self.host = socket.gethostname().split(".")[0]
         self._lock = (Path(tempfile.gettempdir()) / "lexigraft-test-slurm.lock").open("w")
-        self._is_ours = False  # the lock, and with it all that is in the folder
+        self._is_ours = False  # whether this session holds the lock and owns the folder
 
     def start(self) -> None:
         """Install what is missing, start the daemons and wait until the node takes jobs.
@@ -129,7 +129,7 @@ class Cluster:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Unavailable("another session of these tests has the Slurm of this machine") from None
+            raise Unavailable("another test session uses the Slurm of this machine") from None
         self._is_ours = True
         if any((ETC / name).exists() and not self._ours(ETC / name) for name in FILES):
             raise Unavailable(f"this machine has a Slurm of its own ({ETC})")
@@ -141,14 +141,14 @@ class Cluster:
         self.start_node()
 
     def stop(self, keep_lock: bool = False) -> None:
-        """End all jobs and daemons, whoever started them, and remove the files; another session's are left alone."""
+        """End all jobs and daemons, also those of a killed session, and remove the files; other sessions are not affected."""
         if not self._is_ours:
             return
         with suppress(OSError, subprocess.SubprocessError, AssertionError, TimeoutError):
             if self._process("slurmctld"):
                 call("scancel", "--full", "--user=root")
                 wait_for("the end of all jobs", lambda: not call("squeue", "--noheader").strip(), 60)
-        self._end_what_jobs_left()
+        self._kill_leftover_processes()
         for daemon in DAEMONS:
             self._end(daemon)
         for name in FILES:
@@ -159,8 +159,8 @@ class Cluster:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._is_ours = False
 
-    def _end_what_jobs_left(self) -> None:
-        """Kill processes of ended jobs: without control groups Slurm loses those whose parent ends before them."""
+    def _kill_leftover_processes(self) -> None:
+        """Kill processes of ended jobs: without control groups Slurm loses those whose parent ends first."""
         if not self._ours(ETC / "slurm.conf"):
             return
         for process in psutil.process_iter():
@@ -174,19 +174,19 @@ class Cluster:
         wait_for("the node", self.node_is_up, 120)
 
     def kill_node(self) -> None:
-        """Kill slurmd at once; jobs that run stay alive."""
+        """Kill slurmd at once; running jobs continue."""
         process = self._process("slurmd")
         assert process is not None
         process.kill()
         wait_for("the end of slurmd", lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 60)
 
     def fail_node(self, job: Job) -> None:
-        """Let the node fail while `job` runs on it, and come back."""
+        """Make the node fail while `job` runs on it, and recover."""
         call("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=test")
         wait_for(
             "the loss of the job", lambda: [found for found in self.jobs() if (found.id, found.state) == (job.id, "NODE_FAIL")]
         )
-        if not self.node_is_up():  # it may have come back by itself
+        if not self.node_is_up():  # it may have recovered by itself
             resume = ["scontrol", "update", f"NodeName={self.host}", "State=RESUME"]
             subprocess.run(resume, capture_output=True, check=False)
         wait_for("the node", self.node_is_up, 120)
@@ -196,12 +196,12 @@ class Cluster:
         return state.rstrip("*") in ("idle", "mixed", "allocated")
 
     def jobs(self) -> list[Job]:
-        """All jobs that were ever submitted, in that order."""
-        told = call("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%k|%j|%P|%m|%l")
-        return [Job(*line.split("|")) for line in told.splitlines()]
+        """All submitted jobs, in order."""
+        output = call("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%k|%j|%P|%m|%l")
+        return [Job(*line.split("|")) for line in output.splitlines()]
 
     def jobs_of(self, rule: str, wildcards: str = "", state: str = "", name: str = "") -> list[Job]:
-        """Those of a rule, with a text in their wildcards, in a state, of a run; nothing given means any."""
+        """Jobs of a rule, with a text in their wildcards, in a state, of a run; an empty argument matches all."""
         return [
             job
             for job in self.jobs()
@@ -212,13 +212,13 @@ class Cluster:
         ]
 
     def wait_for_job(self, rule: str, wildcards: str = "", state: str = "RUNNING", name: str = "") -> Job:
-        """Wait for a job as `jobs_of` finds it, and return the last one."""
+        """Wait until `jobs_of` finds a job, and return the last one."""
         what = f"a job of {rule or 'any rule'} {wildcards} that is {state}"
         return wait_for(what, lambda: self.jobs_of(rule, wildcards, state, name))[-1]
 
     @staticmethod
     def processes(job: Job) -> list[psutil.Process]:
-        """All processes that run in a job."""
+        """All processes of a job."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -226,11 +226,11 @@ class Cluster:
                     found.append(process)
         return found
 
-    def held_over_memory(self, job: Job) -> bool:
-        """Suspend all processes of a job that has a fifth more memory than it asked for (by PSS, as Slurm counts).
+    def suspended_over_memory(self, job: Job) -> bool:
+        """Suspend all processes of a job that uses over 20% more memory than requested (by PSS, as Slurm counts).
 
         Returns:
-            whether it is suspended, or has ended before.
+            whether the job is suspended or has ended.
         """
         found, megabytes = self.processes(job), 0.0
         for process in found:
@@ -272,7 +272,7 @@ class Cluster:
     def _start_munge(self) -> None:
         works = ["sh", "-c", "munge -n | unmunge"]
         if subprocess.run(works, capture_output=True, check=False).returncode == 0:
-            return  # one that was there before, and stays
+            return  # munge was running before, and continues to run
         subprocess.run(["install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"], check=True)
         call("setpriv", "--reuid", "munge", "--regid", "munge", "--clear-groups", "--", "munged")
         wait_for("munge", lambda: subprocess.run(works, capture_output=True, check=False).returncode == 0, 60)
@@ -285,7 +285,7 @@ class Cluster:
 
     @staticmethod
     def _process(daemon: str) -> psutil.Process | None:
-        """The daemon of ours, by the number that it left; None if it is gone and the number is another's now."""
+        """This session's daemon by its pid file; None if it has ended, even if another process has its pid now."""
         with suppress(OSError, ValueError, psutil.Error):
             process = psutil.Process(int((FOLDER / f"{daemon}.pid").read_text()))
             if process.name() == daemon and process.status() != psutil.STATUS_ZOMBIE:

@@ -1,4 +1,4 @@
-"""The Slurm of these tests, and Snakemake's head process as something that can be watched and killed."""
+"""The Slurm cluster of the tests, and Snakemake's head process, which tests can watch and kill."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 
 
 class Head:
-    """A running `snakemake --profile slurm` (which here looks at its jobs more often) and what it printed."""
+    """A running `snakemake --profile slurm` (which polls its jobs more often here) and its output."""
 
     def __init__(self, checkout: Checkout, *arguments: str) -> None:
         self.log = checkout.folder / "head.log"
@@ -36,16 +36,16 @@ class Head:
             call("scancel", f"--name={self.run_id}")
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     @property
     def run_id(self) -> str:
-        """What Slurm knows all jobs of this run by."""
+        """The name of all jobs of this run in Slurm."""
 
         def found() -> re.Match[str] | None:
-            match = re.search(r"SLURM run ID: (\S+)", self.told)
-            assert match or self.process.poll() is None, self.told
+            match = re.search(r"SLURM run ID: (\S+)", self.output)
+            assert match or self.process.poll() is None, self.output
             return match
 
         match = wait_for("the run's number", found)
@@ -54,26 +54,26 @@ class Head:
 
     @property
     def steps_done(self) -> int:
-        return max(map(int, re.findall(r"^(\d+) of \d+ steps", self.told, flags=re.MULTILINE)), default=0)
+        return max(map(int, re.findall(r"^(\d+) of \d+ steps", self.output, flags=re.MULTILINE)), default=0)
 
     def wait(self, code: int = 0, seconds: float = 1200) -> str:
         """Wait for its end, check the exit code and return what it printed."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"Snakemake did not end in {seconds} s:\n{self.told}\n{call('squeue', '--states=all')}")
-        assert self.process.returncode == code, self.told
-        return self.told
+            pytest.fail(f"Snakemake did not end in {seconds} s:\n{self.output}\n{call('squeue', '--states=all')}")
+        assert self.process.returncode == code, self.output
+        return self.output
 
     def kill(self) -> None:
-        """Kill it at once, and nothing that it started."""
+        """Kill the head process at once, but nothing that it started."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
     def wait_for_steps(self, number: int) -> None:
         def reached() -> bool:
-            assert self.process.poll() is None, self.told
+            assert self.process.poll() is None, self.output
             return self.steps_done >= number
 
         wait_for(f"step {number}", reached, 1200)
@@ -81,20 +81,20 @@ class Head:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A Slurm that is stopped at the end, whatever happens."""
+    """A Slurm cluster, which is stopped at the end in any case."""
     slurm = Cluster()
     try:
         try:
             slurm.start()
         except Unavailable as reason:
-            pytest.skip(f"no Slurm for the tests: {reason}")
+            pytest.skip(f"Slurm cannot be started: {reason}")
         yield slurm
     finally:
         slurm.stop()
 
 
 def edit(checkout: Checkout, text: str, instead: str) -> None:
-    """Change the small configuration of a checkout."""
+    """Replace text in the small configuration of a checkout."""
     path: Path = checkout.folder / "mini.yaml"
     before = path.read_text()
     assert text in before

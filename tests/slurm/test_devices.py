@@ -1,4 +1,4 @@
-"""Rules that compute on GPUs are given one by Slurm, the others none."""
+"""Slurm assigns GPUs to rules that compute on them, and to no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ max_memory: 3500
 """
 
 
-def test_gpus_and_partitions(cluster: Cluster, scratch: Checkout) -> None:
+def test_gpu_rules_get_gpus_and_their_partition(cluster: Cluster, scratch: Checkout) -> None:
     edit(scratch, "resources: {threads: 1}", "resources: {threads: 1, gpus: 1}")
     (scratch.folder / "slurm" / "site.yaml").write_text(SITE)
     for artifact, log in [*ON_GPUS.values(), *ON_CPUS.values()]:
@@ -34,7 +34,7 @@ def test_gpus_and_partitions(cluster: Cluster, scratch: Checkout) -> None:
         (scratch.folder / log).unlink(missing_ok=True)
     targets = [artifact for artifact, _ in [*ON_GPUS.values(), *ON_CPUS.values()]]
     with Head(scratch, "--retries", "0", "--rerun-triggers", "mtime", "--", *targets) as head:
-        told = head.wait(1)  # the devices are pretended, and said not to be usable
+        output = head.wait(1)  # the devices are fake, so torch cannot use them
     for rule, (artifact, log) in ON_GPUS.items():
         (job,) = cluster.jobs_of(rule, name=head.run_id)
         assert (job.partition, job.state) == ("gpus", "FAILED")
@@ -44,7 +44,7 @@ def test_gpus_and_partitions(cluster: Cluster, scratch: Checkout) -> None:
         assert given is not None, text
         assert int(given[1]) < len(GPUS)
         assert "1 GPUs are asked for, this machine has 0 that torch" in text
-        assert "ask the cluster for more" in told
+        assert "ask the cluster for more" in output
         assert not (scratch.folder / artifact).exists()
     for rule, (artifact, log) in ON_CPUS.items():
         (job,) = cluster.jobs_of(rule, name=head.run_id)
@@ -53,5 +53,5 @@ def test_gpus_and_partitions(cluster: Cluster, scratch: Checkout) -> None:
         assert "GPUs" not in (scratch.folder / log).read_text()
         assert (scratch.folder / artifact).exists()
     limits = {(job.minutes, int(job.memory.removesuffix("M"))) for job in cluster.jobs_of("", name=head.run_id)}
-    assert ("20:00", 3500) in limits  # cut to what the site allows
+    assert ("20:00", 3500) in limits  # reduced to the limits of the site
     assert all(memory <= 3500 for _, memory in limits)

@@ -1,4 +1,4 @@
-"""Pre-training that comes near its time limit writes a checkpoint, and the next attempt goes on from it to the same bytes."""
+"""Pre-training writes a checkpoint near its time limit, and the next attempt resumes from it and gives the same bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODEL = "results/mini/models/ofa-minilm-32"
 TARGET = f"{MODEL}/step-20/model.safetensors"
 
 
-def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checkout) -> None:
+def test_pretraining_resumes_after_the_time_limit_warning(cluster: Cluster, scratch: Checkout) -> None:
     longer = "  steps: 20\n  checkpoints: [20]\n  models: [ofa-minilm-32]\n"
     edit(scratch, "  steps: 2\n  checkpoints: [2]\n", longer)
     scratch.run("--", TARGET)
@@ -33,15 +33,15 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
         job = cluster.wait_for_job("pretraining", name=head.run_id)
         wait_for("some steps", lambda: log.exists() and "step 4 of 20" in log.read_text())
         training = stage_process(cluster.processes(job))
-        # training waits, however fast this machine is, until Slurm has sent its warning: five minutes before the limit
+        # training is suspended until Slurm has sent its warning, five minutes before the limit, however fast the machine is
         training.suspend()
         call("scontrol", "update", f"JobId={job.id}", f"TimeLimit={minutes_run(job) + 5}")
         wait_for("the warning", lambda: is_pending(training.pid, signal.SIGUSR1) or "received SIGUSR1" in log.read_text())
         with suppress(psutil.NoSuchProcess):
             training.resume()
-        told = head.wait()
-    assert "Trying to restart job" in told
-    assert "non-zero exit status 75" in told
+        output = head.wait()
+    assert "Trying to restart job" in output
+    assert "non-zero exit status 75" in output
     assert "going on after step" in log.read_text()
     assert scratch.artifacts(*patterns) == wanted
     states = [found.state for found in cluster.jobs_of("pretraining", name=head.run_id)]
@@ -49,14 +49,14 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
 
 
 def minutes_run(job: Job) -> int:
-    """How many whole minutes a job has run."""
+    """Number of full minutes that a job has run."""
     found = re.search(r"RunTime=(\d+):(\d+):\d+", call("scontrol", "show", "job", job.id))
     assert found is not None
     return 60 * int(found[1]) + int(found[2])
 
 
 def stage_process(processes: list[psutil.Process]) -> psutil.Process:
-    """The one of a job's processes that trains."""
+    """The training process among the processes of a job."""
     for process in processes:
         with suppress(psutil.Error):
             arguments = process.cmdline()
@@ -66,7 +66,7 @@ def stage_process(processes: list[psutil.Process]) -> psutil.Process:
 
 
 def is_pending(pid: int, number: signal.Signals) -> bool:
-    """Whether a signal waits for a process that is stopped."""
+    """Whether a signal is pending for a stopped process."""
     if not psutil.pid_exists(pid):
         return False
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)

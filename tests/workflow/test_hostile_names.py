@@ -1,4 +1,4 @@
-"""Names that would do something in a shell, and configurations that try to run code, through the workflow."""
+"""Names with a meaning in a shell, and configurations that try to run code, in workflow runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOSTILE = """we're "here" $(touch pwned) `touch pwned`; touch pwned & #"""
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A checkout in a folder of a hostile name, whose configuration names such folders and files everywhere it can."""
+    """A checkout in a folder with a hostile name, whose configuration uses such names wherever possible."""
     found = Checkout(tmp_path / HOSTILE)
     text = found.folder / HOSTILE
     text.mkdir()
@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return found
 
 
-def test_no_name_is_run_and_every_rule_can_be_planned(checkout: Checkout, tmp_path: Path) -> None:
+def test_hostile_names_are_never_executed(checkout: Checkout, tmp_path: Path) -> None:
     resources = f"{HOSTILE} resources"
     targets = [f"{resources}/corpora/own/sentences.parquet", f"{resources}/word_vectors/own/words.parquet"]
     done = checkout.snakemake("--cores", "1", *targets, config="hostile.yaml")
@@ -49,14 +49,14 @@ def test_no_name_is_run_and_every_rule_can_be_planned(checkout: Checkout, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "$(touch pwned)"])
-def test_a_run_of_a_hostile_name_is_refused(checkout: Checkout, tmp_path: Path, name: str) -> None:
+def test_a_run_with_a_hostile_name_is_refused(checkout: Checkout, tmp_path: Path, name: str) -> None:
     done = checkout.snakemake("-n", "all", "--config", f"run={json.dumps(name)}", config="mini.yaml")
     assert done.returncode != 0
     assert "run: " in done.stdout + done.stderr
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_files_are_asked_for_by_name_only_inside_of_their_folders(checkout: Checkout) -> None:
+def test_targets_outside_their_folders_are_refused(checkout: Checkout) -> None:
     for target in ("resources/corpora/../sentences.parquet", "resources/corpora/a b/sentences.parquet", "results/../x.parquet"):
         done = checkout.snakemake("-n", target)
         assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The workflow as a module of another Snakefile, in another folder, beside rules and a configuration of its own."""
+"""The workflow as a module of another Snakefile, in another folder with its own rules and configuration."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ rule summary:
 
 
 class Lab:
-    """A folder with a Snakefile that uses a checkout as a module; the configuration is a part of its own one."""
+    """A folder with a Snakefile that uses a checkout as a module; the module's configuration is part of its own."""
 
     def __init__(self, folder: Path, checkout: Path, **changed: object) -> None:
         self.folder = folder
@@ -64,38 +64,38 @@ class Lab:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A checkout in which nothing was run."""
+    """A checkout without any results."""
     return Checkout(tmp_path / "checkout")
 
 
 def jobs(output: str) -> dict[str, int]:
-    """Rule -> jobs in the table that Snakemake prints of a plan."""
+    """Rule -> number of jobs, from the table that Snakemake prints for a plan."""
     rows = [line.split() for line in output.partition("Job stats:")[2].partition("\ntotal ")[0].splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
-def test_another_workflow_runs_the_rules_and_plans_all_of_them(scratch: Checkout, tmp_path: Path) -> None:
+def test_another_workflow_can_run_and_plan_the_rules(scratch: Checkout, tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", scratch.folder)
-    # its own first rule is the default, not that of the module
+    # the default target is its own first rule, not that of the module
     assert jobs(lab.run("-n")) == {"lexigraft_source": 1, "lexigraft_factors": 1, "summary": 1, "all": 1}
     lab.run("--cores", "2")
     made = lab.folder / "resources/factors/minilm-32.safetensors"
     assert int((lab.folder / "summary.txt").read_text()) == made.stat().st_size
-    # the same bytes as in the checkout itself: the same code, lock and configuration
+    # the same bytes as in the checkout: code, lock and configuration are the same
     assert made.read_bytes() == (scratch.folder / "resources/factors/minilm-32.safetensors").read_bytes()
     assert not (scratch.folder / "summary.txt").exists()
     assert "Nothing to be done" in lab.run("-n")
     planned = jobs(lab.run("-n", "lexigraft_all"))
     assert planned.pop("lexigraft_all") == 1
     assert {name for name in planned if not name.startswith("lexigraft_")} == set()
-    # all 31 jobs of the small run but the source and the factors, which are there
+    # all 31 jobs of the small run except the source and the factors, which exist already
     assert sum(planned.values()) == 29
     assert planned["lexigraft_initialized_model"] == 4
-    # the run's name is that of the configuration given to the module
+    # the run has the name in the module's configuration
     assert jobs(lab.run("-n", "results/mini/scores.parquet"))["lexigraft_scores"] == 1
 
 
-def test_the_profile_of_the_checkout_can_be_named(checkout: Checkout, tmp_path: Path) -> None:
+def test_the_profile_of_the_checkout_can_be_used(checkout: Checkout, tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", checkout.folder)
     profile = ("--workflow-profile", str(checkout.folder / "profiles/default"))
     lab.run("--cores", "2", *profile)
@@ -106,14 +106,14 @@ def test_the_profile_of_the_checkout_can_be_named(checkout: Checkout, tmp_path: 
     assert "Nothing to be done" in lab.run("-n", *profile)
 
 
-def test_folders_of_the_configuration_hold(checkout: Checkout, tmp_path: Path) -> None:
+def test_folders_of_the_module_configuration_are_used(checkout: Checkout, tmp_path: Path) -> None:
     pathvars = {name: f"elsewhere/{name}" for name in ("resources", "results", "logs")}
     lab = Lab(tmp_path / "lab", checkout.folder, pathvars=pathvars)
     assert jobs(lab.run("-n"))["lexigraft_factors"] == 1
     assert "elsewhere/results/scores.parquet" in lab.run("-n", "lexigraft_all")
 
 
-def test_a_mistake_in_the_configuration_is_told_as_ever(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_mistake_in_the_module_configuration_is_reported(checkout: Checkout, tmp_path: Path) -> None:
     lab = Lab(tmp_path / "lab", checkout.folder, tokenizers={})
     done = lab.snakemake("-n")
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The graph of the paper in miniature, run whole: two real sources, two D', three methods, both kinds of network."""
+"""A complete run of the paper's graph in miniature: two real sources, two D', three methods, both kinds of network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout.folder
 
 
-def test_every_model_is_scored_and_the_trained_ones_twice(paper: Path) -> None:
+def test_every_model_is_scored_and_trained_models_twice(paper: Path) -> None:
     scores = read_table(paper / "results/paper-small/scores.parquet", "scores")
     assert set(scores["model"]) == set(MODELS)
     assert set(scores.filter(step=2)["model"]) == set(TRAINED)
@@ -45,7 +45,7 @@ def test_origins_add_up_to_the_vocabulary(paper: Path) -> None:
     assert computed["random-mono-16"] == 0
     assert computed["ofa-mono-16"] == computed["ofa-mono-32"] == computed["hyperofa-mono-16"] > 0
     copied = dict(table.select("model", "copied").iter_rows())
-    # most of the target's pieces are in XLM-R's vocabulary, fewer in the English one
+    # more target tokens are in XLM-R's vocabulary than in the English one
     assert copied["ofa-multi-16"] > copied["ofa-mono-16"]
 
 
@@ -65,7 +65,7 @@ def test_each_source_and_dimension_has_its_own_network(paper: Path) -> None:
         assert quality["cosine"].is_between(-1, 1).all()
 
 
-def test_the_report_tells_all_of_it(paper: Path) -> None:
+def test_the_report_lists_models_networks_and_origins(paper: Path) -> None:
     page = (paper / "results/paper-small/report.html").read_text()
     for text in (*MODELS, "multi-16", "copied", "computed"):
         assert text in page

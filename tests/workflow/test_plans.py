@@ -1,4 +1,4 @@
-"""The configurations that come with the project resolve into the jobs that they should, without network and without inputs."""
+"""The project's configurations give the expected plans, without network and without inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAPER = {
     "significance": 1,
     "report": 1,
 }
-"""18 models (3 methods, 2 sources, 3 dimensions), six pre-trained; two retrieval and two tagging tasks before and after it."""
+"""18 models (3 methods, 2 sources, 3 D'), six of them pre-trained; two retrieval and two tagging tasks before and after."""
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_the_paper_resolves_without_network_and_inputs(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paper_is_planned_without_network_and_inputs(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("HF_HOME", str(checkout.folder / "no-hub"))
@@ -49,11 +49,11 @@ def test_the_paper_resolves_without_network_and_inputs(checkout: Checkout, monke
     assert checkout.planned("all", config="config/paper.yaml") == PAPER
     for missing in ("inputs/tatoeba", "inputs/sr_b", "colexnet_plus.wv"):
         assert missing in done.stderr
-    # the promise is 10 s on a quiet machine; this only tells a plan from one that hangs or waits for a hub
+    # the goal is 10 s on an idle machine; this limit only detects a plan that hangs or waits for a hub
     assert took < 120
 
 
-def test_the_evaluation_of_the_demo_resolves_without_its_inputs(checkout: Checkout) -> None:
+def test_the_evaluation_of_the_demo_is_planned_without_its_inputs(checkout: Checkout) -> None:
     planned = checkout.planned("all", config="config/evaluation.yaml")
     jobs = ("initialized_model", "pretraining", "ranks", "tagger", "tag_scores", "language_modeling", "significance", "report")
     assert {rule: planned[rule] for rule in jobs} == {

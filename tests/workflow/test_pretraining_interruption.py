@@ -1,4 +1,4 @@
-"""Training that is told to stop is retried by the workflow, and ends with the same bytes."""
+"""The workflow retries interrupted pre-training, with the same bytes as without the interruption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LANGUAGES = ("eng_Latn", "fra_Latn", "kor_Hang")
 
 @pytest.fixture
 def longer(scratch: Checkout) -> Checkout:
-    """The small run with more steps of one model."""
+    """The small run with more pre-training steps of one model."""
     text = (scratch.folder / "mini.yaml").read_text()
     assert "  steps: 2\n  checkpoints: [2]\n" in text
     changed = "  steps: 60\n  checkpoints: [60]\n  models: [ofa-minilm-32]\n"
@@ -34,7 +34,7 @@ def trained(checkout: Checkout) -> dict[str, bytes]:
     return checkout.artifacts(f"{MODEL}/step-60/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
 
 
-def test_a_job_that_is_told_to_stop_is_retried(longer: Checkout) -> None:
+def test_an_interrupted_job_is_retried(longer: Checkout) -> None:
     target = f"{MODEL}/step-60/model.safetensors"
     longer.run(target)
     wanted = trained(longer)
@@ -53,10 +53,10 @@ def test_a_job_that_is_told_to_stop_is_retried(longer: Checkout) -> None:
         for process in psutil.Process(running.pid).children(recursive=True):
             if any(Path(part).name.endswith("pretraining.py") for part in process.cmdline()[:2]):
                 process.send_signal(signal.SIGUSR1)
-        told = running.communicate()[0]
-    assert running.returncode == 0, told
-    assert "non-zero exit status 75" in told
-    assert "Trying to restart job" in told
+        output = running.communicate()[0]
+    assert running.returncode == 0, output
+    assert "non-zero exit status 75" in output
+    assert "Trying to restart job" in output
     assert "going on after step" in log.read_text()
     assert trained(longer) == wanted
 

@@ -1,4 +1,4 @@
-"""What reruns, and what does not, when something changes."""
+"""Which jobs run again after a change, and which do not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
             "initializers/ofa.py",
             "top_k: PositiveInt = 10",
             "top_k: PositiveInt = 9 + 1",
-            # graft is built on it
+            # graft inherits from it
             {"token_map": 2, "initialized_model": 2, "pretraining": 2, "ranks": 4, **AFTER_MAPS},
         ),
         ("evaluation/retrieval.py", '"cpu": 1024', '"cpu": 1023', {"ranks": 8, **AFTER_SCORES}),
@@ -73,7 +73,7 @@ def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
             "hypernetwork/losses.py",
             "(target - predicted)",
             "(predicted - target)",
-            # prediction does not import the losses: only the model whose network is trained again
+            # prediction does not import the losses: only models whose network is trained again
             {"hypernetwork": 1, "initialized_model": 1, "pretraining": 1, "ranks": 2, **AFTER_SCORES},
         ),
         ("evaluation/retrieval.py", "# on a CPU what fits", "# on CPUs what fits", {}),
@@ -92,7 +92,7 @@ def test_a_changed_pin_reruns_everything(scratch: Checkout) -> None:
     assert sum(scratch.planned("all").values()) == 31
 
 
-def test_a_deleted_artifact_is_remade_and_nothing_else_changes(scratch: Checkout) -> None:
+def test_a_deleted_artifact_is_made_again_and_others_are_unchanged(scratch: Checkout) -> None:
     before = scratch.artifacts()
     deleted = "results/mini/ranks/sr_b/ofa-minilm-32-step-0.parquet"
     (scratch.folder / deleted).unlink()
@@ -110,19 +110,19 @@ def test_a_deleted_artifact_is_remade_and_nothing_else_changes(scratch: Checkout
         ("results/mini/models/ofa-minilm-32/step-0/model.safetensors", "initialized_model", 8),
     ],
 )
-def test_whatever_is_deleted_is_remade_with_what_depends_on_it(scratch: Checkout, path: str, rule: str, jobs: int) -> None:
+def test_a_deleted_artifact_is_made_again_with_its_dependents(scratch: Checkout, path: str, rule: str, jobs: int) -> None:
     (scratch.folder / path).unlink()
     planned = scratch.planned("all")
     assert planned[rule] == 1
     assert sum(planned.values()) == jobs
 
 
-def test_a_single_target_by_its_name(scratch: Checkout) -> None:
+def test_a_single_file_can_be_a_target(scratch: Checkout) -> None:
     (scratch.folder / "resources/factors/minilm-32.safetensors").unlink()
     assert scratch.planned("resources/factors/minilm-32.safetensors") == {"factors": 1}
 
 
-def test_another_configuration_stands_alone(scratch: Checkout) -> None:
+def test_configfile_replaces_the_default_configuration(scratch: Checkout) -> None:
     assert scratch.planned("resources/tokenizers/bible-4k/tokenizer.json") == {}
     done = scratch.snakemake("-n", "resources/tokenizers/bible-30k/tokenizer.json")
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""A cache that several checkouts and users share: hits compute nothing, changes never hit, damage is named and repaired."""
+"""A cache shared by checkouts and users: hits compute nothing, changes never hit, damage is reported and repaired."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JOBS = 17
 
 
 class Lab(Checkout):
-    """A member's checkout with the smallest configuration, and the cache that it uses."""
+    """A user's checkout with the smallest configuration, and its cache."""
 
     def __init__(self, folder: Path, cache: Path, user: int | None = None) -> None:
         super().__init__(folder)
@@ -52,14 +52,14 @@ class Lab(Checkout):
         )
 
     def ends(self, *arguments: str, code: int = 0, cache: bool = True) -> str:
-        """What a run prints that ends with this exit code."""
+        """The output of a run, after checking its exit code."""
         process = self.start(*arguments, cache=cache)
         printed, _ = process.communicate()
         assert process.returncode == code, printed
         return printed
 
     def plan(self) -> dict[str, bool]:
-        """First output of each planned job -> whether the plan expects it in the cache."""
+        """First output of each planned job -> whether Snakemake expects it in the cache."""
         printed = self.ends("-n", "all")
         found = re.findall(r"Output file (\S+) will be (obtained from|written to) global", printed)
         assert len(found) == JOBS, printed
@@ -75,7 +75,7 @@ def write_text(folder: Path) -> None:
 
 
 def as_user(command: list[str], user: int) -> list[str]:
-    """The command as another user, with the Python of these tests made visible where it lies in somebody's private folder."""
+    """The command as another user, to whom the tests' Python is made visible if it lies in a private folder."""
     base = Path(sys.base_prefix).resolve()
     private = next((folder for folder in reversed(base.parents) if not folder.stat().st_mode & 0o001), None)
     switch = f'exec setpriv --reuid {user} --regid {user} --clear-groups "$@"'
@@ -96,7 +96,7 @@ def lexigraft_cache(*arguments: object, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A folder that every user may enter (pytest's own are private)."""
+    """A folder with access for every user (pytest's own folders are private)."""
     folder = Path(tempfile.mkdtemp(prefix="lexigraft-cache-"))
     folder.chmod(0o755)
     yield folder
@@ -108,23 +108,23 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def first(place: Path) -> Lab:
-    """The first member's checkout after a whole run, which has filled the cache."""
+    """The first user's checkout after a complete run, which has filled the cache."""
     (place / "cache").mkdir()
     member = Lab(place / "first", place / "cache")
     printed = member.ends("all")
-    assert "is not in the shared cache" not in printed
+    assert "was not stored in the cache" not in printed
     assert "taken from the shared cache" not in printed
     return member
 
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[int]:
-    """A second user of this machine, who owns nothing."""
+    """A second user of this machine, without any files."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("useradd", "userdel", "setpriv", "unshare"))):
-        pytest.skip("only root can make a second user")
+        pytest.skip("only root can create a second user")
     name = f"lexigraft-{os.getpid()}"
     if subprocess.run(["useradd", "--no-create-home", name], capture_output=True, check=False).returncode != 0:
-        pytest.skip("a second user cannot be made here")
+        pytest.skip("a second user cannot be created here")
     try:
         import pwd
 
@@ -145,7 +145,7 @@ def stages_run(printed: str) -> int:
     )
 
 
-def test_another_user_takes_everything_and_keeps_what_is_missing(first: Lab, place: Path, reader: int) -> None:
+def test_a_read_only_user_takes_hits_and_keeps_own_results_locally(first: Lab, place: Path, reader: int) -> None:
     second = Lab(place / "second", first.cache, reader)
     printed = second.ends("all")
     assert printed.count("taken from the shared cache") == JOBS
@@ -153,14 +153,14 @@ def test_another_user_takes_everything_and_keeps_what_is_missing(first: Lab, pla
     assert [path for path in (second.folder / "logs").rglob("*.log") if "stage" in path.read_text()] == []
     assert second.artifacts() == first.artifacts()
     assert "Nothing to be done" in second.ends("-n", "all")
-    # weights are links into the cache, which this user cannot write; files that cannot notice alteration are copies
+    # weights are links into the cache, which this user cannot write; files without a seal are copies
     assert (second.folder / MODEL).resolve().is_relative_to(first.cache)
     assert not (second.folder / MODEL).with_name("config.json").is_symlink()
 
     edit(second.folder / "shared.yaml", "vocab_size: 300", "vocab_size: 290")
     before = sorted(path.name for path in first.cache.iterdir())
     printed = second.ends("resources/tokenizers/small/vocabulary.parquet")
-    assert "is not in the shared cache" in printed
+    assert "was not stored in the cache" in printed
     assert "Permission denied" in printed
     assert not (second.folder / "resources/tokenizers/small/vocabulary.parquet").is_symlink()
     assert sorted(path.name for path in first.cache.iterdir()) == before
@@ -188,7 +188,7 @@ def test_a_full_hit_in_another_checkout_computes_nothing(first: Lab, place: Path
         ("lexigraft/factors/factorize.py", "import annotations", "import annotations  # a comment", None, "factors"),
     ],
 )
-def test_what_is_made_otherwise_never_hits(
+def test_changed_inputs_code_or_settings_never_hit(
     first: Lab, tmp_path: Path, path: str, old: str, new: str, changed: str | None, same: str | None
 ) -> None:
     member = Lab(tmp_path / "member", first.cache)
@@ -196,15 +196,15 @@ def test_what_is_made_otherwise_never_hits(
     planned = member.plan()
     if changed:
         assert [file for file, hit in planned.items() if hit and file.startswith(f"resources/{changed}/")] == []
-        # nor does anything that follows from it
+        # nor does anything that depends on it
         assert not planned["results/shared/report.html"]
     if same:
         hits = {hit for file, hit in planned.items() if file.startswith(f"resources/{same}/")}
         assert hits == {True}
 
 
-def test_what_was_changed_behind_snakemakes_back_is_not_what_the_configuration_says(first: Lab, tmp_path: Path) -> None:
-    """A key follows from what is read, not from what should have been read."""
+def test_a_manually_changed_input_changes_the_key(first: Lab, tmp_path: Path) -> None:
+    """Keys use the files that are read, not those that the configuration would produce."""
     member = Lab(tmp_path / "member", first.cache)
     member.ends("resources/tokenizers/small/tokenizer_config.json")
     file = member.folder / "resources/tokenizers/small/tokenizer_config.json"
@@ -215,7 +215,7 @@ def test_what_was_changed_behind_snakemakes_back_is_not_what_the_configuration_s
     assert re.search(r"target-small.parquet will be written to", printed), printed
 
 
-def test_two_runs_at_once_on_an_empty_cache(place: Path, first: Lab) -> None:
+def test_two_simultaneous_runs_fill_an_empty_cache(place: Path, first: Lab) -> None:
     cache = place / "empty"
     cache.mkdir()
     members = [Lab(place / name, cache) for name in ("left", "right")]
@@ -232,7 +232,7 @@ def test_two_runs_at_once_on_an_empty_cache(place: Path, first: Lab) -> None:
     assert sorted(path.name for path in cache.iterdir() if path.name.startswith(".")) == []
 
 
-def test_a_run_killed_while_it_stores_leaves_nothing_that_is_believed(place: Path, first: Lab, tmp_path: Path) -> None:
+def test_a_run_killed_while_storing_leaves_no_visible_entry(place: Path, first: Lab, tmp_path: Path) -> None:
     cache = place / "killed"
     cache.mkdir()
     member = Lab(tmp_path / "member", cache)
@@ -240,7 +240,7 @@ def test_a_run_killed_while_it_stores_leaves_nothing_that_is_believed(place: Pat
         before = hidden(cache)
         process = member.start(FACTORS)
         while process.poll() is None and hidden(cache) == before:
-            time.sleep(0.001)  # an entry is being written for longer than that
+            time.sleep(0.001)  # writing an entry takes longer
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "nothing was stored"
@@ -256,7 +256,7 @@ def hidden(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.name.startswith(".")}
 
 
-def test_an_entry_overwritten_through_a_link_is_named_and_repaired(first: Lab, place: Path, tmp_path: Path) -> None:
+def test_an_entry_overwritten_through_a_link_is_reported_and_repaired(first: Lab, place: Path, tmp_path: Path) -> None:
     cache = place / "copy"
     shutil.copytree(first.cache, cache)
     victim, other = Lab(tmp_path / "victim", cache), Lab(tmp_path / "other", cache)
@@ -271,17 +271,17 @@ def test_an_entry_overwritten_through_a_link_is_named_and_repaired(first: Lab, p
         assert str(entry) in printed
         assert f"lexigraft cache verify {cache} --remove" in printed
     assert entry.name in lexigraft_cache("verify", cache, code=1)
-    assert "1 were damaged and are removed" in lexigraft_cache("verify", cache, "--remove")
+    assert "1 were damaged and removed" in lexigraft_cache("verify", cache, "--remove")
     assert not link.exists()
     printed = other.ends(FACTORS)
     assert stages_run(printed) == 1
     assert (other.folder / FACTORS).resolve().parent == entry
-    # the link of the one who had it leads somewhere again
+    # the old link is valid again
     assert link.read_bytes() == whole
     assert "none damaged" in lexigraft_cache("verify", cache)
 
 
-def test_a_full_and_a_read_only_disk_are_survived(first: Lab, place: Path) -> None:
+def test_runs_survive_a_full_and_a_read_only_cache(first: Lab, place: Path) -> None:
     with small_disk_at(place / "disk", 256 << 10) as disk:
         member = Lab(place / "member", disk.folder)
         printed = member.ends(FACTORS)
@@ -295,8 +295,8 @@ def test_a_full_and_a_read_only_disk_are_survived(first: Lab, place: Path) -> No
         assert not (member.folder / FACTORS).is_symlink()
 
 
-def test_a_cache_that_is_not_there_stops_before_anything_is_computed(tmp_path: Path) -> None:
+def test_a_missing_cache_folder_stops_the_run_before_its_first_job(tmp_path: Path) -> None:
     member = Lab(tmp_path / "member", tmp_path / "nowhere")
     printed = member.ends("all", code=1)
-    assert f"the shared cache '{tmp_path}/nowhere' is no folder" in printed
+    assert f"the shared cache '{tmp_path}/nowhere' is not a folder" in printed
     assert not (member.folder / "resources").exists()

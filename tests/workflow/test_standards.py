@@ -1,4 +1,4 @@
-"""What Snakemake's own tools say of the workflow: its report, its graph; and what stages really load."""
+"""Snakemake's own report and graph of the workflow, and the modules that stages really load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import ROOT, Checkout
 SCRIPTS = ROOT / "workflow_scripts"
 
 
-def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout) -> None:
+def test_digests_cover_everything_that_stages_load(finished: Checkout) -> None:
     loaded: dict[str, set[str]] = {}
     opened: dict[str, set[str]] = {}
     for path in finished.records.glob("*.json"):
@@ -32,7 +32,7 @@ def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout
     assert len(loaded) == 15  # all stages of the small run
     assert opened["report.py"] >= {"template.html", "style.css", "page.js", "languages.tsv"}
     assert "lexigraft.hypernetwork.losses" in loaded["hypernetwork.py"]
-    # the registry loads all methods, to find the one by its name; the rule adds the module of that one
+    # the registry loads all methods to find one by its name; the rule adds the module of that method
     methods = import_closure(method.__module__ for method in registry().values())
     for script, modules in loaded.items():
         source = script_source(SCRIPTS / script)
@@ -42,16 +42,16 @@ def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout
         assert opened[script] - data == set(), script
 
 
-def test_the_picture_in_the_readme_is_the_graph_of_the_rules(tmp_path: Path) -> None:
+def test_the_graph_in_the_readme_is_up_to_date(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     shutil.copy(ROOT / "README.md", tmp_path)
     readme = (ROOT / "README.md").read_text()
     edges = rule_graph(tmp_path)
-    assert f"```mermaid\n{mermaid(direct(edges))}```" in readme, "README.md is out of step: run `make generated`"
+    assert f"```mermaid\n{mermaid(direct(edges))}```" in readme, "README.md is out of date: run `make generated`"
     assert "  corpus --> factors\n" not in readme
     assert {rule for edge in edges for rule in edge} == {rule for rules in rules_of_scripts(ROOT).values() for rule in rules}
     assert ("source", "factors") in edges
-    # a rule that reads more changes the picture
+    # an added input changes the graph
     rules = checkout.folder / "rules/factors.smk"
     weights = 'weights="<resources>/sources/{source}/model.safetensors",\n'
     assert weights in rules.read_text()
@@ -59,13 +59,13 @@ def test_the_picture_in_the_readme_is_the_graph_of_the_rules(tmp_path: Path) -> 
     assert "  corpus --> factors\n" in readme_with_graph(tmp_path)
 
 
-def test_arrows_that_follow_from_others_are_left_out() -> None:
+def test_indirect_edges_are_removed_from_the_graph() -> None:
     chain = {("a", "b"), ("b", "c"), ("c", "d")}
     assert direct(chain | {("a", "c"), ("a", "d"), ("x", "d")}) == chain | {("x", "d")}
     assert mermaid({("b", "c"), ("a", "b")}) == "flowchart LR\n  a --> b\n  b --> c\n"
 
 
-def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_network(finished: Checkout, tmp_path: Path) -> None:
+def test_snakemakes_report_has_captions_and_categories_and_needs_no_network(finished: Checkout, tmp_path: Path) -> None:
     done = offline(finished, "all", "--report", str(tmp_path / "report.zip"))
     assert done.returncode == 0, done.stdout + done.stderr
     with ZipFile(tmp_path / "report.zip") as archive:
@@ -90,12 +90,12 @@ def test_the_report_of_snakemake_has_captions_and_categories_and_needs_no_networ
     results = finished.folder / "results/mini"
     for name in ("report.html", "scores.parquet", "intervals.parquet", "comparisons.parquet", "token_origins.parquet"):
         assert files[name] == (results / name).read_bytes()
-    # nothing is fetched when the page is opened: its libraries are inside
+    # the page fetches nothing when it is opened: its libraries are embedded
     assert not re.search(r'<(script|link)[^>]+(src|href)="https?:', page)
 
 
 def offline(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in a process whose sockets lead nowhere."""
+    """Run Snakemake in a process that cannot open connections."""
     wall = "import socket; socket.socket.connect = lambda *_: (_ for _ in ()).throw(OSError('no network in this test'))"
     start = "import sys; from snakemake.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", f"{wall}\n{start}", *arguments, "--configfile", "mini.yaml"]

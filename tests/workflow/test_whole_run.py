@@ -1,4 +1,4 @@
-"""The whole workflow on real text and a real model, in miniature."""
+"""The complete workflow on real text and a real model, in miniature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import Checkout
 METHODS = ("random", "ofa", "hyperofa", "graft")
 
 
-def test_everything_is_made(finished: Checkout) -> None:
+def test_scores_and_report_are_complete(finished: Checkout) -> None:
     results = finished.folder / "results" / "mini"
     scores = read_table(results / "scores.parquet", "scores")
     assert scores.columns == [
@@ -32,14 +32,14 @@ def test_everything_is_made(finished: Checkout) -> None:
     assert (results / "report.html").stat().st_size > 100_000
 
 
-def test_methods_differ_where_they_should(finished: Checkout) -> None:
+def test_methods_rank_as_expected(finished: Checkout) -> None:
     scores = read_table(finished.folder / "results/mini/scores.parquet", "scores").filter(metric="top_10", step=0)
     mean = dict(scores.group_by("method").agg(pl.col("score").mean()).iter_rows())
     assert len(set(mean.values())) == len(METHODS)
     assert mean["graft"] > mean["ofa"] > mean["random"]
 
 
-def test_tokens_are_accounted_for(finished: Checkout) -> None:
+def test_every_token_has_an_origin(finished: Checkout) -> None:
     for method in METHODS:
         tokens = read_table(
             finished.folder / f"results/mini/models/{method}-minilm-32/step-0/tokens.parquet", "initialized_model"
@@ -49,7 +49,7 @@ def test_tokens_are_accounted_for(finished: Checkout) -> None:
         assert (tokens["source_id"].is_not_null() == (tokens["origin"] == "copied")).all()
 
 
-def test_held_out_verses_reach_no_training_stage(finished: Checkout) -> None:
+def test_no_training_stage_reads_held_out_verses(finished: Checkout) -> None:
     resources = finished.folder / "resources"
     held_out = held_out_ids("sr_b")
     training = resources / "corpora/bible/sentences.parquet"
@@ -57,7 +57,7 @@ def test_held_out_verses_reach_no_training_stage(finished: Checkout) -> None:
     assert len(held_out) == 500
     assert not held_out & set(sentences["sentence_id"])
     assert set(tested["sentence_id"]) == held_out
-    # what the training stages read from a corpus is that table and nothing else
+    # training stages read only that table of a corpus
     known = {identity(path) for path in resources.glob("*/**/*") if path.is_file() and "corpora" not in path.parts}
     known |= {identity(path) for path in finished.folder.glob("results/mini/models/**/*") if path.is_file()}
     for artifact in (
@@ -71,7 +71,7 @@ def test_held_out_verses_reach_no_training_stage(finished: Checkout) -> None:
     assert identity(training) in read_provenance(next(resources.glob("word_vectors/*/words.parquet")))["inputs"].values()
 
 
-def test_every_artifact_is_sealed_and_names_no_place(finished: Checkout) -> None:
+def test_every_artifact_is_sealed_and_contains_no_paths(finished: Checkout) -> None:
     artifacts = [path for path in finished.folder.glob("re*/**/*") if path.suffix in (".parquet", ".safetensors", ".arrow")]
     assert len(artifacts) > 40
     for path in artifacts:
@@ -82,7 +82,7 @@ def test_every_artifact_is_sealed_and_names_no_place(finished: Checkout) -> None
         assert str(finished.folder) not in str(provenance)
 
 
-def test_logs_tell_what_was_done_where_and_how_long(finished: Checkout) -> None:
+def test_logs_contain_stage_machine_time_and_memory(finished: Checkout) -> None:
     for log in (finished.folder / "logs").glob("**/*.log"):
         text = log.read_text()
         assert re.search(r"stage \w+ on \S+ with 1 threads", text), log
@@ -96,17 +96,17 @@ def test_a_second_run_has_nothing_to_do(scratch: Checkout) -> None:
     assert "Nothing to be done" in scratch.run("all")
 
 
-def test_two_runs_with_one_seed_make_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:
+def test_two_runs_with_the_same_seed_give_the_same_bytes(finished: Checkout, tmp_path: Path) -> None:
     other = Checkout(tmp_path / "other")
     models = [f"results/mini/models/{method}-minilm-32/step-0/model.safetensors" for method in METHODS]
     other.run(*models, "resources/pretraining_data/bible/bible-4k/kor_Hang.arrow")
-    mine = other.artifacts()
-    theirs = finished.artifacts()
-    assert set(models) <= mine.keys()
-    assert [name for name in mine if mine[name] != theirs[name]] == []
+    second = other.artifacts()
+    first = finished.artifacts()
+    assert set(models) <= second.keys()
+    assert [name for name in second if second[name] != first[name]] == []
 
 
-def test_a_new_seed_makes_other_models(scratch: Checkout) -> None:
+def test_another_seed_gives_other_models(scratch: Checkout) -> None:
     text = (scratch.folder / "mini.yaml").read_text()
     (scratch.folder / "mini.yaml").write_text(text.replace("seed: 7", "seed: 8"))
     path = "results/mini/models/random-minilm-32/step-0/model.safetensors"
@@ -115,7 +115,7 @@ def test_a_new_seed_makes_other_models(scratch: Checkout) -> None:
     assert (scratch.folder / path).read_bytes() != before
 
 
-def test_the_report_of_snakemake_works(scratch: Checkout, tmp_path: Path) -> None:
+def test_snakemakes_report_is_written(scratch: Checkout, tmp_path: Path) -> None:
     scratch.run("--report", str(tmp_path / "snakemake.html"))
     assert "Scores of all models of the run" in (tmp_path / "snakemake.html").read_text()
 

@@ -1,4 +1,4 @@
-"""Artifacts: bytes are the same for the same inputs, and every damage is noticed."""
+"""Artifacts: the same inputs give the same bytes, and any damage is detected."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def read(path: Path) -> object:
     return read_table(path, "factors") if path.suffix == ".parquet" else read_tensors(path, "factors")
 
 
-def test_a_table_comes_back(tmp_path: Path) -> None:
+def test_a_table_survives_a_round_trip(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet")
     assert read_table(path, "factors").equals(TABLE)
     assert read_table(path, ("other", "factors"), ["n"])["n"].to_list() == [1, 2]
     assert pl.read_parquet(path).equals(TABLE)
 
 
-def test_tensors_come_back_and_other_readers_read_them(tmp_path: Path) -> None:
+def test_tensors_survive_a_round_trip_and_safetensors_reads_them(tmp_path: Path) -> None:
     path = write(tmp_path / "t.safetensors")
     ours, theirs = read_tensors(path, "factors"), safetensors.numpy.load_file(path)
     assert ours.keys() == theirs.keys() == TENSORS.keys()
@@ -73,26 +73,26 @@ def test_tensors_come_back_and_other_readers_read_them(tmp_path: Path) -> None:
     assert read_tensors(path, "factors", ["b"]).keys() == {"b"}
 
 
-def test_an_arrow_file_is_mapped_and_other_readers_read_it(tmp_path: Path) -> None:
+def test_an_arrow_file_is_memory_mapped_and_polars_reads_it(tmp_path: Path) -> None:
     path = write(tmp_path / "t.arrow")
     assert map_arrow(path) == [BATCH, BATCH]
     assert pl.read_ipc(path).equals(pl.from_arrow(pa.Table.from_batches([BATCH, BATCH])))
     allocated = pa.total_allocated_bytes()
     held = map_arrow(path)
-    assert pa.total_allocated_bytes() == allocated  # its bytes are the file's
+    assert pa.total_allocated_bytes() == allocated  # the columns lie in the mapped file
     assert len(held) == 2
     with pytest.raises(ArtifactError, match="does not exist"):
         map_arrow(tmp_path / "none.arrow")
 
 
-def test_blocks_are_one_table(tmp_path: Path) -> None:
+def test_blocks_are_written_as_one_table(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, (TABLE for _ in range(3)), PROVENANCE)
     assert read_table(path, "factors").equals(pl.concat([TABLE] * 3))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
-def test_provenance_is_inside_and_names_no_place(tmp_path: Path, suffix: str) -> None:
+def test_provenance_is_stored_without_paths(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"t{suffix}")
     provenance = read_provenance(path)
     assert provenance["stage"] == "factors"
@@ -110,7 +110,7 @@ def test_metadata_comes_back_and_its_absence_is_an_error(tmp_path: Path, suffix:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
-def test_bytes_are_the_same_in_another_process(tmp_path: Path, suffix: str) -> None:
+def test_another_process_writes_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a{suffix}")
     code = "import sys; from pathlib import Path; from test_artifacts import write; write(Path(sys.argv[1]))"
     other = tmp_path / f"b{suffix}"
@@ -121,7 +121,7 @@ def test_bytes_are_the_same_in_another_process(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
-def test_every_flipped_byte_is_noticed(tmp_path: Path, suffix: str) -> None:
+def test_any_flipped_bit_is_detected(tmp_path: Path, suffix: str) -> None:
     whole = write(tmp_path / f"a{suffix}").read_bytes()
     bad = tmp_path / f"bad{suffix}"
     for place in range(len(whole)):
@@ -135,7 +135,7 @@ def test_every_flipped_byte_is_noticed(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
 @settings(max_examples=30, deadline=None)
 @given(share=st.floats(0, 0.999))
-def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, suffix: str, share: float) -> None:
+def test_a_truncated_file_is_detected(tmp_path_factory: pytest.TempPathFactory, suffix: str, share: float) -> None:
     folder = tmp_path_factory.mktemp("cut")
     path = write(folder / f"a{suffix}")
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
@@ -146,7 +146,7 @@ def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, s
 
 
 @given(junk=st.binary(max_size=200))
-def test_random_bytes_are_an_error_not_a_crash(tmp_path_factory: pytest.TempPathFactory, junk: bytes) -> None:
+def test_random_bytes_raise_an_error(tmp_path_factory: pytest.TempPathFactory, junk: bytes) -> None:
     path = tmp_path_factory.mktemp("junk") / "x.parquet"
     for head in (b"", b"PAR1", (1 << 60).to_bytes(8, "little")):
         path.write_bytes(head + junk)
@@ -154,7 +154,7 @@ def test_random_bytes_are_an_error_not_a_crash(tmp_path_factory: pytest.TempPath
             check(path, "factors")
 
 
-def test_other_stages_missing_files_and_foreign_files_are_named(tmp_path: Path) -> None:
+def test_wrong_stages_missing_files_and_foreign_files_are_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet")
     with pytest.raises(ArtifactError, match="made by stage 'factors', expected 'matches'"):
         read_table(path, "matches")
@@ -167,13 +167,13 @@ def test_other_stages_missing_files_and_foreign_files_are_named(tmp_path: Path) 
         read_tensors(write(tmp_path / "a.safetensors"), "factors", ["zzz"])
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet")
     before = path.read_bytes()
 
     def blocks():
         yield TABLE
-        raise RuntimeError("stopped in the middle")
+        raise RuntimeError("stopped halfway")
 
     with pytest.raises(RuntimeError, match="stopped"):
         write_table(path, blocks(), PROVENANCE)
@@ -181,7 +181,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
 
 
-def test_atomic_files_have_ordinary_permissions(tmp_path: Path) -> None:
+def test_atomic_files_have_default_permissions(tmp_path: Path) -> None:
     with atomic_file(tmp_path / "x") as handle:
         handle.write(b"x")
     plain = tmp_path / "y"
@@ -189,7 +189,7 @@ def test_atomic_files_have_ordinary_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "x").stat().st_mode == plain.stat().st_mode
 
 
-def test_identity_of_a_plain_file_is_of_its_bytes(tmp_path: Path) -> None:
+def test_the_identity_of_an_unsealed_file_follows_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
     (tmp_path / "b.txt").write_text("one")
     (tmp_path / "c.txt").write_text("two")

@@ -1,4 +1,4 @@
-"""Files without a seal, late writers, full disks, and the command that checks all artifacts."""
+"""Files without a seal, outdated writers, full disks, and the command that verifies all artifacts."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ ONE = {"one": np.ones(3, dtype=np.float32)}
 
 
 def write_folder(folder: Path) -> Path:
-    """A folder with a plain file that its weights vouch for."""
+    """A folder with weights and their companion file."""
     write_text(folder / "config.json", CONFIG)
     write_tensors(folder / "model.safetensors", ONE, with_companions(Provenance("source"), folder, ["config.json"]))
     return folder / "config.json"
 
 
-def test_the_artifact_names_the_files_beside_it(tmp_path: Path) -> None:
+def test_an_artifact_stores_the_digests_of_its_companions(tmp_path: Path) -> None:
     path = write_folder(tmp_path)
     assert read_provenance(tmp_path / "model.safetensors")["companions"] == {"config.json": identity(path)}
     check_companion(path)
 
 
-def test_provenance_without_such_files_is_what_it_was(tmp_path: Path) -> None:
+def test_provenance_without_companions_has_no_such_key(tmp_path: Path) -> None:
     write_tensors(tmp_path / "x.safetensors", ONE, Provenance("source"))
     assert set(read_provenance(tmp_path / "x.safetensors")) == {
         *("format_version", "stage", "parameters", "seed", "code", "lock", "inputs")
@@ -60,7 +60,7 @@ def test_provenance_without_such_files_is_what_it_was(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(position=st.integers(0, len(CONFIG) - 1), bit=st.integers(0, 7), cut=st.booleans())
-def test_any_damage_to_a_plain_file_is_noticed(
+def test_any_damage_to_a_companion_is_detected(
     tmp_path_factory: pytest.TempPathFactory, position: int, bit: int, cut: bool
 ) -> None:
     path = write_folder(tmp_path_factory.mktemp("plain"))
@@ -73,7 +73,7 @@ def test_any_damage_to_a_plain_file_is_noticed(
     assert "delete the file and run snakemake again" in str(caught.value)
 
 
-def test_files_that_nobody_vouches_for_pass(tmp_path: Path) -> None:
+def test_files_without_a_stored_digest_pass(tmp_path: Path) -> None:
     write_text(tmp_path / "notes.txt", "mine")
     write_text(tmp_path / "model.safetensors", "no safetensors at all")
     (tmp_path / "words.parquet").mkdir()
@@ -92,7 +92,7 @@ def test_a_page_is_sealed(tmp_path: Path, damage: Callable[[str], str]) -> None:
         check_page(path)
 
 
-def test_verify_names_every_damaged_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_reports_every_damaged_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_folder(tmp_path / "one")
     write_folder(tmp_path / "two")
     assert main(["verify", str(tmp_path)]) == 0
@@ -109,12 +109,12 @@ def test_verify_names_every_damaged_file(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["verify", str(tmp_path / "three")]) == 1
 
 
-def test_a_process_whose_job_was_started_again_publishes_nothing(tmp_path: Path) -> None:
+def test_a_process_publishes_nothing_after_its_job_was_started_again(tmp_path: Path) -> None:
     log, out = tmp_path / "job.log", tmp_path / "out.txt"
     log.write_text("first")
     with claim(log):
         write_text(out, "first")
-        log.unlink()  # as Snakemake does before it starts the job again
+        log.unlink()  # Snakemake does this before it starts the job again
         write_text(out, "between")
         log.write_text("second")
         with pytest.raises(ArtifactError, match="started again"):
@@ -124,7 +124,7 @@ def test_a_process_whose_job_was_started_again_publishes_nothing(tmp_path: Path)
     write_text(out, "later, outside")
 
 
-def test_children_publish_nothing_either(tmp_path: Path) -> None:
+def test_child_processes_publish_nothing_after_the_job_was_started_again(tmp_path: Path) -> None:
     log, out = tmp_path / "job.log", tmp_path / "out.txt"
     log.write_text("first")
     code = f"from pathlib import Path; from lexigraft.artifacts import write_text; write_text(Path({str(out)!r}), 'late')"
@@ -138,16 +138,16 @@ def test_children_publish_nothing_either(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "way_out"), [(errno.ENOSPC, "make room"), (errno.EACCES, "writable"), (errno.EROFS, "writable")]
+    ("number", "hint"), [(errno.ENOSPC, "make room"), (errno.EACCES, "writable"), (errno.EROFS, "writable")]
 )
-def test_a_refused_write_is_one_message(tmp_path: Path, number: int, way_out: str) -> None:
-    with pytest.raises(ArtifactError, match=way_out) as caught, atomic_file(tmp_path / "out.txt"):
+def test_a_refused_write_raises_an_error_with_a_hint(tmp_path: Path, number: int, hint: str) -> None:
+    with pytest.raises(ArtifactError, match=hint) as caught, atomic_file(tmp_path / "out.txt"):
         raise OSError(number, os.strerror(number))
     assert caught.value.where == tmp_path / "out.txt"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_body_reads_elsewhere_keeps_its_error(tmp_path: Path) -> None:
+def test_errors_of_reading_elsewhere_in_the_body_pass_through(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), atomic_file(tmp_path / "out" / "out.txt"):
         raise PermissionError(errno.EACCES, "no", str(tmp_path / "in" / "in.txt"))
 
@@ -158,7 +158,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk.folder
 
 
-def test_a_full_disk_keeps_the_old_file_and_nothing_else(small_disk: Path) -> None:
+def test_a_full_disk_leaves_only_the_old_file(small_disk: Path) -> None:
     path = small_disk / "x.safetensors"
     write_tensors(path, ONE, Provenance("source"))
     before = path.read_bytes()
@@ -169,7 +169,7 @@ def test_a_full_disk_keeps_the_old_file_and_nothing_else(small_disk: Path) -> No
     assert list(small_disk.iterdir()) == [path]
 
 
-def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "a[1].parquet"
     for name in (".a[1].parquet.abcd.part", ".a1.parquet.abcd.part", "a[1].parquet", "a[1].parquet.part"):
         (tmp_path / name).touch()
@@ -182,20 +182,20 @@ def test_verify_counts_each_file_once(tmp_path: Path) -> None:
     assert verify([path, path, tmp_path / "model.safetensors"]) == 2
 
 
-def test_jobs_have_the_configuration_that_their_run_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in (0, 21):
-        monkeypatch.setenv(f"LEXIGRAFT_CONFIGURATION_{place}", "")
+def test_jobs_use_the_configuration_their_run_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (0, 21):
+        monkeypatch.setenv(f"LEXIGRAFT_CONFIGURATION_{module}", "")
     first = {"run": "a", "sizes": {1: 2, "x": (1, 2)}, "text": "ü: {}"}
     edited = {"run": "b"}
     assert configuration_of_run(edited, is_head=False) == edited  # a job started by hand
     assert configuration_of_run(first, is_head=True) == first
     given = configuration_of_run(edited, is_head=False)
     assert given == {**first, "sizes": {1: 2, "x": [1, 2]}}
-    assert list(given) == list(first)  # pages and tables follow the order
+    assert list(given) == list(first)  # pages and tables use this order
     assert configuration_of_run(edited, is_head=True) == edited
     assert configuration_of_run(first, is_head=False) == edited
-    assert configuration_of_run(first, is_head=True, place=21) == first  # a second module of the workflow
+    assert configuration_of_run(first, is_head=True, module=21) == first  # a second module of the workflow
     assert configuration_of_run({}, is_head=False) == edited
     large = {"run": "c", "noise": [hash(str(number)) for number in range(100_000)]}
     assert configuration_of_run(large, is_head=True) == large
-    assert configuration_of_run(edited, is_head=False) == edited  # it does not fit into the environment
+    assert configuration_of_run(edited, is_head=False) == edited  # the large one does not fit into the environment

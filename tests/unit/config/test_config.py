@@ -1,4 +1,4 @@
-"""The configuration: every mistake is named with its place and the way out."""
+"""The configuration: every mistake is reported with its place and a hint."""
 
 from __future__ import annotations
 
@@ -73,19 +73,19 @@ def test_the_demo_is_valid_and_names_its_models() -> None:
         ({"pretraining__checkpoints": [30]}, "the last of checkpoints [30] must be `steps`, 60"),
     ],
 )
-def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
+def test_mistakes_are_reported_with_their_place(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(changed(**change))
     assert message in str(caught.value)
 
 
-def test_missing_sections_are_all_named_at_once() -> None:
+def test_all_missing_sections_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config({"run": "x"})
     assert {"missing key 'corpora'", "missing key 'models'", "missing key 'methods'"} <= set(str(caught.value).splitlines())
 
 
-def test_two_models_of_one_name_are_an_error() -> None:
+def test_two_models_with_the_same_name_raise_an_error() -> None:
     config = changed()
     config["tokenizers"]["other"] = {**config["tokenizers"]["bible-30k"], "vocab_size": 10}
     config["models"].append({**config["models"][0], "tokenizer": "other"})
@@ -117,9 +117,9 @@ def test_environments_install_the_lock_and_one_python() -> None:
     assert "!requirements.lock" in (ROOT / "envs" / "Dockerfile.dockerignore").read_text().splitlines()
 
 
-def test_generated_files_are_in_step() -> None:
+def test_generated_files_are_up_to_date() -> None:
     for path, text in generated_files(ROOT).items():
-        assert path.read_text() == text, f"{path.name} is out of step: run `make generated`"
+        assert path.read_text() == text, f"{path.name} is out of date: run `make generated`"
 
 
 def test_reading_a_configuration_imports_nothing_heavy() -> None:
@@ -132,7 +132,7 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_all_missing_files_are_named_at_once() -> None:
+def test_all_missing_files_are_reported_at_once() -> None:
     config = changed(sources__minilm__model="package:no-such-package/model")
     config["corpora"]["other"] = {"adapter": "text_folder", "path": "no/such/folder"}
     config["tokenizers"]["theirs"] = {"kind": "existing", "path": "./no/tokenizer.json", "corpus": "other"}
@@ -143,7 +143,7 @@ def test_all_missing_files_are_named_at_once() -> None:
         assert name in str(caught.value)
 
 
-def test_files_of_the_demo() -> None:
+def test_the_external_files_of_the_demo_are_found() -> None:
     found, missing = outside_files(load_config(DEMO))
     assert missing == ""
     assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]
@@ -151,7 +151,7 @@ def test_files_of_the_demo() -> None:
 
 
 @pytest.mark.parametrize("file", ["a.wv", "a.kv", "a", "[a].v"])
-def test_arrays_beside_a_file_of_gensim_are_read_with_it(tmp_path: Path, file: str) -> None:
+def test_side_files_of_gensim_vectors_are_found(tmp_path: Path, file: str) -> None:
     for name in (file, f"{file}.vectors.npy", f"b{file}.vectors.npy", f"{file}.txt"):
         (tmp_path / name).touch()
     config = changed()
@@ -160,7 +160,7 @@ def test_arrays_beside_a_file_of_gensim_are_read_with_it(tmp_path: Path, file: s
     assert [Path(file).name for file in found["word_vectors"]["theirs"]] == [file, f"{file}.vectors.npy"]
 
 
-def test_a_plan_tells_what_is_missing_and_goes_on() -> None:
+def test_a_plan_reports_missing_files_and_continues() -> None:
     config = changed()
     config["word_vectors"]["theirs"] = {"kind": "files", "paths": "no/vectors.vec"}
     found, missing = outside_files(load_config(config), only_plan=True)
@@ -168,6 +168,6 @@ def test_a_plan_tells_what_is_missing_and_goes_on() -> None:
     assert "word_vectors.theirs: the file 'no/vectors.vec' does not exist" in missing
 
 
-def test_nearest() -> None:
+def test_nearest_suggests_similar_names_or_lists_all() -> None:
     assert nearest("tur_Latm", ["tur_Latn", "kor_Hang"]) == "did you mean 'tur_Latn'?"
     assert nearest("zzz", ["a", "b"]) == "known: a, b"

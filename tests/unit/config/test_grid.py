@@ -1,4 +1,4 @@
-"""The models of a run: names, seeds, and what cannot be combined."""
+"""The models of a run: names, seeds, and combinations that are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def grid(**values: Any) -> ModelGrid:
     return ModelGrid(**{**GRID, **values})
 
 
-def test_a_model_for_every_combination_in_order() -> None:
+def test_every_combination_gives_a_model_in_order() -> None:
     models = models_by_name([grid(methods=["random", "ofa"], sources=["mono", "multi"], dims=[100, "full"])], seed=3)
     assert list(models) == [
         *("random-mono-100", "random-mono-full", "random-multi-100", "random-multi-full"),
@@ -35,7 +35,7 @@ def test_a_model_for_every_combination_in_order() -> None:
     assert models["ofa-multi-full"].dim == "full"
 
 
-def test_seeds_and_labels_end_the_names() -> None:
+def test_seeds_and_labels_are_suffixes_of_names() -> None:
     models = models_by_name([grid(), grid(seeds=[1, 2]), grid(label="balanced", balanced_factors=True)], seed=3)
     assert {name: model.seed for name, model in models.items()} == {
         "ofa-mono-100": 3,
@@ -46,24 +46,24 @@ def test_seeds_and_labels_end_the_names() -> None:
     assert models["ofa-mono-100-balanced"].balanced_factors
 
 
-def test_two_grids_may_name_one_model_twice_but_not_two() -> None:
+def test_two_grids_may_repeat_a_model_but_not_its_name_for_another() -> None:
     assert list(models_by_name([grid(), grid()], seed=3)) == ["ofa-mono-100"]
     with pytest.raises(ConfigError, match=r"two different models are named 'ofa-mono-100'.*\n.*\n.*label"):
         models_by_name([grid(), grid(balanced_factors=True)], seed=3)
 
 
-def test_full_has_no_factors_to_balance() -> None:
+def test_balanced_factors_are_refused_for_full() -> None:
     with pytest.raises(ValueError, match="balanced_factors needs factors"):
         grid(dims=["full"], balanced_factors=True)
 
 
 @pytest.mark.parametrize("dim", [0, -3, "half"])
-def test_dims_are_numbers_or_full(dim: object) -> None:
+def test_dims_must_be_positive_numbers_or_full(dim: object) -> None:
     with pytest.raises(ValueError, match="dims"):
         grid(dims=[dim])
 
 
-def test_inputs_stand_for_paths_everywhere() -> None:
+def test_inputs_are_replaced_everywhere() -> None:
     values = {"inputs": {"data": "/a/b"}, "x": {"path": "input:data/c.txt", "many": ["input:data", "plain", 3]}, "y": None}
     assert with_inputs(values) == {
         "inputs": {"data": "/a/b"},
@@ -72,7 +72,7 @@ def test_inputs_stand_for_paths_everywhere() -> None:
     }
 
 
-def test_all_unknown_inputs_are_named_at_once() -> None:
+def test_all_unknown_inputs_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         with_inputs({"inputs": {"tatoeba": "t"}, "corpora": {"a": {"path": "input:tatoebe"}, "b": ["input:zzz"]}})
     assert "corpora.a.path: no input is named 'tatoebe'; did you mean 'tatoeba'?" in str(caught.value)
@@ -80,7 +80,7 @@ def test_all_unknown_inputs_are_named_at_once() -> None:
 
 
 @given(st.recursive(st.text().filter(lambda text: not text.startswith("input:")) | st.integers(), st.lists, max_leaves=8))
-def test_values_without_inputs_stay_as_they_are(value: object) -> None:
+def test_values_without_inputs_are_unchanged(value: object) -> None:
     assert with_inputs({"key": value}) == {"key": value}
 
 
@@ -91,7 +91,7 @@ def demo(**sections: Any) -> dict[str, Any]:
     return config
 
 
-def test_a_network_for_each_source_and_dimension() -> None:
+def test_methods_may_use_a_network_per_source_and_dimension() -> None:
     network = {"kind": "bilstm", "hidden": 8}
     config = load_config(
         demo(
@@ -112,12 +112,12 @@ def test_a_network_for_each_source_and_dimension() -> None:
         )
 
 
-def test_templates_know_source_and_dim_only() -> None:
+def test_other_placeholders_than_source_and_dim_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"methods.hyperofa.hypernetwork: String should match pattern"):
         load_config(demo(methods={"hyperofa": {"initializer": "hyperofa", "hypernetwork": "{seed}"}}))
 
 
-def test_only_named_models_are_trained_and_must_exist() -> None:
+def test_models_named_for_pretraining_must_exist() -> None:
     config = load_config(demo(pretraining={"models": ["ofa-minilm-100"]}))
     assert config.pretraining is not None
     assert config.pretraining.models == ["ofa-minilm-100"]
@@ -125,14 +125,14 @@ def test_only_named_models_are_trained_and_must_exist() -> None:
         load_config(demo(pretraining={"models": ["ofa-minilm-10"]}))
 
 
-def test_test_sets_are_no_training_text() -> None:
+def test_test_sets_are_refused_as_training_text() -> None:
     config = demo(corpora={"pairs": {"adapter": "pairs", "path": "x", "languages": {"tur_Latn": "tur"}}})
     config["pretraining"]["corpus"] = "pairs"
     with pytest.raises(ConfigError, match=r"pretraining.corpus: all sentences of corpus 'pairs' are for testing"):
         load_config(config)
 
 
-def test_tasks_may_score_fewer_languages_after_training() -> None:
+def test_tasks_may_score_fewer_languages_after_pretraining() -> None:
     config = load_config(demo(tasks={"sr_b": {**DEMO["tasks"]["sr_b"], "pretrained_languages": ["kor_Hang"]}}))
     task = config.tasks["sr_b"]
     assert task.at(0).languages is None

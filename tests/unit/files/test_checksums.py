@@ -1,4 +1,4 @@
-"""Digests given in a configuration: what has them is read, what has others or none is not, and the message says what to do."""
+"""Digests in a configuration: matching files are read, others and files without a digest are refused with a hint."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sha256(path: Path) -> str:
 
 
 @given(data=st.binary(max_size=100), other=st.binary(max_size=100))
-def test_a_digest_is_that_of_the_content(tmp_path_factory: pytest.TempPathFactory, data: bytes, other: bytes) -> None:
+def test_the_digest_of_the_content_is_compared(tmp_path_factory: pytest.TempPathFactory, data: bytes, other: bytes) -> None:
     path = tmp_path_factory.mktemp("digest") / "a"
     path.write_bytes(data)
     check_digests([path], hashlib.sha256(data).hexdigest(), "a file")
@@ -47,7 +47,7 @@ def test_a_digest_is_that_of_the_content(tmp_path_factory: pytest.TempPathFactor
             check_digests([path], hashlib.sha256(other).hexdigest(), "a file")
 
 
-def test_names_are_those_of_files_or_ends_of_their_paths() -> None:
+def test_digests_are_matched_by_file_name_or_end_of_path() -> None:
     files = [Path("x/model/config.json"), Path("x/model/a.safetensors"), Path("x/tokenizer/config.json")]
     one, two, three = "1" * 64, "2" * 64, "3" * 64
     given = {"model/config.json": one, "a.safetensors": two, "tokenizer/config.json": three}
@@ -55,13 +55,13 @@ def test_names_are_those_of_files_or_ends_of_their_paths() -> None:
     assert named_digests(files, None, "here") == {}
     assert named_digests(files[:1], one, "here") == {files[0]: one}
     cases: list[tuple[list[Path], str | dict[str, str], str]] = [
-        (files, one, r"digest of one file, but 3 files \(config.json, a.safetensors, config.json\) are read"),
-        ([], one, "digest of one file, but no file are read"),
-        (files, {"config.json": one}, r"names 'config.json', which is 2 files .* of those that are read"),
-        (files, {"b.safetensors": one}, "names 'b.safetensors', which is no file of those"),
-        (files, {"fig.json": one}, "names 'fig.json', which is no file of those"),
-        (files, {"a.safetensors": two}, r"says nothing of 2 files \(config.json, config.json\)"),
-        (files, {"": two}, "names '', which is no file"),
+        (files, one, r"a single `sha256` digest is given for 3 files \(config.json, a.safetensors, config.json\)"),
+        ([], one, "a single `sha256` digest is given for no file"),
+        (files, {"config.json": one}, r"names 'config.json', which matches 2 files \(config.json, config.json\)"),
+        (files, {"b.safetensors": one}, "names 'b.safetensors', which matches no file"),
+        (files, {"fig.json": one}, "names 'fig.json', which matches no file"),
+        (files, {"a.safetensors": two}, r"has no digest of 2 files \(config.json, config.json\)"),
+        (files, {"": two}, "names '', which matches no file"),
     ]
     for paths, digests, problem in cases:
         with pytest.raises(InputError, match=problem):
@@ -69,15 +69,15 @@ def test_names_are_those_of_files_or_ends_of_their_paths() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["abc", "Z" * 64, {"a": "1"}, "A" * 64])
-def test_what_is_no_digest_is_told_when_the_configuration_is_read(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="is no SHA-256 digest, 64 of the characters 0-9 and a-f"):
+def test_an_invalid_digest_is_refused_when_the_configuration_is_read(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"is not a SHA-256 digest \(64 characters out of 0-9 and a-f\)"):
         parse(CorpusSettings, {"adapter": "text_folder", "path": "x", "sha256": wrong})
     if isinstance(wrong, str):
-        with pytest.raises(ConfigError, match="is no SHA-256 digest"):
+        with pytest.raises(ConfigError, match="is not a SHA-256 digest"):
             parse(TaggedFile, {"path": "x", "sha256": wrong})
 
 
-# a thing that is read: its settings with a digest, how it is read with them, and where its file is
+# something that is read: a function that reads it with given digests, and the path of its file
 Case = tuple[Callable[[Any], Any], Path]
 
 
@@ -119,7 +119,7 @@ def _tokenizer(folder: Path) -> Case:
 
 
 @pytest.mark.parametrize("make", [_corpus, _vectors, _tags, _tokenizer])
-def test_files_are_held_against_their_digests_before_they_are_read(tmp_path: Path, make: Callable[[Path], Case]) -> None:
+def test_digests_are_checked_before_files_are_read(tmp_path: Path, make: Callable[[Path], Case]) -> None:
     run, path = make(tmp_path)
     right = sha256(path)
     with pytest.raises(LexigraftError, match=f"the SHA-256 digest of '{path.name}' is {right}, not {WRONG}"):
@@ -127,7 +127,7 @@ def test_files_are_held_against_their_digests_before_they_are_read(tmp_path: Pat
     assert not (tmp_path / "out").exists()
     run(right)
     run(None)
-    # what would not even be read is told by its digest first
+    # a file that cannot be read fails at its digest first
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(LexigraftError, match="the SHA-256 digest of"):
         run(right)
@@ -149,10 +149,10 @@ def test_all_files_of_a_checkpoint_need_a_digest(tmp_path: Path) -> None:
     weights = (tmp_path / "out" / "model.safetensors").read_bytes()
     build()
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == weights
-    with pytest.raises(InputError, match=r"says nothing of model\.safetensors"):
+    with pytest.raises(InputError, match=r"has no digest of model\.safetensors"):
         build(sha256={name: digest for name, digest in digests.items() if name != "model.safetensors"})
-    # code that is run is read, too
-    with pytest.raises(InputError, match=r"says nothing of run_me\.py"):
+    # trusted code needs a digest, too
+    with pytest.raises(InputError, match=r"has no digest of run_me\.py"):
         build(sha256=digests, trust_remote_code=True)
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
@@ -168,11 +168,11 @@ def test_side_files_of_gensim_need_a_digest(tmp_path: Path) -> None:
     np.save(tmp_path / "a.kv.vectors.npy", np.ones((1, 2), np.float32))
     files = {path.name: sha256(path) for path in tmp_path.iterdir()}
     assert read(tmp_path / "a.kv", sha256=files).words.to_list() == ["x"]
-    assert "says nothing of a.kv.vectors.npy" in error_of(tmp_path / "a.kv", sha256={"a.kv": files["a.kv"]})
-    assert "digest of one file, but 2 files" in error_of(tmp_path / "a.kv", sha256=files["a.kv"])
+    assert "has no digest of a.kv.vectors.npy" in error_of(tmp_path / "a.kv", sha256={"a.kv": files["a.kv"]})
+    assert "digest is given for 2 files" in error_of(tmp_path / "a.kv", sha256=files["a.kv"])
 
 
-def test_digests_that_are_of_no_file_stop_the_plan(tmp_path: Path) -> None:
+def test_digests_that_match_no_file_stop_the_plan(tmp_path: Path) -> None:
     demo = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
     from lexigraft.config.configuration import load_config
 
@@ -188,7 +188,7 @@ def test_digests_that_are_of_no_file_stop_the_plan(tmp_path: Path) -> None:
     }
     with pytest.raises(InputError) as caught:
         outside_files(load_config(values))
-    assert "corpora.one: `sha256` names 'tur_Latn.txt', which is no file of those that are read" in str(caught.value)
-    assert "corpora.two: `sha256` is of files, but a dataset is read from the hub" in str(caught.value)
-    # of a model on a hub no file is known before it is downloaded
+    assert "corpora.one: `sha256` names 'tur_Latn.txt', which matches no file" in str(caught.value)
+    assert "corpora.two: `sha256` needs local files, but the dataset is read from the hub" in str(caught.value)
+    # the files of a model on a hub are unknown before it is downloaded
     assert "sources.hub" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The harness of `make bench`: what it measures, compares and prints."""
+"""The harness of `make bench`: measuring, comparing and printing."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def toys() -> dict[str, Benchmark]:
     return {name: item for name, item in collect(["tests.unit.toy_bench"]).items() if name.startswith("toy")}
 
 
-def test_both_sides_are_measured_in_processes_of_their_own_and_compared(toys: dict[str, Benchmark]) -> None:
+def test_both_sides_are_measured_in_separate_processes_and_compared(toys: dict[str, Benchmark]) -> None:
     from tests.unit.toy_bench import NUMBERS, SLEEP
 
-    held = np.ones(60_000_000)  # 0.5 GB here that no child may count as its own
+    held = np.ones(60_000_000)  # 0.5 GB in this process, which must not count for a child process
     result = measure(toys["toy sums"], 0.5, cores=1)
     del held
     assert [item.share for item in result.plain] == [0.5, 0.5]
-    # asleep for SLEEP * fraction, on half of the work
+    # the benchmark sleeps for SLEEP * fraction, on half of the work
     assert result.plain[1].seconds >= SLEEP * 0.5 / 0.5
     assert result.plain[0].seconds >= SLEEP * 0.0625 / 0.5
     assert 0 < result.ours[1].seconds < result.plain[1].seconds
@@ -61,13 +61,13 @@ def test_both_sides_are_measured_in_processes_of_their_own_and_compared(toys: di
     assert len(widths) == 1
 
 
-def test_a_goal_that_is_missed_says_so(toys: dict[str, Benchmark]) -> None:
+def test_a_missed_goal_is_reported(toys: dict[str, Benchmark]) -> None:
     result = measure(toys["toy without a plain way"], 1.0, cores=1)
     assert (result.plain, result.ratio, result.reached) == ((), None, False)
     assert re.search(r"\| no \|", row(result))
 
 
-def test_results_that_differ_end_the_run(toys: dict[str, Benchmark], capfd: pytest.CaptureFixture[str]) -> None:
+def test_results_that_differ_abort_the_run(toys: dict[str, Benchmark], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BenchmarkFailed, match=r"'toy that differs' failed on the side 'same' at 0\.125"):
         measure(toys["toy that differs"], 1.0, cores=1)
     assert "Mismatched elements: 3 / 3" in capfd.readouterr().err
@@ -83,7 +83,7 @@ def test_every_module_registers_benchmarks_with_a_goal() -> None:
         assert item.goal is None or item.plain, name
 
 
-def test_input_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_input_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.harness.CACHE", tmp_path / "cache")
     made = []
 
@@ -98,7 +98,7 @@ def test_input_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert CACHE == ROOT / "benchmarks" / "cache"
 
 
-def test_close_tells_the_difference_or_raises() -> None:
+def test_close_returns_the_difference_or_raises() -> None:
     assert close(np.array([1.0, 2.0]), np.array([1.0, 2.5]), atol=0.5) == 0.5
     with pytest.raises(AssertionError):
         close(np.array([1.0]), np.array([1.1]), rtol=1e-3)
@@ -111,7 +111,7 @@ def test_peak_memory_counts_bytes() -> None:
     assert peak_memory() - before > 0.9 * block.nbytes or before > block.nbytes * 2
 
 
-def test_the_command_goes_on_after_a_failure_and_tells_of_it(
+def test_the_command_continues_after_a_failure_and_reports_it(
     tmp_path: Path, toys: dict[str, Benchmark], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert len(toys) == 3

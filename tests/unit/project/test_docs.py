@@ -1,4 +1,4 @@
-"""The documents say what the code does: keys and defaults, examples, links, artifacts, rooms."""
+"""The documents agree with the code: keys and defaults, examples, links, artifacts, rooms."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def code_blocks(text: str, language: str) -> list[str]:
 
 
 def documented(name: str) -> dict[str, tuple[str, str]]:
-    """Key -> (type, default) in the table that is marked as that of the settings class `name`."""
+    """Key -> (type, default) in the table that is marked with the name of the settings class."""
     marked = re.search(rf"<!-- settings: {name} -->\n((?:\|.*\n)+)", CONFIG_TEXT)
     assert marked, f"config/README.md has no table marked <!-- settings: {name} -->"
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in marked[1].splitlines()[2:]]
@@ -65,7 +65,7 @@ def test_every_key_and_its_default_are_documented(name: str) -> None:
             assert yaml.safe_load(default.strip("`")) == properties[key]["default"], f"default of {name}.{key}"
 
 
-def test_choices_of_an_option_are_documented() -> None:
+def test_all_choices_of_options_are_documented() -> None:
     choices: list[tuple[str, str, list[str]]] = []
     for name, schema in CLASSES.items():
         for key, value in schema["properties"].items():
@@ -83,7 +83,7 @@ def test_complete_examples_are_valid() -> None:
     assert [len(load_config(yaml.safe_load(example)).models_by_name()) for example in examples] == [8, 4]
 
 
-def test_all_translations_are_listed_and_the_free_ones_apart() -> None:
+def test_all_translations_are_listed_and_the_free_ones_separately() -> None:
     free, rest = CONFIG_TEXT.split("The package holds ")
     for code, item in TRANSLATIONS.items():
         languages = ", ".join(f"`{language}`" for language in item.languages)
@@ -93,7 +93,7 @@ def test_all_translations_are_listed_and_the_free_ones_apart() -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_links_lead_somewhere(name: str) -> None:
+def test_links_and_anchors_exist(name: str) -> None:
     folder = (ROOT / name).parent
     prose = re.sub(r"^```.*?^```$", "", text_of(name), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", prose):
@@ -113,7 +113,7 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, "CITATION.cff"])
-def test_no_document_names_a_place_on_a_machine(name: str) -> None:
+def test_no_document_contains_a_path_of_a_machine(name: str) -> None:
     places = re.findall(r"(?<![\w.}>-])/(?:work|root|tmp|home|Users|mnt|srv|usr|opt|var)\b\S*", text_of(name))
     assert not places
     assert "../shared" not in text_of(name)
@@ -195,10 +195,10 @@ def vocabulary(*surfaces: str) -> Vocabulary:
     return Vocabulary(surfaces, surfaces, (None,) * len(surfaces), np.zeros(len(surfaces), dtype=np.int64))
 
 
-def test_methods_are_numbered_as_the_code_cites_them() -> None:
+def test_cited_sections_of_the_methods_page_exist() -> None:
     headings = re.findall(r"^## (\d+)\. (.*)$", text_of("docs/methods.md"), flags=re.MULTILINE)
     assert [int(number) for number, _ in headings] == list(range(1, len(headings) + 1))
-    assert (dict(headings)["12"], dict(headings)["13"]) == ("Graft", "Beside the paper")
+    assert (dict(headings)["12"], dict(headings)["13"]) == ("Graft", "Comparison with the paper")
     cited = set()
     for path in (ROOT / "lexigraft").rglob("*.py"):
         cited |= set(re.findall(r"docs/methods\.md, section (\d+)", path.read_text(encoding="utf-8")))
@@ -206,7 +206,7 @@ def test_methods_are_numbered_as_the_code_cites_them() -> None:
     assert cited <= dict(headings).keys()
 
 
-def test_the_citation_is_of_this_version() -> None:
+def test_citation_and_changelog_have_the_current_version() -> None:
     citation = yaml.safe_load(text_of("CITATION.cff"))
     assert citation["version"] == lexigraft.__version__
     assert f"## {lexigraft.__version__}" in text_of("CHANGELOG.md")
@@ -216,7 +216,7 @@ def test_the_citation_is_of_this_version() -> None:
     ]
 
 
-def test_the_workflow_catalog_finds_what_it_asks_for() -> None:
+def test_the_workflow_catalog_entry_is_complete() -> None:
     usage = yaml.safe_load(text_of(".snakemake-workflow-catalog.yml"))["usage"]
     assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
@@ -231,10 +231,10 @@ def test_the_workflow_catalog_finds_what_it_asks_for() -> None:
     assert "snakemake" in text_of("README.md").lower()
 
 
-def test_every_caption_is_used_and_every_one_used_is_there() -> None:
+def test_captions_of_the_report_are_used_and_exist() -> None:
     texts = [path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").rglob("*.smk")]]
     used = {name for text in texts for name in re.findall(r"docs/report/(\w+\.rst)", text)}
     assert used == {path.name for path in (ROOT / "docs" / "report").iterdir()}
     for text in texts:
-        # a category, and labels to tell apart what is in it
+        # every entry has a category, labels and a caption
         assert text.count("=report(") == text.count("category=") == text.count("labels=") == text.count("caption=")

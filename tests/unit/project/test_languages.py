@@ -1,4 +1,4 @@
-"""Language codes."""
+"""Language codes and the table of languages."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from lexigraft.settings import Settings, parse
 
 
 @pytest.mark.parametrize("code", ["tur_Latn", "arb_Arab", "cmn_Hans"])
-def test_codes_of_the_right_form_pass_unchanged(code: str) -> None:
+def test_valid_codes_pass_unchanged(code: str) -> None:
     assert check_code(code) == code
 
 
 @pytest.mark.parametrize(
     "code", ["tur", "tr_Latn", "tur-Latn", "TUR_Latn", "tur_latn", "tur_Latin", " tur_Latn", "tur_Latn\n", ""]
 )
-def test_other_codes_are_named_in_the_error(code: str) -> None:
+def test_invalid_codes_raise_an_error(code: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(code))):
         check_code(code)
 
 
 @given(st.text(max_size=12))
-def test_accepted_codes_are_three_letters_and_a_script(text: str) -> None:
+def test_accepted_codes_have_three_letters_and_a_script(text: str) -> None:
     try:
         language, script = check_code(text).split("_")
     except ValueError:
@@ -56,7 +56,7 @@ def test_scripts_without_spaces_between_words() -> None:
     assert unspaced == {"cmn_Hans", "jpn_Jpan", "tha_Thai"}
 
 
-def test_settings_tell_of_a_wrong_code() -> None:
+def test_an_invalid_code_in_settings_raises_an_error() -> None:
     class Example(Settings):
         language: LanguageCode
 
@@ -81,11 +81,11 @@ def test_settings_tell_of_a_wrong_code() -> None:
         ("als", "als_Latn"),
         ("swl_Latn", "swl_Latn"),
         ("tru_Syrc", "tru_Syrc"),  # in no benchmark
-        ("qax_Latn", "qax_Latn"),  # of private use
-        ("nah_Latn", "nah_Latn"),  # several languages, ISO 639-5
+        ("qax_Latn", "qax_Latn"),  # private use
+        ("nah_Latn", "nah_Latn"),  # a language family, ISO 639-5
     ],
 )
-def test_codes_of_other_sources_are_mapped_and_complete_ones_kept(text: str, code: str) -> None:
+def test_alternative_codes_are_mapped_and_complete_ones_kept(text: str, code: str) -> None:
     assert to_code(text) == code
 
 
@@ -101,14 +101,14 @@ def test_codes_of_other_sources_are_mapped_and_complete_ones_kept(text: str, cod
         ("tur_Latm", "no script 'Latm'; did you mean 'tur_Latn' (Turkish)"),
     ],
 )
-def test_unknown_codes_are_an_error_with_the_nearest(text: str, near: str) -> None:
-    with pytest.raises(ValueError, match="did you mean") as told:
+def test_unknown_codes_raise_an_error_with_suggestions(text: str, near: str) -> None:
+    with pytest.raises(ValueError, match="did you mean") as caught:
         to_code(text)
-    assert repr(text) in str(told.value)
-    assert near in str(told.value)
+    assert repr(text) in str(caught.value)
+    assert near in str(caught.value)
 
 
-def test_every_row_of_the_table_is_whole_and_found_by_its_other_codes() -> None:
+def test_every_row_of_the_table_is_complete_and_found_by_its_other_codes() -> None:
     assert len(languages()) > 400
     for code, language in languages().items():
         assert check_code(code) == language.code == code
@@ -130,7 +130,7 @@ def test_the_table_has_all_of_the_papers_languages_and_tasks() -> None:
         assert "cpt" in languages()[code].tasks
 
 
-def test_languages_are_grouped_in_their_order() -> None:
+def test_groups_preserve_the_order_of_languages() -> None:
     codes = ["tur_Latn", "kor_Hang", "uig_Arab", "tru_Latn", "ces_Latn"]
     assert groups(codes, "script") == {"Latn": ["tur_Latn", "tru_Latn", "ces_Latn"], "Hang": ["kor_Hang"], "Arab": ["uig_Arab"]}
     assert groups(codes, "family") == {
@@ -155,7 +155,7 @@ def test_xlm_r_was_trained_on_a_hundred_languages() -> None:
     assert sum(language.in_xlm_r for language in languages().values()) == 100
 
 
-def test_settings_map_codes_and_refuse_a_language_named_twice() -> None:
+def test_settings_map_codes_and_refuse_duplicate_languages() -> None:
     class Example(Settings):
         texts: ByLanguage[str]
         languages: list[LanguageCode] = []
@@ -163,5 +163,5 @@ def test_settings_map_codes_and_refuse_a_language_named_twice() -> None:
     found = parse(Example, {"texts": {"tr": "a", "deu_Latn": "b"}, "languages": ["eng"]})
     assert found.texts == {"tur_Latn": "a", "deu_Latn": "b"}
     assert found.languages == ["eng_Latn"]
-    with pytest.raises(ConfigError, match="'tr' and 'tur_Latn' are one language, tur_Latn"):
+    with pytest.raises(ConfigError, match="'tr' and 'tur_Latn' are the same language, tur_Latn"):
         parse(Example, {"texts": {"tr": "a", "tur_Latn": "b"}})

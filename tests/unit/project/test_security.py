@@ -1,4 +1,4 @@
-"""What no code of the project may do, and names and files that try to make it do something else."""
+"""Forbidden constructs in the project's code, and names and files that try to make it run something."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEMO = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 CODE = sorted(path for folder in ("lexigraft", "workflow_scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").rglob("*.smk"))]
 
-# ------------------------------------------------------------------------------------------------------ what code may not do
+# ------------------------------------------------------------------------------------------------------- forbidden constructs
 
 _PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 _CALLS = {
@@ -40,13 +40,13 @@ _CALLS = {
     "shutil.unpack_archive", "torch.hub.load", "tempfile.mktemp",
 }  # fmt: skip
 _METHODS = {"extractall", "extract", "read_pickle", "to_pickle"}
-# polars has a method of this name for text
+# polars has a string method of this name
 _POLARS_METHODS = {"str.extract"}
 _MUST_SAY = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False)}
 
 
 def forbidden(source: str) -> Iterator[str]:
-    """What the code does that none of the project's may, each with its line."""
+    """The forbidden constructs in a source text, each with its line."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -67,11 +67,11 @@ def _of_call(node: ast.Call) -> Iterator[str]:
         yield f"calls {name}"
     if name in _MUST_SAY:
         option, value = _MUST_SAY[name]
-        if not (isinstance(said := options.get(option), ast.Constant) and said.value is value):
+        if not (isinstance(given := options.get(option), ast.Constant) and given.value is value):
             yield f"calls {name} without {option}={value}"
     if "shell" in options and not (isinstance(options["shell"], ast.Constant) and options["shell"].value is False):
         yield f"calls {name} with a shell"
-    if isinstance(said := options.get("trust_remote_code"), ast.Constant) and said.value:
+    if isinstance(given := options.get("trust_remote_code"), ast.Constant) and given.value:
         yield f"calls {name} with trust_remote_code"
 
 
@@ -91,7 +91,7 @@ def test_no_code_loads_pickles_evaluates_text_or_uses_a_shell(path: Path) -> Non
         "torch.save(model, path)", "tar.extract(member)",
     ],
 )  # fmt: skip
-def test_the_search_finds_what_it_looks_for(source: str) -> None:
+def test_forbidden_constructs_are_found(source: str) -> None:
     assert list(forbidden(f"def f():\n    {source}\n"))
 
 
@@ -102,11 +102,11 @@ def test_the_search_finds_what_it_looks_for(source: str) -> None:
         "import pickletools", "yaml.safe_load(text)", "subprocess.run(['ls'])", "pl.col('a').str.extract('x')",
     ],
 )  # fmt: skip
-def test_the_search_leaves_the_rest_alone(source: str) -> None:
+def test_allowed_constructs_are_not_reported(source: str) -> None:
     assert not list(forbidden(f"def f():\n    {source}\n"))
 
 
-def test_remote_code_is_trusted_in_one_setting_alone() -> None:
+def test_only_one_setting_allows_remote_code() -> None:
     named = {str(path.relative_to(ROOT)) for path in CODE if "trust_remote_code" in path.read_text(encoding="utf-8")}
     expected = {"sources/settings.py", "sources/build.py", "tokenizers/existing.py", "workflow/external_inputs.py", "cli.py"}
     assert named == {f"lexigraft/{name}" for name in expected}
@@ -115,7 +115,7 @@ def test_remote_code_is_trusted_in_one_setting_alone() -> None:
 
 
 def test_no_rule_uses_a_shell() -> None:
-    """So no value of a configuration can reach one: every rule runs a script, to which values pass as Python objects."""
+    """So no configuration value can reach one: every rule runs a script, which receives values as Python objects."""
     found = 0
     for path in RULES:
         text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
@@ -139,7 +139,7 @@ HOSTILE = [
 
 
 def renamed(section: str, name: str) -> dict[str, Any]:
-    """The demo's configuration, with something of a section named so."""
+    """The demo's configuration with an entry of `section` called `name`."""
     values = json.loads(json.dumps(DEMO))
     if section == "run":
         values["run"] = name
@@ -165,19 +165,19 @@ SECTIONS = [
         *((section, name) for section in SECTIONS for name in ("../x", "a b", "$(touch x)")),
     ],
 )
-def test_names_that_become_parts_of_paths_hold_nothing_else(section: str, name: str) -> None:
+def test_names_that_become_parts_of_paths_are_restricted(section: str, name: str) -> None:
     with pytest.raises(ConfigError):
         load_config(renamed(section, name))
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_other_names_are_taken(section: str) -> None:
+def test_ordinary_names_are_accepted(section: str) -> None:
     assert load_config(renamed(section, "a.b-c_1"))
 
 
 @settings(max_examples=40)
 @given(name=st.text(max_size=12))
-def test_names_that_are_accepted_stay_in_their_folder(name: str) -> None:
+def test_accepted_run_names_stay_in_their_folder(name: str) -> None:
     try:
         run = load_config(renamed("run", name)).run
     except ConfigError:
@@ -188,20 +188,20 @@ def test_names_that_are_accepted_stay_in_their_folder(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../tur", "/tur", "..", "a/b", "a\\b", "a\x00", "", "a\n"])
-def test_names_in_files_of_pairs_stay_in_their_folder(name: str) -> None:
-    with pytest.raises(ConfigError, match="no part of a file's name"):
+def test_names_of_pair_files_stay_in_their_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be part of a file name"):
         parse(CorpusSettings, {"adapter": "pairs", "path": "x", "languages": {"tur_Latn": name}})
 
 
 @pytest.mark.parametrize("name", ["../tur", "/tur", "..", "a/../../b", "a\x00"])
 def test_folders_of_local_datasets_stay_in_their_folder(name: str) -> None:
-    with pytest.raises(ConfigError, match="leads out of the folder"):
+    with pytest.raises(ConfigError, match="points outside the folder"):
         parse(CorpusSettings, {"adapter": "huggingface", "dataset": "x", "languages": {"tur_Latn": name}})
 
 
 @pytest.mark.parametrize("folder", ["", "{run}", "<results>", "a\nb", "a*", "a[b]"])
 def test_pathvars_hold_no_placeholders(folder: str) -> None:
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         load_config({**DEMO, "pathvars": {"results": folder}})
 
 
@@ -213,14 +213,14 @@ def test_pathvars_hold_no_placeholders(folder: str) -> None:
         "package:pip/pip/..", "package:$(touch x)/a", "package:pip\\..\\x/a",
     ],
 )  # fmt: skip
-def test_references_into_packages_lead_nowhere_else(reference: str) -> None:
+def test_references_into_packages_stay_in_the_package(reference: str) -> None:
     for find in (resolve, source_files):
         with pytest.raises(LexigraftError):
             find(reference)
 
 
 @pytest.mark.parametrize("reference", ["../x", "a/../b", "a/b/c", "owner/../x", "$(touch x)", "a b/c", "https://x/y", "-x"])
-def test_what_is_no_hub_id_is_never_asked_for(reference: str) -> None:
+def test_invalid_hub_ids_are_refused_without_contacting_the_hub(reference: str) -> None:
     with pytest.raises(LexigraftError, match="does not exist"):
         source_files(reference)
 
@@ -266,7 +266,7 @@ def test_check_reads_the_configurations_of_the_project(capsys: pytest.CaptureFix
     values = {**DEMO, "sources": {"minilm": {**DEMO["sources"]["minilm"], "trust_remote_code": True}}}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
     assert main(["check", str(tmp_path / "c.yaml")]) == 0
-    assert "sources.minilm.trust_remote_code: code that package:gt-all" in capsys.readouterr().out
+    assert "sources.minilm.trust_remote_code: code of package:gt-all" in capsys.readouterr().out
     refuse_templates(config.glob("*.yaml"))
 
 
@@ -274,7 +274,7 @@ def test_check_reads_the_configurations_of_the_project(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_code_of_a_tokenizer_runs_only_where_it_is_trusted(tmp_path: Path, trusted: bool) -> None:
+def test_code_of_a_tokenizer_runs_only_if_it_is_trusted(tmp_path: Path, trusted: bool) -> None:
     folder, mark = tmp_path / "model", tmp_path / "mark"
     folder.mkdir()
     (folder / "tokenizer_config.json").write_text(
@@ -286,11 +286,11 @@ def test_code_of_a_tokenizer_runs_only_where_it_is_trusted(tmp_path: Path, trust
         "import sys; from pathlib import Path\n"
         "from lexigraft.errors import LexigraftError; from lexigraft.tokenizers.existing import open_tokenizer\n"
         f"try: open_tokenizer(Path(sys.argv[1]), trust_remote_code={trusted})\n"
-        "except LexigraftError as error: print('told:', error)\n"
+        "except LexigraftError as error: print('refused:', error)\n"
         "else: print('opened')\n"
     )
     environment = {**os.environ, "HF_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.startswith("told: "), done.stdout + done.stderr
+    assert done.stdout.startswith("refused: "), done.stdout + done.stderr
     assert mark.exists() == trusted

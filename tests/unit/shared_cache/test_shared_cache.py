@@ -1,4 +1,4 @@
-"""Entries of a shared cache: whole or absent, verified before they are believed, named when they are damaged."""
+"""Entries of a shared cache: complete or absent, verified before use, reported when damaged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lexigraft.artifacts import Provenance, check, identity, read_table, write_t
 from lexigraft.cli import main
 from lexigraft.errors import ArtifactError
 from lexigraft.shared_cache.entries import Entry, fetch, place, share
-from lexigraft.shared_cache.tidying import DAY, entries, leftovers, remove
+from lexigraft.shared_cache.maintenance import DAY, entries, leftovers, remove
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def overwrite(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def test_a_stored_file_is_a_link_and_one_without_a_seal_a_copy(stored: Entry, tmp_path: Path) -> None:
+def test_stored_files_become_links_and_unsealed_files_copies(stored: Entry, tmp_path: Path) -> None:
     assert (tmp_path / "table.parquet").resolve() == stored.folder / "table.parquet"
     assert not (tmp_path / "note.txt").is_symlink()
     assert read_table(tmp_path / "table.parquet", "factors")["a"].to_list() == [1] * 100
@@ -76,7 +76,7 @@ def test_a_stored_file_is_a_link_and_one_without_a_seal_a_copy(stored: Entry, tm
         {"platform": "there"},
     ],
 )
-def test_everything_in_a_recipe_counts(stored: Entry, changed: dict[str, Any]) -> None:
+def test_every_part_of_a_recipe_changes_the_key(stored: Entry, changed: dict[str, Any]) -> None:
     assert fetch(stored.folder.parent, recipe(**changed).key()) is None
 
 
@@ -85,7 +85,7 @@ def test_everything_in_a_recipe_counts(stored: Entry, changed: dict[str, Any]) -
         st.none() | st.booleans() | st.integers() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)
     )
 )
-def test_the_same_recipe_has_the_same_key_after_json(params: Any) -> None:
+def test_the_key_of_a_recipe_survives_a_json_round_trip(params: Any) -> None:
     made = recipe(params={"value": params})
     assert made.key() == recipe(params=json.loads(json.dumps({"value": params}))).key()
     assert made.key() != recipe(params={"value": [params]}).key()
@@ -96,7 +96,7 @@ def damage(stored: Entry, how: str) -> None:
     content = table.read_bytes()
     if how == "altered":
         overwrite(table, content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-    elif how == "cut short":
+    elif how == "truncated":
         overwrite(table, content[:-1])
     elif how == "missing":
         table.parent.chmod(0o755)
@@ -118,12 +118,12 @@ def damage(stored: Entry, how: str) -> None:
         overwrite(manifest, b"[]")
 
 
-HOWS = ["altered", "cut short", "missing", "note altered", "another artifact"]
+HOWS = ["altered", "truncated", "missing", "note altered", "another artifact"]
 MANIFESTS = ["no manifest", "broken manifest", "another's manifest", "list as manifest"]
 
 
 @pytest.mark.parametrize("how", [*HOWS, *MANIFESTS])
-def test_a_damaged_entry_is_named_and_can_be_repaired(
+def test_a_damaged_entry_is_reported_and_can_be_repaired(
     stored: Entry, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = stored.folder.parent
@@ -141,12 +141,12 @@ def test_a_damaged_entry_is_named_and_can_be_repaired(
     (tmp_path / "again").mkdir()
     share(cache, recipe(), make_files(tmp_path / "again"))
     assert main(["cache", "verify", str(cache)]) == 0
-    # the old link leads to the new entry
+    # the old link points to the new entry
     assert read_table(tmp_path / "table.parquet", "factors")["a"].to_list() == [1] * 100
 
 
-@pytest.mark.parametrize("how", ["altered", "cut short", "another artifact"])
-def test_who_reads_through_a_link_notices(stored: Entry, how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["altered", "truncated", "another artifact"])
+def test_damage_is_detected_when_reading_through_a_link(stored: Entry, how: str, tmp_path: Path) -> None:
     damage(stored, how)
     with pytest.raises(ArtifactError) as caught:
         check(tmp_path / "table.parquet", "factors")
@@ -154,26 +154,26 @@ def test_who_reads_through_a_link_notices(stored: Entry, how: str, tmp_path: Pat
     assert f"lexigraft cache verify {stored.folder.parent} --remove" in str(caught.value)
 
 
-def test_an_artifact_of_another_run_behind_a_link_is_not_taken_for_the_stored_one(stored: Entry, tmp_path: Path) -> None:
+def test_a_replaced_artifact_behind_a_link_is_detected(stored: Entry, tmp_path: Path) -> None:
     damage(stored, "another artifact")
     with pytest.raises(ArtifactError, match="was overwritten: it is not the file that was stored"):
         identity(tmp_path / "table.parquet")
 
 
-def test_whoever_comes_second_keeps_the_entry_of_the_first(stored: Entry, tmp_path: Path) -> None:
+def test_a_second_run_uses_the_existing_entry(stored: Entry, tmp_path: Path) -> None:
     (tmp_path / "same").mkdir()
     (tmp_path / "other").mkdir()
     share(stored.folder.parent, recipe(), make_files(tmp_path / "same"))
     share(stored.folder.parent, recipe(), make_files(tmp_path / "other", number=2))
     assert (tmp_path / "same" / "table.parquet").resolve().parent == stored.folder
-    # other bytes: the local file stays
+    # the bytes differ, so the local file remains
     assert not (tmp_path / "other" / "table.parquet").is_symlink()
     assert read_table(tmp_path / "other" / "table.parquet", "factors")["a"][0] == 2
     assert fetch(stored.folder.parent, stored.folder.name) == stored
     assert [path.name for path in stored.folder.parent.iterdir()] == [stored.folder.name]
 
 
-def test_a_run_killed_while_storing_leaves_nothing_that_is_believed(cache: Path, tmp_path: Path) -> None:
+def test_a_run_killed_while_storing_leaves_no_visible_entry(cache: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     child = os.fork()
@@ -181,7 +181,7 @@ def test_a_run_killed_while_storing_leaves_nothing_that_is_believed(cache: Path,
         with suppress(BaseException):
             share(cache, recipe(outputs=["pipe.parquet"]), {"pipe.parquet": pipe})
         os._exit(0)
-    with pipe.open("wb") as writer:  # waits until the child reads, which is in the middle of storing
+    with pipe.open("wb") as writer:  # blocks until the child reads, halfway through storing
         writer.write(b"half")
         writer.flush()
         os.kill(child, signal.SIGKILL)
@@ -191,16 +191,16 @@ def test_a_run_killed_while_storing_leaves_nothing_that_is_believed(cache: Path,
     assert left.name.startswith(".storing-")
     assert fetch(cache, key) is None
     assert entries(cache) == []
-    # somebody may be writing there still: it goes after a day
+    # another process may still be writing there: it is removed after a day
     assert leftovers(cache, time.time()) == []
     assert leftovers(cache, time.time() + 2 * DAY) == [left]
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_what_cannot_be_stored_stays_where_it_is(
+def test_local_files_are_unchanged_if_storing_fails(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
-    """The system's answer is the test's; a full and a read-only disk themselves are in tests/workflow."""
+    """The test raises the system's error itself; tests/workflow uses a real full and a real read-only disk."""
 
     def refuse(_: int) -> None:
         raise OSError(error, os.strerror(error))
@@ -217,7 +217,7 @@ def test_what_cannot_be_stored_stays_where_it_is(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter (pytest's own are private)."""
+    """A folder with access for every user (pytest's own folders are private)."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -225,7 +225,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def act_as(user: int, group: int, function: Callable[[], object]) -> int:
-    """Exit code of a child process that calls a function as another user, whose umask lets nobody else read."""
+    """Exit code of a child process that calls a function as another user, with a umask that lets nobody else read."""
     child = os.fork()
     if child == 0:
         try:
@@ -272,7 +272,7 @@ def test_members_of_a_group_use_each_others_entries_and_can_repair_them(open_fol
     assert (cache / key).stat().st_uid == a
     assert act_as(b, group, read) == 0
     assert (open_folder / str(b) / "table.parquet").resolve().parent == cache / key
-    # through the link nothing can be written, not even by the one who stored it, and strangers see nothing
+    # nobody can write through the link, not even the user who stored the entry, and others cannot read it
     assert act_as(a, group, lambda: (open_folder / str(a) / "table.parquet").write_bytes(b"x")) == 13
     assert act_as(b, group, lambda: (open_folder / str(b) / "table.parquet").write_bytes(b"x")) == 13
     assert act_as(stranger, others, read) == 13
@@ -284,7 +284,7 @@ def test_members_of_a_group_use_each_others_entries_and_can_repair_them(open_fol
     make_files_of(b)
     assert act_as(b, group, lambda: share(cache, recipe(), outputs[b])) == 0
     assert (cache / key).stat().st_uid == b
-    # what b could only set aside
+    # the entry that b could only rename
     (left,) = leftovers(cache, time.time())
     assert act_as(a, group, lambda: remove(left)) == 0
     assert leftovers(cache, time.time()) == []

@@ -1,4 +1,4 @@
-"""Jobs of a workflow that ask the shared cache, and looking after it."""
+"""Jobs of a workflow that use the shared cache, and its maintenance commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lexigraft.cli import main
 from lexigraft.errors import ConfigError
 from lexigraft.shared_cache.entries import share
 from lexigraft.shared_cache.jobs import SharedCache
-from lexigraft.shared_cache.tidying import DAY, entries, too_many
+from lexigraft.shared_cache.maintenance import DAY, entries, expired
 from lexigraft.workflow.code_digests import installed_otherwise
 
 
@@ -46,7 +46,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_job_is_stored_and_taken_by_another(cache: Path, checkout: Path, tmp_path: Path) -> None:
+def test_a_stored_job_is_fetched_by_another_checkout(cache: Path, checkout: Path, tmp_path: Path) -> None:
     shared = SharedCache(str(cache), checkout, no_software)
     job = a_job(tmp_path)
     assert not shared.fetch(job)
@@ -65,47 +65,49 @@ def test_a_job_is_stored_and_taken_by_another(cache: Path, checkout: Path, tmp_p
     ("path", "reason"),
     [
         ("in.txt", "an input changed while the job ran"),
-        ("checkout/lexigraft/a.py", "the code was changed since Snakemake was started"),
-        ("checkout/requirements.lock", "the code was changed since Snakemake was started"),
+        ("checkout/lexigraft/a.py", "the code has changed since Snakemake was started"),
+        ("checkout/requirements.lock", "the code has changed since Snakemake was started"),
     ],
 )
-def test_what_changed_during_a_job_is_not_stored(cache: Path, checkout: Path, tmp_path: Path, path: str, reason: str) -> None:
+def test_a_job_whose_inputs_or_code_changed_is_not_stored(
+    cache: Path, checkout: Path, tmp_path: Path, path: str, reason: str
+) -> None:
     shared, job = SharedCache(str(cache), checkout, no_software), a_job(tmp_path)
     assert not shared.fetch(job)
     make_files(tmp_path)
-    (tmp_path / path).write_text("changed in the middle")
+    (tmp_path / path).write_text("changed while the job ran")
     assert shared.store(job) == reason
     assert list(cache.iterdir()) == []
     assert (tmp_path / "note.txt").read_text() == "note 1"
 
 
-def test_packages_that_the_lock_does_not_pin_are_not_stored(cache: Path, checkout: Path, tmp_path: Path) -> None:
+def test_a_job_that_ran_with_other_packages_than_the_lock_is_not_stored(cache: Path, checkout: Path, tmp_path: Path) -> None:
     (checkout / "requirements.lock").write_text("PyTest==0.1  # old\nnot-installed==1\nnumpy==0.2 ; python_version < '3'\n")
     assert [line.split()[0] for line in installed_otherwise(checkout / "requirements.lock")] == ["numpy", "pytest"]
     shared, job = SharedCache(str(cache), checkout, no_software), a_job(tmp_path)
     assert not shared.fetch(job)
     make_files(tmp_path)
-    assert str(shared.store(job)).startswith("requirements.lock does not pin what is installed: numpy ")
+    assert str(shared.store(job)).startswith("installed packages differ from requirements.lock: numpy ")
     assert list(cache.iterdir()) == []
 
 
-def test_a_cache_has_to_be_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no folder with its whole path"):
+def test_the_cache_must_be_an_absolute_path_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not an absolute path"):
         SharedCache("cache", tmp_path, no_software)
-    with pytest.raises(ConfigError, match="nowhere' is no folder"):
+    with pytest.raises(ConfigError, match="nowhere' is not a folder"):
         SharedCache(str(tmp_path / "nowhere"), tmp_path, no_software)
 
 
-def test_the_oldest_entries_go_first(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_oldest_entries_are_removed_first(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     now = time.time()
     for index, days in enumerate((30, 20, 10)):
         share(cache, recipe(rule=f"rule_{index}"), make_files(tmp_path))
         os.utime(cache / recipe(rule=f"rule_{index}").key(), (now, now - days * DAY))
     found = entries(cache)
     assert [item.entry.recipe["rule"] for item in found if item.entry] == ["rule_0", "rule_1", "rule_2"]
-    assert [item.entry.recipe["rule"] for item in too_many(found, now, 15, None) if item.entry] == ["rule_0", "rule_1"]
-    assert too_many(found, now, None, found[1].size + found[2].size) == [found[0]]
-    assert too_many(found, now, None, None) == []
+    assert [item.entry.recipe["rule"] for item in expired(found, now, 15, None) if item.entry] == ["rule_0", "rule_1"]
+    assert expired(found, now, None, found[1].size + found[2].size) == [found[0]]
+    assert expired(found, now, None, None) == []
 
     assert main(["cache", "gc", str(cache), "--older-than", "15"]) == 0
     assert "nothing is changed without --remove" in capsys.readouterr().out
@@ -117,7 +119,7 @@ def test_the_oldest_entries_go_first(cache: Path, tmp_path: Path, capsys: pytest
     assert printed.splitlines()[-1].startswith("1 entries")
 
 
-def test_no_cache_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cache_commands_need_a_cache(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
     assert main(["cache", "ls"]) == 1
-    assert "no shared cache is named" in capsys.readouterr().err
+    assert "no shared cache is given" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What makes a shared cache honest: every marked rule says through its parameters all that its output follows from."""
+"""What makes a shared cache correct: the parameters of every marked rule contain everything its output depends on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ tasks:
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
-    """The jobs of a plan in which every rule occurs, as Snakemake makes them."""
+    """The jobs that Snakemake plans for a configuration in which every rule occurs."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
@@ -60,7 +60,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
                 workdir=folder,
             )
             planned.dag().execute_workflow(executor="dryrun")
-            found = planned._workflow  # the API hands out no jobs
+            found = planned._workflow  # the API does not expose jobs
             yield [job for job in found.dag.jobs if job.rule.name != "all"]
     finally:
         os.environ.clear()
@@ -83,7 +83,7 @@ def test_every_rule_is_planned_and_marked(jobs: list[Any]) -> None:
     assert marked(jobs) == all_rules() - UNUSED
 
 
-def test_a_rule_is_a_script_with_named_files(jobs: list[Any]) -> None:
+def test_every_rule_is_a_script_with_named_files(jobs: list[Any]) -> None:
     for job in jobs:
         name = job.rule.name
         assert job.is_script, name
@@ -111,8 +111,8 @@ def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
         assert params["code"] == code_digest(script, modules.get(name, [])), name
 
 
-def test_adapters_see_nothing_of_the_configuration_but_their_parameters() -> None:
-    """So a configuration value that a stage uses is in `params`: it has no other way to get there."""
+def test_adapters_read_the_configuration_only_from_their_parameters() -> None:
+    """So every configuration value that a stage uses is in `params`."""
     for script in sorted((ROOT / "workflow_scripts").glob("*.py")):
         tree = ast.parse(script.read_text(encoding="utf-8"))
         uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "snakemake"]
@@ -131,13 +131,13 @@ def test_adapters_see_nothing_of_the_configuration_but_their_parameters() -> Non
         for node in ast.walk(stages)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "job"
     }
-    # threads change how long a stage takes; the log is where it writes
+    # `threads` and `log` do not change what a stage computes
     assert read <= {"input", "output", "params", "threads", "log"}
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_profiles_name_exactly_the_marked_rules(jobs: list[Any], profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `--cache` and no names, Snakemake shares nothing on a cluster."""
+    """With `--cache` but without names, Snakemake shares nothing on a cluster."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(ROOT))
     text = profile.read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_profiles_name_exactly_the_marked_rules(jobs: list[Any], profile: Path, 
         assert not re.search(r"^\s*cache:", text, flags=re.MULTILINE)
 
 
-def test_the_list_in_the_documents_is_that_of_the_marked_rules(jobs: list[Any]) -> None:
+def test_docs_list_exactly_the_marked_rules(jobs: list[Any]) -> None:
     text = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
     block = re.search(r"^cache:\n((?:  - \w+\n)+)", text, flags=re.MULTILINE)
     assert block is not None

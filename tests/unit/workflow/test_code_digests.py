@@ -1,4 +1,4 @@
-"""Code digests: transitive, blind to comments, and different for what computes. Every way to use code is seen or refused."""
+"""Code digests: transitive, insensitive to comments, sensitive to code. Every way to use code is seen or refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def closure_of(root: Path, text: str) -> set[str]:
     return import_closure(script_source(root / "script.py").modules)
 
 
-def test_only_what_is_imported_counts_and_comments_do_not(package: Path) -> None:
+def test_digests_cover_imported_code_but_not_comments(package: Path) -> None:
     before = fresh_digest(package)
     assert import_closure(["lexigraft.sub.deep"]) == {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.leaf"}
     (package / "lexigraft" / "leaf.py").write_text('"""Other words."""\n\n# two\nvalue = (\n    1\n)\n')
@@ -66,7 +66,7 @@ def test_only_what_is_imported_counts_and_comments_do_not(package: Path) -> None
     assert fresh_digest(package) != before
 
 
-def test_the_script_itself_counts(package: Path) -> None:
+def test_digests_cover_the_script_itself(package: Path) -> None:
     before = fresh_digest(package)
     (package / "script.py").write_text("def run():\n    from lexigraft.sub import deep\n    return deep\n")
     assert fresh_digest(package) != before
@@ -105,7 +105,7 @@ def test_every_form_of_import_is_seen(package: Path, text: str) -> None:
         "import lexigraft_other",
     ],
 )
-def test_what_never_runs_is_not_counted(package: Path, text: str) -> None:
+def test_code_that_never_runs_is_not_covered(package: Path, text: str) -> None:
     assert closure_of(package, text) == set()
 
 
@@ -144,17 +144,17 @@ def test_a_package_that_goes_through_its_modules_depends_on_all_of_them(package:
     assert code_digest(package / "script.py") != before
 
 
-def test_a_folder_without_init_and_a_package_next_to_a_module_of_its_name(package: Path) -> None:
+def test_a_folder_without_init_and_a_package_next_to_a_module_of_the_same_name(package: Path) -> None:
     bare = package / "lexigraft" / "bare"
     bare.mkdir()
     (bare / "inside.py").write_text("x = 1\n")
     assert closure_of(package, "from lexigraft.bare import inside") == {"lexigraft.bare.inside"}
-    # Python takes the package, so its code counts
+    # Python imports the package, so its code is covered
     (package / "lexigraft" / "sub.py").write_text("import lexigraft.other\n")
     assert closure_of(package, "import lexigraft.sub") == {"lexigraft.sub"}
 
 
-def test_a_data_file_counts_where_it_is_named(package: Path) -> None:
+def test_digests_cover_the_data_files_that_modules_name(package: Path) -> None:
     (package / "lexigraft" / "leaf.py").write_text(
         "from pathlib import Path\nPATH = Path(__file__).parent / 'data' / 'table.tsv'\n"
     )
@@ -167,7 +167,7 @@ def test_a_data_file_counts_where_it_is_named(package: Path) -> None:
 
 
 def tree_of(text: str) -> str:
-    """The tree without docstrings, as the standard library writes it: an independent way to compare code."""
+    """The tree without docstrings, as the standard library dumps it: an independent way to compare code."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if (
@@ -179,15 +179,15 @@ def tree_of(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_comments_and_formatting_of_no_module_count(path: Path, tmp_path: Path) -> None:
+def test_digests_of_all_modules_ignore_comments_and_formatting(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.py"
-    # written from its tree: no comment and no line break of the original remains
+    # regenerated from the tree, without the comments and line breaks of the original
     copy.write_text(ast.unparse(ast.parse(path.read_text(encoding="utf-8"))), encoding="utf-8")
     assert digests._source(copy, "").digest == digests._source(path, "").digest
 
 
 @given(st.randoms(use_true_random=False))
-def test_digests_differ_exactly_where_trees_do(tmp_path_factory: pytest.TempPathFactory, random: random.Random) -> None:
+def test_digests_differ_exactly_if_the_trees_differ(tmp_path_factory: pytest.TempPathFactory, random: random.Random) -> None:
     text = random.choice([path for path in MODULES if path.stat().st_size]).read_text(encoding="utf-8")
     words = re.split(r"(\W)", text)
     place = random.randrange(len(words))
@@ -203,14 +203,14 @@ def test_digests_differ_exactly_where_trees_do(tmp_path_factory: pytest.TempPath
     assert (digests._source(folder / "old.py", "").digest == digests._source(folder / "new.py", "").digest) is expected
 
 
-def test_stages_depend_on_what_they_import_and_on_nothing_else() -> None:
+def test_stages_depend_only_on_what_they_import() -> None:
     closures = {path.stem: import_closure(script_source(path).modules) for path in SCRIPTS}
     assert "lexigraft.factors.factorize" in closures["factors"]
     assert "lexigraft.evidence.makers.word_matches" not in closures["factors"]
     assert "lexigraft.hypernetwork.losses" in closures["hypernetwork"]
     assert "lexigraft.pretraining.worker" in closures["pretraining"]
     for method in registry().values():
-        # added by the rule, for the models that use it
+        # the rule adds a method's module for the models that use it
         assert not {method.__module__} & set().union(*closures.values())
     families_data = {
         f"lexigraft.modeling.families.{path.stem}" for path in (ROOT / "lexigraft/modeling/families").glob("[a-z]*.py")
@@ -218,7 +218,7 @@ def test_stages_depend_on_what_they_import_and_on_nothing_else() -> None:
     for closure in closures.values():
         assert not closure & families_data or families_data <= closure
         assert not closure & {"lexigraft.config.configuration", "lexigraft.workflow.code_digests", "lexigraft.cli"}
-    with pytest.raises(ModuleNotFoundError, match="no module of lexigraft"):
+    with pytest.raises(ModuleNotFoundError, match="not a module of lexigraft"):
         import_closure(["lexigraft.nothing"])
 
 
@@ -254,12 +254,12 @@ def test_every_data_file_is_named_by_a_module() -> None:
 
 
 def calls_of(tree: ast.AST) -> list[tuple[str, ast.Call]]:
-    """Name of what is called, without what it belongs to, and the call."""
+    """The name of each called function or method, without its object, and the call."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [(getattr(call.func, "attr", getattr(call.func, "id", "")), call) for call in calls]
 
 
-def test_no_module_imports_by_a_name_that_is_put_together() -> None:
+def test_no_module_imports_by_a_name_assembled_at_run_time() -> None:
     importing = {"import_module", "__import__", "lazy_import", "run_module", "run_path", "iter_modules", "walk_packages"}
     importing |= {"spec_from_file_location", "exec_module", "load_module", "exec", "resolve_name"}
     found = set()
@@ -282,19 +282,19 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
     assert uses == found == {"scores.py", "significance.py"}
 
 
-def test_the_package_itself_holds_nothing_that_stages_compute_with() -> None:
+def test_the_package_init_holds_nothing_that_stages_compute_with() -> None:
     tree = ast.parse((ROOT / "lexigraft" / "__init__.py").read_text(encoding="utf-8"))
     kinds = [ast.unparse(node).splitlines()[0] for node in tree.body[1:]]
     assert kinds[:2] == ["from types import ModuleType", "import wrapt"]
     assert kinds[2].startswith("__version__ = ")
     assert kinds[3:] == ["@wrapt.when_imported('transformers.models.auto.configuration_auto')"]
-    # what the hook registers counts wherever factorized models are used
+    # the classes that the hook registers are covered wherever factorized models are used
     for path in SCRIPTS:
         closure = import_closure(script_source(path).modules)
         assert ("lexigraft.modeling.factorized" in closure) == ("lexigraft.modeling.classes" in closure)
 
 
-def test_adapters_import_nothing_but_the_library() -> None:
+def test_adapters_import_only_the_library() -> None:
     for path in SCRIPTS:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -302,10 +302,10 @@ def test_adapters_import_nothing_but_the_library() -> None:
                     assert name.partition(".")[0] in {"lexigraft", *sys.stdlib_module_names}, f"{path.name} imports {name}"
 
 
-def test_nothing_reads_docstrings() -> None:
+def test_no_code_reads_docstrings() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
-        # classes.py gives the classes that it makes a docstring
+        # classes.py sets the docstring of a generated class
         read = re.sub(r'"__doc__": f?"', "", text) if path.name == "classes.py" else text
         assert not re.search(r"__doc__|getdoc|use_attribute_docstrings", read), path.name
 
@@ -317,7 +317,7 @@ def test_lock_digest_ignores_comments_and_order(tmp_path: Path) -> None:
     assert lock_digest(tmp_path / "a") == lock_digest(tmp_path / "b") != lock_digest(tmp_path / "c")
 
 
-def test_lock_digest_counts_the_checksum_of_a_url(tmp_path: Path) -> None:
+def test_lock_digest_covers_the_checksum_of_a_url(tmp_path: Path) -> None:
     for name, checksum in (("a", "1"), ("b", "2")):
         (tmp_path / name).write_text(f"x @ https://example.org/x.whl#sha256={checksum}\n")
     assert lock_digest(tmp_path / "a") != lock_digest(tmp_path / "b")

@@ -1,4 +1,4 @@
-"""What is found before the first job starts."""
+"""Problems that are found before the first job starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def written(path: Path) -> Path:
 
 def test_a_sound_plan_passes(tmp_path: Path) -> None:
     path = written(tmp_path / "one.safetensors")
-    check_before_start([path], [path, tmp_path / "still to be made"], [tmp_path / "new" / "folder" / "out", path])
+    check_before_start([path], [path, tmp_path / "not yet made"], [tmp_path / "new" / "folder" / "out", path])
     check_records(tmp_path / ".snakemake")
     (tmp_path / ".snakemake" / "metadata").mkdir(parents=True)
     check_records(tmp_path / ".snakemake")
@@ -42,7 +42,7 @@ def test_a_changed_artifact_that_is_damaged_stops_the_run(tmp_path: Path) -> Non
     assert "delete these files" in str(caught.value)
 
 
-def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=LEAST_ROOM)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     check_before_start([], [], [tmp_path / "out"])
@@ -64,7 +64,7 @@ def test_permissions_are_checked(tmp_path: Path, place: str, mode: int, call: st
     bound = []
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
-            pytest.skip("root passes over permissions, and there is no setpriv")
+            pytest.skip("root ignores permissions, and setpriv is not installed")
         bound = ["setpriv", f"--bounding-set={_DAC}", f"--inh-caps={_DAC}"]
     for folder in ("results", ".snakemake/locks"):
         (tmp_path / folder).mkdir(parents=True)

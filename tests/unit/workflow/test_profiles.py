@@ -1,4 +1,4 @@
-"""Profiles say where jobs run, for every rule that there is; rules say what they need."""
+"""Profiles cover every rule; every rule states the resources it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES = {
 
 @pytest.fixture
 def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Read the Slurm profile as Snakemake does, in a folder where it lies under `slurm`, with another site."""
+    """Read the Slurm profile as Snakemake does, from a folder `slurm` in the working directory, with a given site.yaml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
     shutil.copytree(ROOT / "profiles" / "slurm", tmp_path / "slurm")
@@ -35,30 +35,30 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return profile
 
 
-def test_link_and_site_are_found() -> None:
+def test_the_link_to_the_slurm_profile_exists() -> None:
     assert (ROOT / "slurm").readlink() == Path("profiles/slurm")
     assert len(RULES) > 20
 
 
-def test_rules_say_what_they_need_and_never_how_often_they_are_tried() -> None:
+def test_rules_request_resources_but_set_no_retries() -> None:
     for name, text in RULES.items():
         assert re.search(r"mem_mb=memory\(\d+, [\d.]+(, GPUS)?\),", text), name
         assert re.search(r"runtime=minutes\(\d+\),", text), name
         assert "retries:" not in text, name
         assert ("gpu=GPUS" in text) == ("GPUS)," in text), name
-        # on the last of four attempts not more than the day that partitions usually allow
+        # even the last of four attempts stays within the day that partitions usually allow
         limit = re.search(r"minutes\((\d+)\)", text)
         assert limit is not None
         assert 4 * int(limit[1]) <= 24 * 60, name
 
 
-def test_every_rule_on_gpus_is_warned(read: Any) -> None:
+def test_every_gpu_rule_is_warned_before_its_time_limit(read: Any) -> None:
     warned = {entry.partition(":")[0] for entry in read()["set-resources"]}
     assert warned == {name for name, text in RULES.items() if "gpu=GPUS" in text}
     assert {entry.partition("=")[2] for entry in read()["set-resources"]} == {"'--signal=USR1@300'"}
 
 
-def test_a_site_left_as_it_is_names_nothing(read: Any) -> None:
+def test_the_default_site_sets_nothing(read: Any) -> None:
     profile = read()
     assert profile["slurm-status-command"] == "squeue"
     assert profile["retries"] == "3"
@@ -66,7 +66,7 @@ def test_a_site_left_as_it_is_names_nothing(read: Any) -> None:
     assert profile["default-resources"] == ["tmpdir=system_tmpdir"]
 
 
-def test_a_site_is_read(read: Any) -> None:
+def test_site_settings_reach_the_profile(read: Any) -> None:
     site = "account: lab\npartitions: {big: {max_gpu: 2}}\nmax_minutes: 720\nmax_memory: 64000\n"
     profile = read(site)
     assert profile["slurm-partition-config"].endswith("slurm/site.yaml")
@@ -75,11 +75,11 @@ def test_a_site_is_read(read: Any) -> None:
     assert profile["set-resource-scopes"] == ["runtime=local", "mem_mb=local"]
 
 
-def test_a_misspelt_key_of_a_site_is_named(read: Any) -> None:
+def test_a_misspelled_site_key_is_reported(read: Any) -> None:
     with pytest.raises(ConfigFileParserException, match=r"unknown keys in .*site.yaml: \['partition'\]"):
         read("partition: big\n")
 
 
-def test_the_cache_is_used_where_there_is_one(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_enabled_if_its_variable_is_set(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", "cache")
     assert set(read()["cache"]) == set(RULES)

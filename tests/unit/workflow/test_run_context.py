@@ -1,4 +1,4 @@
-"""Jobs run the library of the checkout that their workflow is read from, and no other."""
+"""Jobs import the library of the checkout that their workflow is read from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lexigraft.workflow.run_context import use_library_of
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_children_find_the_library_of_the_checkout_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_processes_import_the_library_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "before")
     use_library_of(ROOT)
     assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "before"]
@@ -27,12 +27,12 @@ def test_a_library_from_another_checkout_is_refused(tmp_path: Path, monkeypatch:
     assert os.environ["PYTHONPATH"] == "before"
 
 
-def test_rules_that_are_fetched_without_the_library_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"https:.*where the library is not\n.*clone lexigraft"):
+def test_rules_fetched_without_the_library_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"https:.*does not contain the library\n.*clone lexigraft"):
         use_library_of(Path("https://example.org/lexigraft"))
 
 
-def test_a_checkout_may_be_named_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_may_be_given_as_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
     (tmp_path / "link").symlink_to(ROOT)
     use_library_of(tmp_path / "link")

@@ -1,4 +1,4 @@
-"""What a run asks of a source model is compared with the model's configuration before anything runs."""
+"""Requirements on a source model are checked against its configuration before any job starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_PADDING = json.dumps({"model_type": "roberta", "hidden_size": None, "max_posi
 
 
 def asking(dim: int = 16, layer: int = 2, layers: Any = (), length: int = 64, trained: list[str] | None = None) -> Config:
-    """The demo's configuration, but for what it asks of its source."""
+    """The demo's configuration with other requirements on its source model."""
     values = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     values["models"] = [values["models"][0] | {"dims": [dim, "full"]}]
     values["tasks"] = {"sr_b": {**values["tasks"]["sr_b"], "layer": layer, "layers": layers}}
@@ -43,7 +43,7 @@ def asking(dim: int = 16, layer: int = 2, layers: Any = (), length: int = 64, tr
         (ModernBertConfig(hidden_size=32, num_hidden_layers=3, max_position_embeddings=70), 32, 70),
     ],
 )
-def test_limits_are_those_of_the_model(tmp_path: Path, model: Any, width: int, positions: int) -> None:
+def test_limits_match_those_of_the_loaded_model(tmp_path: Path, model: Any, width: int, positions: int) -> None:
     assert (embedding_width(model), usable_positions(model)) == (width, positions)
     model.save_pretrained(tmp_path)
     check_fit(asking(width, 3, [1, 3], positions), "minilm", tmp_path)
@@ -51,23 +51,23 @@ def test_limits_are_those_of_the_model(tmp_path: Path, model: Any, width: int, p
     with pytest.raises(ConfigError) as caught:
         check_fit(asking(width + 1, 4, [5], positions + 1), "minilm", tmp_path)
     assert f"D' = {width + 1} is larger than the model's width {width}; " in str(caught.value)
-    assert "tasks.sr_b: layer 4 asked for, but the model has 3 layers; " in str(caught.value)
+    assert "tasks.sr_b: layer 4 is requested, but the model has 3 layers; " in str(caught.value)
     assert f"pretraining.length {positions + 1} is larger than the model's {positions} positions" in str(caught.value)
-    with pytest.raises(ConfigError, match="layer 5 asked for"):
+    with pytest.raises(ConfigError, match="layer 5 is requested"):
         check_fit(asking(layers=[5]), "minilm", tmp_path)
 
 
-def test_only_what_is_asked_of_this_model_counts(tmp_path: Path) -> None:
+def test_requirements_on_other_models_are_ignored(tmp_path: Path) -> None:
     RobertaConfig(hidden_size=8, num_hidden_layers=1, max_position_embeddings=10).save_pretrained(tmp_path)
     config = asking()
     check_fit(config, "another", tmp_path)
     untrained = asking(8, 1, (), 64, trained=["ofa-minilm-full"])
-    del untrained.models[0].methods[1]  # ofa: what is trained is no model of this source
+    del untrained.models[0].methods[1]  # ofa: the trained model does not use this source
     check_fit(untrained, "minilm", tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"model_type": "bert", "hidden_size": "wide"}', NO_PADDING])
-def test_a_configuration_that_says_nothing_is_left_to_the_stage(tmp_path: Path, content: str) -> None:
+def test_an_unusable_model_configuration_is_left_to_the_stage(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     check_fit(asking(500, 9, (), 9000), "minilm", tmp_path)
 
@@ -97,7 +97,7 @@ def test_models_that_cannot_be_grafted_stop_a_run_and_are_reported_with_a_plan(
     assert re.search(message, problems)
 
 
-def test_too_much_asked_stops_a_run_and_is_reported_with_a_plan() -> None:
+def test_exceeded_limits_stop_a_run_and_are_reported_by_a_plan() -> None:
     config = asking(dim=500)
     with pytest.raises(InputError, match=r"sources\.minilm: .*D' = 500 is larger than the model's width 384"):
         outside_files(config)

@@ -1,4 +1,4 @@
-"""What every stage shares: log, provenance, and the way errors are shown."""
+"""What every stage shares: its log, provenance and error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lexigraft.workflow.stage import plain, stage
 
 
 class Named(dict[str, Any]):
-    """Stands in for the named files and parameters of a workflow's job."""
+    """A replacement for the named files and parameters of a Snakemake job."""
 
     __getattr__ = dict.__getitem__
 
@@ -60,17 +60,17 @@ def test_files_are_paths_and_provenance_is_complete(job: SimpleNamespace, tmp_pa
         assert running.provenance == Provenance(
             "factors", {"settings": {"dim": 3, "names": ["a", "b"]}}, 4, "c", "l", {"text": one, "both": f"{one} {two}"}
         )
-        logging.info("in the middle")
+        logging.info("halfway")
         print("printed")
     text = Path(job.log[0]).read_text()
     assert "stage factors on" in text
     assert "with 3 threads" in text
-    assert "in the middle" in text
+    assert "halfway" in text
     assert "printed" in text
     assert "stage factors done in" in text
 
 
-def test_a_users_error_is_shown_without_a_traceback(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lexigraft_error_is_shown_without_a_traceback(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped, stage("factors", job):
         raise InputError("no such thing", where="here", hint="do that")
     assert stopped.value.code == 1
@@ -79,26 +79,26 @@ def test_a_users_error_is_shown_without_a_traceback(job: SimpleNamespace, capsys
     assert "Traceback" not in shown + Path(job.log[0]).read_text()
 
 
-def test_a_bug_leaves_its_traceback_in_the_log(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_writes_its_traceback_to_the_log(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), stage("factors", job):
         raise ZeroDivisionError("a bug")
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
-def test_plain_values() -> None:
+def test_parameters_become_plain_json_values() -> None:
     assert plain({"a": (1, None, True, 2.5, "x"), 3: [{"b": []}]}) == {"a": [1, None, True, 2.5, "x"], "3": [{"b": []}]}
 
 
-def test_a_warning_of_the_time_limit_is_noted(job: SimpleNamespace) -> None:
+def test_the_time_limit_signal_is_logged(job: SimpleNamespace) -> None:
     before = signal.getsignal(signal.SIGUSR1)
     with stage("factors", job):
         os.kill(os.getpid(), signal.SIGUSR1)
-    assert "received SIGUSR1: the job's time limit is near" in Path(job.log[0]).read_text()
+    assert "received SIGUSR1: the job is close to its time limit" in Path(job.log[0]).read_text()
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
-def test_a_warning_passes_by_the_workflow_and_its_shells() -> None:
+def test_snakemake_and_its_shells_ignore_the_time_limit_signal() -> None:
     script = "kill -USR1 $PPID $$; echo alive; sh -c 'kill -USR1 $$; echo so is its child'"
     body = f"import subprocess; {{}}; subprocess.run(['bash', '-c', {script!r}], check=True)"
     ignoring = "from lexigraft.workflow.stage import ignore_time_limit_signal; ignore_time_limit_signal()"
@@ -110,10 +110,10 @@ def test_a_warning_passes_by_the_workflow_and_its_shells() -> None:
     assert done[1].returncode == -signal.SIGUSR1
 
 
-def test_a_job_that_waited_too_long_does_not_start(
+def test_a_job_of_an_earlier_run_does_not_start(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its run was killed, and a later one has made the same files, perhaps with another configuration."""
+    """Its run was killed, and a later run has made the same files, perhaps with another configuration."""
     monkeypatch.setenv("LEXIGRAFT_RUN", "2000")
     for _ in range(2):  # a retry of the same run
         with stage("factors", job):
@@ -127,7 +127,7 @@ def test_a_job_that_waited_too_long_does_not_start(
     assert Path(job.log[0]).read_text() == later
 
 
-def test_a_stage_that_was_started_again_publishes_nothing(job: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_stage_publishes_nothing_after_it_was_started_again(job: SimpleNamespace, tmp_path: Path) -> None:
     from lexigraft.artifacts import write_text
 
     def outrun() -> None:
@@ -150,7 +150,7 @@ with stage("factors", SimpleNamespace(input={{}}, output={{}}, params={{}}, log=
 """
 
 
-def test_the_log_says_which_gpus_were_given(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_names_the_assigned_gpus(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with stage("factors", job):
         pass

@@ -1,4 +1,4 @@
-"""Python runs this in every process of a recorded run: when one ends, it leaves what it loaded of the library."""
+"""Python imports this in every process of a recorded run: at exit, the process records what it loaded of the library."""
 
 import atexit
 import json
@@ -15,15 +15,15 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
         _opened.add(arguments[0])
 
 
-def _leave() -> None:
+def _write_record() -> None:
     record = {
         "arguments": sys.argv,
         "modules": sorted(name for name in sys.modules if name.partition(".")[0] == "lexigraft"),
-        # what Python compiles it writes under a name of its own first
+        # Python writes compiled files under temporary names first
         "files": sorted(name for name in _opened if not name.endswith(".py") and f"{os.sep}__pycache__{os.sep}" not in name),
     }
     Path(_FOLDER, f"{os.getpid()}.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 sys.addaudithook(_note)
-atexit.register(_leave)
+atexit.register(_write_record)

@@ -1,4 +1,4 @@
-"""Where a moment takes place: a copy of the project with a run that got so far, and what can be done with it."""
+"""The workspace of a trial: a copy of the project with a partial run, and operations on it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.workflow.conftest import Checkout
 
 CONFIG = "faults.yaml"
 EDITS = (("layer: 1", "layer: 2"), ("mask_probability: 0.15", "mask_probability: 0.3"))
-"""What another configuration, B, says instead of the first one, A."""
+"""The differences between configurations A and B."""
 _DAC = "-dac_override,-dac_read_search"
 BOUND = ("setpriv", f"--bounding-set={_DAC}", f"--inh-caps={_DAC}")
-"""What takes from root the capabilities by which it passes over permissions."""
+"""A command prefix that removes the capabilities by which root ignores permissions."""
 PATIENCE = 900.0
-"""Seconds after which a run counts as hanging: twenty times what it takes on two busy cores."""
+"""Seconds after which a run counts as hanging: twenty times its duration on two busy cores."""
 _TAGGED = "".join(
     f"# sent_id = {number}\n"
     + "".join(f"{place}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_\n" for place, (word, tag) in enumerate(sentence, 1))
@@ -45,7 +45,7 @@ _TAGGED = "".join(
 
 @dataclass
 class Run:
-    """A Snakemake that was started; `log` is the file with what it prints."""
+    """A running Snakemake; `log` is the file with its output."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -71,8 +71,8 @@ class Run:
 
 
 @dataclass
-class Ground:
-    """A folder in which Snakemake runs; `bound` makes permissions count for root too."""
+class Workspace:
+    """A folder in which Snakemake runs; `bound` makes permissions apply to root too."""
 
     folder: Path
     config: str = CONFIG
@@ -80,7 +80,7 @@ class Ground:
     runs: list[Run] = field(default_factory=list)
 
     def start(self, *arguments: str) -> Run:
-        """Start Snakemake on two cores, in the environment of a user."""
+        """Start Snakemake on two cores, in a user's environment."""
         return self._start([sys.executable, "-m", "snakemake", "--configfile", self.config, "--cores", "2", *arguments])
 
     def snakemake(self, *arguments: str) -> Run:
@@ -117,18 +117,18 @@ class Ground:
         path.write_text(text, encoding="utf-8")
 
     def artifacts(self) -> list[str]:
-        """Names of all files of the run, but for the one that is measured with a clock, and second names."""
+        """Names of all files of the run, except the one with measured times and temporary second names of tables."""
         found = (path for kind in ("resources", "results") for path in sorted((self.folder / kind).rglob("*")))
         names = (str(path.relative_to(self.folder)) for path in found if path.is_file())
         return [name for name in names if not name.endswith("pretraining_speed.parquet") and "/.previous-" not in name]
 
-    def differences(self, other: Ground, names: Iterable[str] | None = None) -> list[str]:
-        """Names of artifacts that are missing, surplus or other than in `other`."""
+    def differences(self, other: Workspace, names: Iterable[str] | None = None) -> list[str]:
+        """Names of artifacts that are missing, surplus or different from those in `other`."""
         names = {*self.artifacts(), *other.artifacts()} if names is None else names
         return [name for name in sorted(names) if not same_bytes(self.folder / name, other.folder / name)]
 
     def stages(self) -> list[psutil.Process]:
-        """The processes of stages that run in this folder, whoever started them."""
+        """The processes of all stages that run in this folder, also those of killed runs."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
@@ -148,12 +148,12 @@ class Ground:
         return None
 
     def wait_for_the_end(self) -> None:
-        """Wait until no stage runs here any more: those that a killed run left over too."""
+        """Wait until no stage runs in this folder, including those of killed runs."""
         psutil.wait_procs(self.stages(), timeout=PATIENCE)
 
     @cached_property
     def graph(self) -> dict[str, Job]:
-        """Output -> the job that made it, as Snakemake has recorded it."""
+        """Output -> the job that wrote it, from Snakemake's records."""
         jobs: dict[tuple[str, int], Job] = {}
         for path in (self.folder / ".snakemake" / "metadata").rglob("*"):
             if path.is_file():
@@ -165,7 +165,7 @@ class Ground:
         return {name: job for job in jobs.values() for name in job.outputs}
 
     def after(self, name: str) -> set[str]:
-        """The outputs of the job that makes `name`, and of all that depend on it."""
+        """The outputs of the job that writes `name`, and of all jobs that depend on it."""
         made = set(self.graph[name].outputs)
         jobs = {id(job): job for job in self.graph.values()}.values()
         while new := {output for job in jobs if job.inputs & made for output in job.outputs} - made:
@@ -175,46 +175,46 @@ class Ground:
 
 @dataclass
 class Job:
-    """A job as Snakemake recorded it."""
+    """A job from Snakemake's records."""
 
     rule: str
     inputs: set[str]
     outputs: set[str]
 
 
-def make_reference(folder: Path, config_b: Path) -> tuple[Ground, Ground]:
+def make_reference(folder: Path, config_b: Path) -> tuple[Workspace, Workspace]:
     """Two undisturbed runs, of configurations A and B."""
     checkout = Checkout(folder)
     shutil.copy(Path(__file__).parent / CONFIG, folder / CONFIG)
     (folder / "tagged.conllu").write_text(_TAGGED, encoding="utf-8")
-    first = Ground(checkout.folder)
+    first = Workspace(checkout.folder)
     finish(first)
     shutil.copytree(folder, config_b, symlinks=True)
-    second = Ground(config_b)
+    second = Workspace(config_b)
     second.edit()
     finish(second)
     return first, second
 
 
-def finish(ground: Ground) -> None:
-    """Run to the end without a disturbance."""
-    run = ground.snakemake("all")
+def finish(workspace: Workspace) -> None:
+    """Run to the end without a fault."""
+    run = workspace.snakemake("all")
     if run.code:
         raise SystemExit(f"the undisturbed run failed:\n{run.text}")
 
 
-def copy_of(reference: Ground, folder: Path, missing: Iterable[str]) -> Ground:
-    """A copy of a finished run, dates and all, without some artifacts."""
+def copy_of(reference: Workspace, folder: Path, missing: Iterable[str]) -> Workspace:
+    """A copy of a finished run, including time stamps, without some artifacts."""
     if folder.exists() and not folder.is_mount():
         shutil.rmtree(folder)
     shutil.copytree(reference.folder, folder, symlinks=True, dirs_exist_ok=True)
     for name in missing:
         (folder / name).unlink()
-    return Ground(folder, config=reference.config)
+    return Workspace(folder, config=reference.config)
 
 
-def some_missing(reference: Ground, chance: random.Random, wanted: str = "", largest: int = 40) -> set[str]:
-    """What is missing of a run that got so far: the outputs of a random job and of all that depend on it, mostly few."""
+def some_missing(reference: Workspace, chance: random.Random, wanted: str = "", largest: int = 40) -> set[str]:
+    """The missing artifacts of a partial run: the outputs of a random job and of all jobs after it, usually few."""
     most = min(chance.choice([3, 4, 4, 6, 6, 12, 40]), largest)
     names = [name for name in sorted(reference.graph) if wanted in name]
     few = [name for name in names if len(reference.after(name)) <= most]
@@ -232,7 +232,7 @@ def kill(pids: Iterable[int], number: int = 9) -> None:
 
 
 def lines_after(text: str, start: str) -> Iterator[str]:
-    """What stands behind `start` in the lines that begin with it."""
+    """The rest of each line that begins with `start`."""
     for line in text.splitlines():
         if line.strip().startswith(start):
             yield line.strip().removeprefix(start).strip()

@@ -1,4 +1,4 @@
-"""Looking after a shared cache: what lies in it, what is damaged, what can go."""
+"""Maintenance of a shared cache: listing its entries, finding damaged ones, removing old ones."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _REMOVED = ".removed-"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry as it lies in the cache.
+    """An entry of the cache as found on disk.
 
     Attributes:
-        folder: of the entry.
-        entry: what its manifest says, None where that is damaged.
+        folder: the folder of the entry.
+        entry: its manifest, None if that is damaged.
         problem: what is wrong with the manifest.
-        size: bytes of all files.
-        stored: seconds since 1970.
+        size: total size of its files in bytes.
+        stored: when it was stored, in seconds since 1970.
         owner: name of the user who stored it.
     """
 
@@ -37,17 +37,17 @@ class Listed:
 
 
 def entries(cache: Path) -> list[Listed]:
-    """All entries, the oldest first; their manifests are read, their files are not.
+    """All entries, oldest first; only their manifests are read.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: the folder does not exist.
     """
     found = [_listed(folder) for folder in _folders(cache) if KEY.fullmatch(folder.name)]
     return sorted(found, key=lambda listed: (listed.stored, listed.folder.name))
 
 
 def damaged_entries(listed: Sequence[Listed]) -> Iterator[tuple[Listed, str]]:
-    """Read all files of entries and yield those that are not what was stored, with what is wrong.
+    """Read all files of entries and yield the damaged entries with their problems.
 
     Raises:
         OSError: a file cannot be read.
@@ -62,19 +62,19 @@ def damaged_entries(listed: Sequence[Listed]) -> Iterator[tuple[Listed, str]]:
                 yield item, error.problem
 
 
-def too_many(listed: Sequence[Listed], now: float, max_days: float | None, max_bytes: float | None) -> list[Listed]:
-    """Entries that are older than so many days, and the oldest of the rest until these take no more than so many bytes."""
-    found, left = list[Listed](), sum(item.size for item in listed)
+def expired(listed: Sequence[Listed], now: float, max_days: float | None, max_bytes: float | None) -> list[Listed]:
+    """Entries older than `max_days` days, and the oldest of the others until the remaining ones fit into `max_bytes` bytes."""
+    found, size = list[Listed](), sum(item.size for item in listed)
     for item in listed:
         is_old = max_days is not None and now - item.stored > max_days * DAY
-        if is_old or (max_bytes is not None and left > max_bytes):
+        if is_old or (max_bytes is not None and size > max_bytes):
             found.append(item)
-            left -= item.size
+            size -= item.size
     return found
 
 
 def leftovers(cache: Path, now: float) -> list[Path]:
-    """What killed runs left, when nothing was written there for a day, and what could be set aside but not deleted."""
+    """Unfinished entries of killed runs (unchanged for a day), and entries that were set aside but could not be deleted."""
     return [
         folder
         for folder in _folders(cache)
@@ -83,13 +83,13 @@ def leftovers(cache: Path, now: float) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Take an entry away in one step, so that no half of it is ever seen, then delete it.
+    """Rename an entry to a hidden name in one step, so that no incomplete entry is ever visible, then delete it.
 
-    Somebody else's entry can be set aside where the cache's folder is writable, but deleted only by its owner: it is left under
-    a hidden name then.
+    Another user's entry can be renamed if the cache folder is writable, but only its owner can delete it; otherwise it remains
+    under the hidden name.
 
     Raises:
-        InputError: the cache's folder is not writable.
+        InputError: the cache folder is not writable.
     """
     aside = folder
     if not folder.name.startswith("."):
@@ -100,7 +100,7 @@ def remove(folder: Path) -> None:
             raise InputError(
                 f"cannot be removed: {error.strerror}",
                 where=folder,
-                hint=f"ask {_owner(folder)}, who stored it, or whoever may write in {folder.parent}",
+                hint=f"ask {_owner(folder)}, who stored it, or a user with write permission in {folder.parent}",
             ) from error
     with suppress(OSError):
         delete(aside)
@@ -108,7 +108,7 @@ def remove(folder: Path) -> None:
 
 def _folders(cache: Path) -> list[Path]:
     if not cache.is_dir():
-        raise InputError("there is no such folder", where=cache, hint="name the folder of the shared cache")
+        raise InputError("the folder does not exist", where=cache, hint="give the folder of the shared cache")
     return sorted(path for path in cache.iterdir() if path.is_dir() and not path.is_symlink())
 
 
@@ -119,7 +119,7 @@ def _listed(folder: Path) -> Listed:
     except ArtifactError as error:
         problem = error.problem
     size = sum(path.stat().st_size for path in folder.iterdir())
-    # the folder's own date: files keep the dates of their originals
+    # the time stamp of the folder: its files have the time stamps of their originals
     return Listed(folder, entry, problem, size, folder.stat().st_mtime, _owner(folder))
 
 
@@ -133,5 +133,5 @@ def _last_change(folder: Path) -> float:
 def _owner(folder: Path) -> str:
     try:
         return folder.owner()
-    except KeyError:  # a user of another machine
+    except KeyError:  # a user id that this machine does not know
         return str(folder.stat().st_uid)
