@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from lexigraft.report.neighbor_map import joint_similarities, make_map, nearest_rows, principal_plane, tsne
 from report_cases import SCORES, make_inputs
 from scipy.optimize import brentq
 
@@ -19,6 +18,7 @@ from lexigraft.report.charts import thinned
 from lexigraft.report.curves_picture import curves, over_seeds, write_curves
 from lexigraft.report.embedding_map import embedding_maps, script_of, source_sample, spaced, target_sample
 from lexigraft.report.inputs import ReportInputs
+from lexigraft.report.neighbor_map import joint_similarities, make_map, nearest_rows, principal_plane, tsne
 from lexigraft.report.readme_picture import write_picture
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
