@@ -15,16 +15,17 @@ help:
 	@echo "make test       run all tests"
 	@echo "make lint       ruff, mypy, snakefmt, snakemake --lint"
 	@echo "make bench      measure speed and memory against plain ways (NAMES='...' for some), write docs/benchmarks.md"
-	@echo "make faults     interrupt, starve and damage small runs at random moments (MOMENTS=44 SEED=1), print what became of them"
+	@echo "make faults     interrupt, starve and damage small runs at random moments (MOMENTS=44 SEED=1), print the outcomes"
 	@echo "make format     format Python and Snakemake files"
-	@echo "make generated  write config/schema.json, envs/*.yaml, docs/stages.md and the README's picture anew"
+	@echo "make generated  regenerate config/schema.json, envs, docs/stages.md and the README's picture"
 	@echo "make clean      remove results, resources and logs (not .venv)"
 
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock requirements-demo.lock pyproject.toml
 	@echo "lexigraft: installing the pinned packages into $(VENV) (about 2.5 GB with the CPU build of torch; minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lexigraft needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps -r requirements-demo.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
 

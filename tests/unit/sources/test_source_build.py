@@ -155,7 +155,7 @@ def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
         make("./nothing/here", tmp_path / "out")
     with pytest.raises(MissingPackageError, match="no-such-package") as absent:
         make("package:no-such-package/model", tmp_path / "out")
-    assert "pip install no-such-package" in str(absent.value)
+    assert "pip install --no-deps no-such-package" in str(absent.value)
     assert not (tmp_path / "out" / "model.safetensors").exists()
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
