@@ -21,11 +21,12 @@ help:
 	@echo "make generated  regenerate config/schema.json, envs/*, docs/stages.md and the graph in the README"
 	@echo "make clean      remove results, resources and logs (not .venv)"
 
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock requirements-demo.lock pyproject.toml
 	@echo "lexigraft: installing the pinned packages into $(VENV) (about 2.5 GB with the CPU build of torch; takes minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lexigraft needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (choose another with make PYTHON=...)")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps -r requirements-demo.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
 

@@ -22,8 +22,8 @@ _DOCKER = f"""\
 # Then there: docker run --rm --user "$(id -u):$(id -g)" -v "$PWD":/checkout lexigraft --cores 8 all
 FROM {_IMAGE}
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONNOUSERSITE=1
-COPY requirements.lock /requirements.lock
-RUN python -m pip install -r /requirements.lock
+COPY requirements.lock requirements-demo.lock /
+RUN python -m pip install -r /requirements.lock && python -m pip install --no-deps -r /requirements-demo.lock
 ENV PYTHONPATH=/checkout HOME=/tmp
 WORKDIR /checkout
 ENTRYPOINT ["snakemake"]
@@ -37,9 +37,11 @@ From: {_IMAGE}
 
 %files
     requirements.lock /requirements.lock
+    requirements-demo.lock /requirements-demo.lock
 
 %post
     python -m pip install --no-cache-dir -r /requirements.lock
+    python -m pip install --no-cache-dir --no-deps -r /requirements-demo.lock
 
 %environment
     export PYTHONNOUSERSITE=1
@@ -52,11 +54,13 @@ From: {_IMAGE}
 
 def generated_files(root: Path) -> dict[Path, str]:
     """Path and text of every file of the checkout at `root` that is generated as a whole."""
-    lock = root / "requirements.lock"
+    lock, post_deploy = root / "requirements.lock", post_deploy_script(pins(root / "requirements-demo.lock"))
     return {
         root / "config" / "schema.json": json.dumps(json_schema(), indent=2, sort_keys=True) + "\n",
         root / "envs" / "cpu.yaml": conda_environment("lexigraft-cpu", pins(lock)),
         root / "envs" / "gpu.yaml": conda_environment("lexigraft-gpu", pins(lock, _GPU_INSTEAD)),
+        root / "envs" / "cpu.post-deploy.sh": post_deploy,
+        root / "envs" / "gpu.post-deploy.sh": post_deploy,
         root / "envs" / "Dockerfile": _DOCKER,
         root / "envs" / "apptainer.def": _APPTAINER,
         root / "docs" / "stages.md": stage_page(root),
@@ -83,6 +87,12 @@ def conda_environment(name: str, requirements: list[str]) -> str:
     content = {"name": name, "channels": ["conda-forge", "nodefaults"], "dependencies": dependencies}
     text: str = yaml.safe_dump(content, sort_keys=False)
     return "# Generated from requirements.lock by `make generated`.\n" + text
+
+
+def post_deploy_script(requirements: list[str]) -> str:
+    """What Snakemake runs in a new conda environment: conda itself cannot leave out what packages depend on."""
+    head = "# Generated from requirements-demo.lock by `make generated`.\n"
+    return f"{head}python -m pip install --no-deps {' '.join(requirements)}\n"
 
 
 if __name__ == "__main__":

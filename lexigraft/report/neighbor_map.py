@@ -34,7 +34,7 @@ class NeighborMap:
 
     Attributes:
         mean: (D,) mean source row, taken off before cosines.
-        rows: (n, D) source rows of the map, centerd, unit length.
+        rows: (n, D) source rows of the map, centered, unit length.
         places: (n, 2) their places; the longest side of the map is 2, its middle 0.
     """
 
@@ -56,18 +56,18 @@ class NeighborMap:
 def make_map(rows: NDArray[np.floating]) -> NeighborMap:
     """Map source rows (n, D), n >= 3."""
     mean = rows.mean(axis=0, dtype=np.float64)
-    centerd = unit(rows - mean)
-    places = tsne(centerd)
+    centered = unit(rows - mean)
+    places = tsne(centered)
     low, high = places.min(0), places.max(0)
-    return NeighborMap(mean, centerd, (places - (low + high) / 2) * 2 / max(float((high - low).max()), 1e-12))
+    return NeighborMap(mean, centered, (places - (low + high) / 2) * 2 / max(float((high - low).max()), 1e-12))
 
 
 def principal_plane(rows: Floats) -> Floats:
     """Coordinates (n, 2) of rows (n, D) on their first two principal axes; the largest entry of each axis is positive."""
-    centerd = rows - rows.mean(0)
-    _, _, axes = np.linalg.svd(centerd, full_matrices=False)
+    centered = rows - rows.mean(0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
     axes = axes[:2] * np.sign(axes[:2][np.arange(2), np.argmax(np.abs(axes[:2]), axis=1)])[:, None]
-    plane: Floats = centerd @ axes.T
+    plane: Floats = centered @ axes.T
     return plane
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lexigraft.artifacts import Provenance, read_table, write_table
 from lexigraft.errors import InputError
 from lexigraft.progress import progress
-from lexigraft.tokenizers.segmentation.joined import SeparatorLostError
+from lexigraft.tokenizers.segmentation.normalizing import SeparatorLostError
 from lexigraft.tokenizers.segmentation.ragged import Ragged
 from lexigraft.tokenizers.segmentation.segmenter import Segmenter
 
@@ -68,7 +68,7 @@ def match_words(tokenizer: Tokenizer, words: pl.Series, is_text: NDArray[np.bool
     """
     parts = _match_blocks(Segmenter(tokenizer), words, is_text, block)
     if parts is None:
-        parts = _match_blocks(Segmenter(tokenizer, one_by_one=True), words, is_text, block) or []
+        parts = _match_blocks(Segmenter(tokenizer, arrays=False), words, is_text, block) or []
     matches = _unpacked(np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *parts])))
     if matches.is_empty():
         raise InputError(
@@ -108,11 +108,11 @@ def _match_blocks(segmenter: Segmenter, words: pl.Series, is_text: NDArray[np.bo
         try:
             segments, numbers = segmenter.segment(forms)
         except SeparatorLostError as error:
-            log.warning("%s: every word is segmented alone", error)
+            log.warning("%s: all words are segmented by the tokenizer", error)
             return None
-        different = None if segmenter.one_by_one else segmenter.differs(forms, segments, numbers)
+        different = segmenter.differs(forms, segments, numbers)
         if different is not None:
-            log.warning("%r is segmented otherwise alone than among others: every word is segmented alone", different)
+            log.warning("arrays segment %r otherwise than the tokenizer, which now segments all words", different)
             return None
         parts.append(_pairs(segments, numbers, is_text, start))
     return parts

@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from lexigraft.tokenizers.segmentation.joined import SEPARATOR, SeparatorLostError
 from lexigraft.tokenizers.segmentation.ragged import joined
 from lexigraft.tokenizers.unigram import text_normalizer
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SEPARATOR = "\ufff1"
+"""An unassigned code point that nothing joins with or is ordered across."""
 _TEXTS_A_CALL = 5_000
 # these change a character, or a character and the marks on it; the separator takes no mark
 _LOCAL = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "Precompiled"}
 _SEVERAL_SPACES = " {2,}"
+
+
+class SeparatorLostError(Exception):
+    """Texts that were joined did not come back one by one."""
+
+    def __init__(self, found: int, expected: int) -> None:
+        super().__init__(f"of {expected} joined texts {found} came back")
 
 
 class Normalizer:
@@ -92,3 +103,17 @@ def _rust_normalizer(steps: list[dict[str, Any]]) -> Any:
     bare = json.loads(Tokenizer(models.BPE()).to_str())
     bare["normalizer"] = {"type": "Sequence", "normalizers": steps}
     return Tokenizer.from_str(json.dumps(bare)).normalizer
+
+
+def description(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What `tokenizer.json` says of normalizer and pre-tokenizer (keys `normalizer`, `pre_tokenizer`)."""
+    from tokenizers import Tokenizer as RustTokenizer
+    from tokenizers import models
+
+    bare = RustTokenizer(models.BPE())
+    if tokenizer.normalizer is not None:
+        bare.normalizer = tokenizer.normalizer
+    if tokenizer.pre_tokenizer is not None:
+        bare.pre_tokenizer = tokenizer.pre_tokenizer
+    found: dict[str, Any] = json.loads(bare.to_str())
+    return {key: found[key] for key in ("normalizer", "pre_tokenizer")}

@@ -7,7 +7,6 @@ from typing import cast
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -45,11 +44,6 @@ class Ragged:
         starts = self.ends[rows] - lengths
         return Ragged(self.values[np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())], ends)
 
-    def concatenated(self, rows: Integers, count: int) -> Ragged:
-        """`count` lists: list i is all of ours whose entry in `rows` (N,) is i, one after another; entries must not fall."""
-        lengths = np.bincount(rows, weights=self.lengths, minlength=count).astype(np.int64)
-        return Ragged(self.values, np.cumsum(lengths))
-
     def tolist(self) -> list[list[int]]:
         """The lists as Python lists."""
         return [part.tolist() for part in np.split(self.values, self.ends[:-1])] if len(self) else []
@@ -85,20 +79,3 @@ def code_points(strings: pl.Series) -> tuple[NDArray[np.uint32], Integers]:
 def joined(strings: pl.Series, separator: str) -> str:
     """All strings in one, made without a Python object for each."""
     return str(strings.str.join(separator).item()) if len(strings) else ""
-
-
-def slices(data: NDArray[np.uint8], ends: Integers) -> pl.Series:
-    """Strings that lie in one buffer of UTF-8, each ending at a byte of `ends` (N,) and beginning where the last one ended."""
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    return cast(
-        pl.Series, pl.from_arrow(pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data)))
-    )
-
-
-def utf8(strings: pl.Series) -> tuple[NDArray[np.uint8], Integers]:
-    """UTF-8 bytes of all strings, one after the other, and where each ends: (B,) uint8, (N,) int64."""
-    array = strings.to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = array.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    data = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
-    return data[ends[0] : ends[-1]], ends[1:] - ends[0]

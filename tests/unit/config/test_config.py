@@ -97,24 +97,43 @@ def test_environments_install_the_lock_and_one_python() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     oldest = re.fullmatch(r">=(\d+\.\d+)", project["requires-python"])
     assert oldest is not None
-    pinned = {line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.startswith("#")}
+    pinned = locked("")
     (gpu_faiss,) = project["optional-dependencies"]["gpu"]
     for name, instead in (("cpu", set()), ("gpu", {gpu_faiss})):
         python, pip, installed = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
         assert (python, pip) == (f"python={oldest[1]}", "pip")
         left_out = {line for line in pinned if instead and line.startswith("faiss-cpu==")}
         assert set(installed["pip"]) == pinned - left_out | instead
+        script = (ROOT / "envs" / f"{name}.post-deploy.sh").read_text().splitlines()[-1]
+        assert script == f"python -m pip install --no-deps {' '.join(sorted(locked('-demo')))}"
     images = []
     for name, start in (("Dockerfile", "FROM "), ("apptainer.def", "From: ")):
         text = (ROOT / "envs" / name).read_text()
-        assert re.search(r"python -m pip install [^|;&]*-r /requirements\.lock$", text, flags=re.MULTILINE)
-        assert "requirements.lock /requirements.lock" in text
+        assert re.search(r"python -m pip install [^|;&]*-r /requirements\.lock( &&|$)", text, flags=re.MULTILINE)
+        assert re.search(r"python -m pip install [^|;&]*--no-deps -r /requirements-demo\.lock$", text, flags=re.MULTILINE)
+        assert re.search(r"^.*requirements\.lock .*requirements-demo\.lock", text, flags=re.MULTILINE | re.DOTALL)
         images += re.findall(rf"^{start}(.*)$", text, flags=re.MULTILINE)
     assert len(images) == 2
     assert len(set(images)) == 1
     # a tag of one patch release of the oldest Python that is supported
     assert re.fullmatch(rf"python:{re.escape(oldest[1])}\.\d+-slim-[a-z]+", images[0])
-    assert "!requirements.lock" in (ROOT / "envs" / "Dockerfile.dockerignore").read_text().splitlines()
+    ignored = (ROOT / "envs" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {"!requirements.lock", "!requirements-demo.lock"} <= set(ignored)
+
+
+def test_extras_and_locks_pin_the_same_versions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    expected = {"": project["dependencies"] + extras["slurm"], "-test": extras["test"]}
+    for name in ("demo", "multi"):
+        assert sorted(locked(f"-{name}")) == sorted(extras[name])
+    for name, requirements in expected.items():
+        assert set(requirements) <= locked(name)
+
+
+def locked(name: str) -> set[str]:
+    lines = (ROOT / f"requirements{name}.lock").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
 
 
 def test_generated_files_are_up_to_date() -> None:

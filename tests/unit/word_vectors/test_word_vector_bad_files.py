@@ -82,7 +82,7 @@ def test_two_widths_in_parquet_and_between_files(tmp_path: Path) -> None:
         (b"3 2\na 1 2\nb 1 2\n", "promises 3 words, the file ends after 2 words"),
         (b"1 2\na 1 2\nb 1 2\n", "promises 1 words, the file goes on"),
         (b"", "is empty"),
-        (b"\x80\x04\x95gensim", "the pickle cannot be followed|nothing of it was run"),
+        (b"\x80\x04\x95gensim", "the pickle cannot be read|nothing of it was run"),
         (b"\x80\x09gensim", "unknown format: the file begins with b'\\x80\\tgensim'"),
         (b"just some text\n", "unknown format"),
         (b"PAR1 and no more", "cannot be read as Parquet"),

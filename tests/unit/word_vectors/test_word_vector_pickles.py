@@ -1,11 +1,10 @@
-"""Pickles are followed, not loaded: nothing runs, nothing is imported, no size is believed, bad files are clear errors."""
+"""Hostile and damaged pickles: nothing runs, nothing is imported, no stated size takes memory, bad files are clear errors."""
 
 from __future__ import annotations
 
 import builtins
 import os
 import pickle
-import pickletools
 import re
 import resource
 import struct
@@ -21,9 +20,8 @@ from pickle_cases import gensim_pickle
 
 from lexigraft.errors import InputError
 from lexigraft.word_vectors.keyed_vectors import GensimVectors
-from lexigraft.word_vectors.pickled import Name, Span, Vocabulary, read_pickle
+from lexigraft.word_vectors.pickled import Ignored, Inert, read_pickle
 
-PLAIN = Vocabulary({}, frozenset(), lambda name: (f"it names {name}", "none may be named"))
 # pickles are made of these, so nothing is compared that Python would not compare
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**100), 2**100) | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -83,7 +81,6 @@ def test_nothing_that_a_pickle_names_is_run(tmp_path: Path, protocol: int, calle
     assert re.search(rf"names \w+\.{called.__name__},", message)
     assert "which no file of word vectors needs" in message
     assert "nothing of it was run" in message
-    assert "byte " in message
     assert "antigravity" not in sys.modules
 
 
@@ -113,49 +110,66 @@ def test_names_beside_the_known_ones(tmp_path: Path, data: bytes, named: str) ->
 
 
 @pytest.mark.parametrize(
-    ("data", "problem"),
+    "data",
     [
-        # values that may be named but not called
-        (b"\x80\x02cnumpy\nndarray\n)R.", "it calls a numpy.ndarray"),
-        (b"\x80\x02U\x06system)R.", "it calls a bytes"),
-        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x06\x00\x00\x00base64\x86R.", "encodes in another way"),
-        (b"\x80\x02]}b.", "gives a state to what has none"),
+        # a stranger's arguments and states for classes that may be named
+        b"\x80\x02cnumpy\nndarray\n}X\x01\x00\x00\x00xNsb.",
+        b"\x80\x02cgensim.models.keyedvectors\nKeyedVectors\nN}X\x06\x00\x00\x00blocksNs\x86b.",
+        b"\x80\x02U\x06system)R.",
+        b"\x80\x02]}X\x01\x00\x00\x00aNsb.",
         # opcodes for what gensim never writes
-        (b"\x80\x02Pid\n.", "opcode PERSID"),
-        (b"\x80\x02\x82\x01.", "opcode EXT1"),
-        (b"\x80\x02(ios\nsystem\n.", "opcode INST"),
-        (b"\x80\x02\xff.", "no pickle has the opcode"),
-        (b"\x80\x05\x97.", "opcode NEXT_BUFFER"),
-        # what is no pickle of these protocols
-        (b"\x80\x01.", "protocol 1"),
-        (b"\x80\x06.", "protocol 6"),
+        b"\x80\x02Pid\n.",
+        b"\x80\x02\x82\x01.",
+        b"\x80\x02(ios\nsystem\n.",
+        b"\x80\x02(cos\nsystem\nU\x01xo.",
+        b"\x80\x02\xff.",
+        b"\x80\x05\x97.",
+        b"\x80\x06.",
         # sizes that cannot be
-        (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"x.", "states 1152921504606846976 bytes"),
-        (b"\x80\x04\x8d" + struct.pack("<Q", 1 << 60) + b"x.", "states a text of 1152921504606846976 bytes"),
-        (b"\x80\x04X" + struct.pack("<I", 1 << 27) + b"x.", "states 134217728 bytes"),
-        (b"\x80\x02B" + struct.pack("<I", 1 << 31) + b"x.", "states 2147483648 bytes"),
-        (b"\x80\x02\x8b" + struct.pack("<I", 1 << 31) + b"x.", "states an integer of 2147483648 bytes"),
-        (b"\x80\x02Nr" + struct.pack("<I", 1 << 31) + b".", "numbers 0 objects up to 2147483648"),
-        (b"\x80\x02j" + struct.pack("<I", 1 << 31) + b".", "index"),
-        (b"\x80\x02\x87.", "stack is too short"),
-        (b"\x80\x02e.", "pop"),
-        (b"\x80\x02]", "truncated"),
-        (b"\x80\x02.", "pop"),
-        (b"\x80\x02}]Nsb.", "a key of a dictionary is no text but a list"),
-        (b"\x80\x02X\x01\x00\x00\x00\xff.", "utf-8"),
-        (b"\x80\x02]X\x01\x00\x00\x00a]s.", "no dictionary"),
+        b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"x.",
+        b"\x80\x04\x8d" + struct.pack("<Q", 1 << 60) + b"x.",
+        b"\x80\x05\x96" + struct.pack("<Q", 1 << 60) + b"x.",
+        b"\x80\x04\x95" + struct.pack("<Q", 1 << 60) + b"x.",
+        b"\x80\x04X" + struct.pack("<I", 1 << 27) + b"x.",
+        b"\x80\x02B" + struct.pack("<I", 1 << 31) + b"x.",
+        b"\x80\x02\x8b" + struct.pack("<I", 1 << 31) + b"x.",
+        b"\x80\x02j" + struct.pack("<I", 1 << 31) + b".",
+        b"\x80\x02\x87.",
+        b"\x80\x02e.",
+        b"\x80\x02]",
+        b"\x80\x02.",
+        # what has no hash that is safe to take, and what is no text
+        b"\x80\x02}]Nsb.",
+        b"\x80\x02}" + b")" + b"\x85" * 1_000_000 + b"Ns.",
+        b"\x80\x02(" + b")" + b"\x85" * 1_000_000 + b"Nd.",
+        b"\x80\x02X\x01\x00\x00\x00\xff.",
+        b"\x80\x02]X\x01\x00\x00\x00a]s.",
     ],
 )
-def test_bad_pickles(tmp_path: Path, data: bytes, problem: str) -> None:
+def test_bad_pickles(tmp_path: Path, data: bytes) -> None:
     message = error_of(write(tmp_path / "a.wv", data))
-    assert problem in message
-    assert "a.wv, byte " in message
+    assert re.search(r"the pickle cannot be read|the pickle names os\.system", message)
+    assert "a.wv" in message
     assert "nothing of it was run" in message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # a set of deeply nested tuples, a number of the memo, an encoding that is none of numpy's
+        b"\x80\x04\x8f()" + b"\x85" * 1_000_000 + b"\x90.",
+        b"\x80\x04()" + b"\x85" * 1_000_000 + b"\x91.",
+        b"\x80\x02Nr" + struct.pack("<I", (1 << 32) - 1) + b".",
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x06\x00\x00\x00base64\x86R.",
+    ],
+)
+def test_odd_pickles_hold_no_vectors(tmp_path: Path, data: bytes) -> None:
+    assert "holds no KeyedVectors" in error_of(write(tmp_path / "a.wv", data))
 
 
 def test_arrays_that_state_other_sizes_than_they_have(tmp_path: Path) -> None:
     vectors = np.arange(40_000, dtype=np.float32).reshape(4, 10_000)
-    good = gensim_pickle({"index_to_key": list("abcd"), "vectors": vectors}, 4)
+    good = gensim_pickle({"index_to_key": list("abcd"), "vectors": vectors}, 3)
     np.testing.assert_array_equal(next(iter(GensimVectors(write(tmp_path / "a.wv", good)).blocks()))[1], vectors)
     shape = b"K\x04M\x10'\x86"
     assert good.count(shape) == 1
@@ -163,10 +177,10 @@ def test_arrays_that_state_other_sizes_than_they_have(tmp_path: Path) -> None:
         data = good.replace(shape, pickle.dumps(wrong, 2)[2:-1].removesuffix(b"q\x00"))
         assert data != good
         message = error_of(write(tmp_path / "a.wv", data))
-        assert "the vectors cannot be read" in message or "no shape or type" in message
+        assert "the vectors cannot be read" in message
 
 
-def test_a_lie_about_sizes_takes_no_memory(tmp_path: Path) -> None:
+def test_a_stated_size_takes_no_memory(tmp_path: Path) -> None:
     """Address space is limited to a little more than there is now; a gigabyte asked for would be refused."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     if not Path("/proc/self/statm").exists():
@@ -174,11 +188,34 @@ def test_a_lie_about_sizes_takes_no_memory(tmp_path: Path) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), before[1]))
     try:
-        for code, width in ((b"B", 4), (b"\x8e", 8), (b"\x96", 8), (b"X", 4), (b"\x8d", 8), (b"T", 4), (b"\x8b", 4)):
+        for code, width in (
+            (b"B", 4),
+            (b"\x8e", 8),
+            (b"\x96", 8),
+            (b"X", 4),
+            (b"\x8d", 8),
+            (b"T", 4),
+            (b"\x8b", 4),
+            (b"\x95", 8),
+        ):
             data = b"\x80\x05" + code + (3 << 30).to_bytes(width, "little") + b"x" * 100
-            assert "states" in error_of(write(tmp_path / "a.wv", data))
+            message = error_of(write(tmp_path / "a.wv", data))
+            assert "the pickle cannot be read" in message
+            assert "MemoryError" not in message
+        numbered = write(tmp_path / "a.wv", b"\x80\x02Nr" + b"\xff" * 4 + b".")
+        assert "holds no KeyedVectors" in error_of(numbered)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_one_text_that_is_encoded_many_times_takes_memory_once(tmp_path: Path) -> None:
+    """A megabyte of text and a hundred thousand calls that would each make bytes of it."""
+    text = b"X" + (1 << 20).to_bytes(4, "little") + b"a" * (1 << 20) + b"q\x01"
+    call = b"h\x02h\x01X\x06\x00\x00\x00latin1\x86R"
+    data = b"\x80\x02c_codecs\nencode\nq\x02(" + text + call * 100_000 + b"l."
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "holds no KeyedVectors" in error_of(write(tmp_path / "a.wv", data))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
 
 
 @pytest.mark.parametrize("opening", [b"]", b"}X\x00\x00\x00\x00", b"("])
@@ -188,29 +225,39 @@ def test_deep_nesting_is_no_trouble(tmp_path: Path, opening: bytes) -> None:
     assert "holds no KeyedVectors" in error_of(write(tmp_path / "a.wv", data))
 
 
-# ---------------------------------------------------------------------------------------------------------- what is followed
+# ------------------------------------------------------------------------------------------------------------ what is read
 
 
 @settings(deadline=None)
 @given(value=values, protocol=st.integers(2, 5))
 def test_plain_data_comes_out_as_it_went_in(tmp_path_factory: pytest.TempPathFactory, value: Any, protocol: int) -> None:
-    # bytes in protocol 2
-    calls = {Name("_codecs", "encode"): lambda text, _: text.encode("latin-1"), Name("__builtin__", "bytes"): bytes}
+    class Text(Inert):
+        """Bytes in protocol 2."""
+
+        def __new__(cls, text: str, _: str) -> Any:
+            return text.encode("latin-1")
+
+    class Empty(Inert):
+        def __new__(cls) -> Any:
+            return b""
+
     path = write(tmp_path_factory.mktemp("pickles") / "a", pickle.dumps(value, protocol))
-    found = read_pickle(path, Vocabulary(calls, frozenset(), PLAIN.refusal))
+    found = read_pickle(path, {("_codecs", "encode"): Text, ("__builtin__", "bytes"): Empty})
     assert found == value
     assert type(found) is type(value)
 
 
 def test_shared_and_long_things(tmp_path: Path) -> None:
-    word, data = "x" * 1000, bytes(range(256)) * 1000
-    value = [word, word, [word], {"a": word}, data]
+    word, data = "x" * 1000, bytes(range(256)) * 2000
+    value = [word, word, [word], {"a": word}, data, bytearray(data), {"b", "a"}, frozenset("a")]
     for protocol in (4, 5):
         path = write(tmp_path / "a", pickle.dumps(value, protocol))
-        found = read_pickle(path, PLAIN)
+        found = read_pickle(path, {("builtins", "bytearray"): Ignored})
         assert found[:4] == value[:4]
-        assert isinstance(found[4], Span)
-        assert path.read_bytes()[found[4].start :][: found[4].length] == data
+        assert isinstance(found[4], memoryview)
+        assert found[4] == data
+        assert protocol == 4 or found[5] == data
+        assert [sorted(found[6]), list(found[7])] == [["a", "b"], ["a"]]
 
 
 @settings(deadline=None, max_examples=300)
@@ -234,8 +281,3 @@ def blocks_or_error(path: Path) -> Any:
         return list(GensimVectors(path).blocks())
     except InputError as error:
         return error
-
-
-def test_all_opcodes_of_the_protocols_are_known_by_name() -> None:
-    """New opcodes would be refused by number; this tells when Python has some."""
-    assert max(opcode.proto for opcode in pickletools.opcodes) == 5
