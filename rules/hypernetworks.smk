@@ -51,7 +51,9 @@ rule hypernetwork:
         languages=lambda wildcards: named("sources", "source")(wildcards).languages,
         gpus=GPUS,
         seed=lambda wildcards: int(wildcards.seed),
-        code=code_of("hypernetwork.py"),
+        code=lambda wildcards: code_of(
+            "hypernetwork.py", [PLAN.network_module(wildcards.hypernetwork)]
+        ),
         lock=LOCK,
     message:
         "hypernetwork {wildcards.hypernetwork} for {wildcards.source} at D' = {wildcards.dim}"

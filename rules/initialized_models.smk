@@ -48,8 +48,8 @@ rule initialized_model:
         card=lambda wildcards: stop_on_error(PLAN.card, model_of(wildcards)),
         gpus=GPUS,
         seed=lambda wildcards: model_of(wildcards).seed,
-        code=method_code(
-            "initialized_model.py", lambda wildcards: model_of(wildcards).method
+        code=lambda wildcards: code_of(
+            "initialized_model.py", PLAN.model_modules(model_of(wildcards))
         ),
         lock=LOCK,
     message:

@@ -4,13 +4,6 @@ def map_evidence(wildcards):
     return evidence_files(kinds, PLAN.map_values(dict(wildcards.items())))
 
 
-def method_code(script, wildcard):
-    """Digest of an adapter that runs a method, whose module is chosen by the configuration."""
-    return lambda wildcards: code_of(
-        script, [type(PLAN.methods[wildcard(wildcards)]).__module__]
-    )
-
-
 rule token_map:
     input:
         unpack(map_evidence),
@@ -40,7 +33,9 @@ rule token_map:
             if wildcards.draw != "shared"
             else None
         ),
-        code=method_code("token_map.py", lambda wildcards: wildcards.method),
+        code=lambda wildcards: code_of(
+            "token_map.py", [PLAN.method_module(wildcards.method)]
+        ),
         lock=LOCK,
     message:
         "token map of {wildcards.method} from {wildcards.source} to {wildcards.tokenizer}"

@@ -9,7 +9,6 @@ an altered file.
 """
 
 from lexigraft.artifacts.atomic import atomic_file, claim, remove_leftovers, umask, write_json, write_text
-from lexigraft.artifacts.companions import check_companion, with_companions
 from lexigraft.artifacts.formats import (
     map_arrow,
     map_tensors,
@@ -22,7 +21,7 @@ from lexigraft.artifacts.formats import (
     write_tensors,
 )
 from lexigraft.artifacts.sealing import PROVENANCE_KEY, Provenance, check, identity, read_metadata, read_provenance, sealed_file
-from lexigraft.artifacts.verifying import files_below, sealed_page, verify
+from lexigraft.artifacts.verifying import check_companion, files_below, sealed_page, verify, with_companions
 
 __all__ = [
     "PROVENANCE_KEY",

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from lexigraft.artifacts.atomic import atomic_file
-from lexigraft.artifacts.links import shared_file
 from lexigraft.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -243,3 +242,26 @@ def _sha256(handle: BinaryIO, path: Path) -> tuple[str, int]:
     while block := handle.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest(), position
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The target of a link: the entry's folder, the file in it, and the identity it was stored with, if known."""
+
+    entry: Path
+    file: Path
+    identity: str | None
+
+
+def shared_file(path: Path) -> Shared | None:
+    """The target of a link into a shared cache; None for any other file."""
+    if not path.is_symlink():
+        return None
+    file = path.resolve()
+    try:
+        manifest = json.loads((file.parent / "manifest.json").read_bytes())
+        return Shared(file.parent, file, str(manifest["files"][file.name]["identity"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError):  # a damaged manifest
+        return Shared(file.parent, file, None)

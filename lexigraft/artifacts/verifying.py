@@ -1,16 +1,23 @@
-"""Verifying artifacts outside of a stage: those of whole folders, and those that changed without a job writing them."""
+"""Verifying artifacts outside of a stage, and files without a seal by the digests in an artifact of the same folder.
+
+`config.json`, `tokenizer.json`, `tokenizer_config.json` and the model card are read by other software and cannot carry a seal.
+The artifact that is written last into their folder records their digests in its provenance, under its own seal: they are its
+companions.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from lexigraft.artifacts.companions import SEALED_SUFFIXES, check_companion
-from lexigraft.artifacts.sealing import check, damaged
+from lexigraft.artifacts.sealing import Provenance, check, damaged, identity, read_provenance
 from lexigraft.errors import ArtifactError
 
+SEALED_SUFFIXES = (".parquet", ".safetensors", ".arrow")
 _PAGE_SEAL = "<!-- SHA-256 of all above: {} -->\n"
 
 
@@ -69,3 +76,31 @@ def files_below(folders: Iterable[Path]) -> Iterator[Path]:
             raise ArtifactError("the folder does not exist", where=folder, hint="give a folder such as results/demo")
         found = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
         yield from (path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+def with_companions(provenance: Provenance, folder: Path, names: Iterable[str]) -> Provenance:
+    """The provenance of an artifact in `folder`, with the digests of its companion files `names`, which exist already."""
+    return replace(provenance, companions={name: identity(folder / name) for name in names})
+
+
+def check_companion(path: Path) -> None:
+    """Verify a file without a seal against the digest in an artifact of the same folder, if there is one.
+
+    Raises:
+        ArtifactError: the file has changed since that artifact was written.
+    """
+    if path.suffix in SEALED_SUFFIXES or not path.is_file():
+        return
+    for artifact, digest in _digests(path):
+        if identity(path) != digest:
+            raise damaged(path, f"was altered: it is not the file that {artifact.name} was written with")
+
+
+def _digests(path: Path) -> Iterator[tuple[Path, str]]:
+    for neighbor in sorted(path.parent.iterdir()):
+        if neighbor.suffix in SEALED_SUFFIXES and not neighbor.name.startswith("."):
+            # a foreign or damaged neighbor holds no digests; the stage that reads it reports what is wrong
+            with suppress(ArtifactError):
+                digest = read_provenance(neighbor).get("companions", {}).get(path.name)
+                if digest is not None:
+                    yield neighbor, digest

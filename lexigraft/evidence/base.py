@@ -33,6 +33,13 @@ class TokenPair:
     target: Vocabulary
     source_languages: tuple[str, ...]
 
+    @classmethod
+    def read(cls, source: Path, target: Path, source_languages: tuple[str, ...]) -> Self:
+        """Read both vocabularies, `vocabulary.parquet` of either."""
+        from lexigraft.tokenizers.vocabulary import read_vocabulary
+
+        return cls(read_vocabulary(source), read_vocabulary(target), source_languages)
+
 
 class Evidence(ABC):
     """One kind of evidence, as a method sees it."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
-from lexigraft.artifacts import map_tensors, read_provenance
+from lexigraft.artifacts import map_tensors, read_metadata, read_provenance
 from lexigraft.errors import ArtifactError
-from lexigraft.modeling.families import input_weights
 
 STAGE, MODELS = "factors", ("source", "initialized_model", "pretraining")
+INPUT_TABLE = "input_table"
+"""Key in the metadata of a model's weights: the names of the tensors that are its input embeddings, E or F and P."""
 Floats = NDArray[np.float32]
 
 
@@ -47,21 +47,15 @@ def read_embedding_table(path: Path) -> EmbeddingTable:
     """Map the embeddings that a file holds: a factors file's F and P, or those of a model's weights, factorized or not.
 
     Raises:
-        ArtifactError: the file is damaged, made by another stage, or does not hold exactly one table.
+        ArtifactError: the file is damaged, made by another stage, or does not name its table.
     """
     if read_provenance(path).get("stage") == STAGE:
         tensors = map_tensors(path, STAGE, ["coordinates", "singular_values", "primitives"])
         return EmbeddingTable(tensors["coordinates"], tensors["singular_values"], tensors["primitives"])
-    with safe_open(str(path), framework="np") as handle:
-        names = sorted(handle.keys())
-    found = [[name for name in names if name.endswith(ends)] for ends in (".coordinates", ".primitives", input_weights())]
-    counts = tuple(map(len, found))
-    if counts not in ((1, 1, 0), (0, 0, 1)):
+    names = read_metadata(path).get(INPUT_TABLE, [])
+    if len(names) not in (1, 2):
         raise ArtifactError(
-            f"expected one table of embeddings, found {[name for group in found for name in group]}",
-            where=path,
-            hint="delete it and run snakemake again",
+            "names no table of embeddings in its metadata", where=path, hint="delete it and run snakemake again"
         )
-    tensors = map_tensors(path, MODELS, [name for group in found for name in group])
-    rows, *primitives = tensors.values()
+    rows, *primitives = map_tensors(path, MODELS, names).values()
     return EmbeddingTable(rows, np.ones(rows.shape[1], dtype=np.float32), *primitives)

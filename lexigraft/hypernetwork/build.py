@@ -28,12 +28,12 @@ from lexigraft.hypernetwork.settings import MLPHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import Split, split_pairs
 from lexigraft.hypernetwork.train import SetPairs, train
 from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
-from lexigraft.initializers.parts.similarity import mean_vectors
-from lexigraft.initializers.parts.word_weights import word_weights
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.training.checkpoints import Checkpoints, fingerprint
 from lexigraft.training.precision import product_type
+from lexigraft.word_vectors.similarity import mean_vectors
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
+from lexigraft.word_vectors.word_weights import word_weights
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,15 +15,17 @@ from torch import Tensor
 
 from lexigraft.artifacts import read_metadata, read_tensors
 from lexigraft.errors import ArtifactError
+from lexigraft.hypernetwork.networks import network_of
 from lexigraft.hypernetwork.networks.base import SetNetwork
-from lexigraft.hypernetwork.networks.factory import set_network
-from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
 from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, sample_words, select_words
 from lexigraft.hypernetwork.settings import HypernetworkSettings, MLPHypernetwork, SetSettings
-from lexigraft.initializers.parts.similarity import mean_vectors
 from lexigraft.progress import progress
 from lexigraft.settings import parse
+from lexigraft.word_vectors.similarity import mean_vectors, scaled
 from lexigraft.word_vectors.table import WordVectors
+
+if TYPE_CHECKING:
+    from lexigraft.hypernetwork.networks.mlp import SkipMLP
 
 STAGE = "hypernetwork"
 Floats = NDArray[np.float32]
@@ -93,11 +95,11 @@ def load_predictor(path: Path, words: WordVectors, device: torch.device) -> SetP
         )
     if isinstance(settings, MLPHypernetwork):
         unscale = (tensors.pop("scale") / tensors.pop("singular_values")).numpy()
-        members = [SkipMLP(width, rank, settings) for _ in range(settings.networks)]
+        members = [network_of(settings, width, rank) for _ in range(settings.networks)]
         for index, member in enumerate(members):
             member.load_state_dict(tensors_below(f"{index}.", tensors))
         return MLPPredictor([member.to(device).eval() for member in members], words, unscale, device)
-    network = set_network(settings, width, rank)
+    network = network_of(settings, width, rank)
     network.load_state_dict(tensors)
     return SetPredictor(network.to(device).eval(), settings, words, metadata["seed"], device)
 

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from lexigraft.evidence.network import Predictor
 from lexigraft.hypernetwork.split import Split
-from lexigraft.initializers.parts.similarity import mean_vectors, similar_weights
+from lexigraft.word_vectors.similarity import mean_vectors, similar_weights
 
 Floats = NDArray[np.float32]
 

@@ -18,19 +18,18 @@ from torch import Tensor
 
 from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import hypernetwork_loss, mean_measures, split_loss
+from lexigraft.hypernetwork.networks import network_of
 from lexigraft.hypernetwork.networks.base import SetNetwork
-from lexigraft.hypernetwork.networks.factory import set_network
 from lexigraft.hypernetwork.predict import forward, predict_sets, tensors_below
 from lexigraft.hypernetwork.sampling import grouped_batches, resampled
 from lexigraft.hypernetwork.sets import Integers, WordSets
 from lexigraft.hypernetwork.settings import SetSettings
 from lexigraft.hypernetwork.split import Split
 from lexigraft.progress import progress
-from lexigraft.training.checkpoints import Checkpoints
+from lexigraft.training.checkpoints import Checkpoints, Tensors, restore_state, state_tensors
 from lexigraft.training.interruption import Interrupted, Interruption
 from lexigraft.training.precision import autocast, product_type
 from lexigraft.training.seeds import derived_seed, own_generators
-from lexigraft.training.state import Tensors, restore_state, state_tensors
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
@@ -95,7 +94,7 @@ class SetTraining:
 
     def __init__(self, settings: SetSettings, pairs: SetPairs, seed: int, device: torch.device) -> None:
         self.settings, self.pairs, self.seed, self.device = settings, pairs, seed, device
-        self.network = set_network(settings, pairs.vectors.shape[1], pairs.targets.shape[1]).to(device)
+        self.network = network_of(settings, pairs.vectors.shape[1], pairs.targets.shape[1]).to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.history = EpochHistory()
         self.epoch = 0

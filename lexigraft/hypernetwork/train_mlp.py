@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
@@ -18,12 +19,16 @@ from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import MEASURES, mean_measures, normalized_l1
-from lexigraft.hypernetwork.networks.mlp import SkipMLP, scaled
+from lexigraft.hypernetwork.networks import network_of
 from lexigraft.hypernetwork.sampling import chunks
 from lexigraft.hypernetwork.sets import Integers
 from lexigraft.hypernetwork.settings import MLPHypernetwork
 from lexigraft.hypernetwork.split import Split
 from lexigraft.training.seeds import own_generators
+from lexigraft.word_vectors.similarity import scaled
+
+if TYPE_CHECKING:
+    from lexigraft.hypernetwork.networks.mlp import SkipMLP
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
@@ -77,7 +82,7 @@ def _train_one(
     split = pairs.split
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = SkipMLP(pairs.inputs.shape[1], pairs.targets.shape[1], settings).to(device)
+    network = network_of(settings, pairs.inputs.shape[1], pairs.targets.shape[1]).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     steps = settings.epochs * -(-len(split.train) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=steps)

@@ -10,14 +10,13 @@ import torch
 
 from lexigraft.artifacts import Provenance
 from lexigraft.errors import ArtifactError
-from lexigraft.evidence.base import EvidenceSet
+from lexigraft.evidence.base import EvidenceSet, TokenPair
 from lexigraft.factors.tables import read_embedding_table
 from lexigraft.initialization.rows import target_rows
 from lexigraft.initializers import read_method
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.card import model_card
 from lexigraft.modeling.saving import token_table, write_model_folder
-from lexigraft.token_maps.build import read_tokens
 from lexigraft.token_maps.token_map import read_token_map
 
 
@@ -53,7 +52,7 @@ def write_initialized_model(
     """
     torch.set_num_threads(threads)
     initializer, seed = read_method(method), provenance.seed or 0
-    tokens = read_tokens(files["source_vocabulary"], files["target_vocabulary"], source_languages)
+    tokens = TokenPair.read(files["source_vocabulary"], files["target_vocabulary"], source_languages)
     table = read_embedding_table(files["table"])
     if len(tokens.source) != len(table.rows):
         raise ArtifactError(

@@ -26,7 +26,7 @@ class SimilarTokens(WordMethod):
 
     def mixing(self, vectors: TokenVectors, computed: Integers) -> csr_matrix:
         """Softmax weights of the `top_k` source tokens with the most similar vectors."""
-        from lexigraft.initializers.parts.similarity import similar_weights
+        from lexigraft.word_vectors.similarity import similar_weights
 
         return similar_weights(
             vectors.target_vectors[computed], vectors.source_vectors, vectors.source_matched, self.top_k, self.temperature

@@ -13,6 +13,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import Provenance, atomic_file, with_companions, write_table, write_tensors, write_text
 from lexigraft.errors import ArtifactError
+from lexigraft.factors.tables import INPUT_TABLE
 from lexigraft.token_maps.token_map import ORIGINS, TokenMap
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
@@ -94,7 +95,14 @@ def write_model_folder(
         folder / WEIGHTS,
         weights_without_duplicates(model),
         with_companions(provenance, folder, (*TOKENIZER_FILES, *_PLAIN_FILES)),
+        {INPUT_TABLE: input_table(model)},
     )
+
+
+def input_table(model: PreTrainedModel) -> list[str]:
+    """Names of the model's input embeddings: those of F and P, or of the plain table."""
+    own = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
+    return sorted(name for name, parameter in model.named_parameters() if id(parameter) in own)
 
 
 def weights_without_duplicates(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:

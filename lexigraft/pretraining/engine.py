@@ -35,9 +35,8 @@ from lexigraft.pretraining.progress_log import summary_writer
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.shards import check_shards
 from lexigraft.tokenizers.vocabulary import read_vocabulary
-from lexigraft.training.checkpoints import Checkpoints, fingerprint
+from lexigraft.training.checkpoints import Checkpoints, fingerprint, model_names, restore_state
 from lexigraft.training.history import History
-from lexigraft.training.state import model_names, restore_state
 
 log = logging.getLogger(__name__)
 

@@ -29,13 +29,13 @@ from lexigraft.pretraining.objectives import objective_of
 from lexigraft.pretraining.objectives.base import Batch, Objective
 from lexigraft.pretraining.optimizer import adamw
 from lexigraft.pretraining.progress_log import ProgressLog
+from lexigraft.training.checkpoints import restore_state, state_tensors
 from lexigraft.training.divergence import check_finite
 from lexigraft.training.history import History
 from lexigraft.training.interruption import Interrupted, Interruption
 from lexigraft.training.optimizer import schedule, set_rates
 from lexigraft.training.precision import autocast, product_type
 from lexigraft.training.seeds import derived_seed, own_generators
-from lexigraft.training.state import restore_state, state_tensors
 
 log = logging.getLogger(__name__)
 

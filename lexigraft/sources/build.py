@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft.artifacts import Provenance, with_companions, write_json, write_table, write_tensors
 from lexigraft.errors import InputError
+from lexigraft.factors.tables import INPUT_TABLE
 from lexigraft.files.checksums import check_digests
 from lexigraft.files.references import check_tokenizer, model_files, resolve
 from lexigraft.modeling.classes import class_of
@@ -79,7 +80,8 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     write_json(folder / "config.json", config)
     write_tokenizer_files(tokenizer, folder)
     write_table(folder / "vocabulary.parquet", table, provenance)
-    write_tensors(folder / "model.safetensors", weights, with_companions(provenance, folder, ("config.json", *TOKENIZER_FILES)))
+    described = with_companions(provenance, folder, ("config.json", *TOKENIZER_FILES))
+    write_tensors(folder / "model.safetensors", weights, described, {INPUT_TABLE: [f"{family.embedding}.weight"]})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:

@@ -15,14 +15,8 @@ from lexigraft.evidence.base import EvidenceSet, TokenPair
 from lexigraft.initializers import read_method
 from lexigraft.initializers.parts.base import Initializer
 from lexigraft.token_maps.token_map import ORIGINS, TokenMap, write_token_map
-from lexigraft.tokenizers.vocabulary import read_vocabulary
 
 log = logging.getLogger(__name__)
-
-
-def read_tokens(source: Path, target: Path, source_languages: tuple[str, ...]) -> TokenPair:
-    """Read both vocabularies, `vocabulary.parquet` of either."""
-    return TokenPair(read_vocabulary(source), read_vocabulary(target), source_languages)
 
 
 def build_token_map(
@@ -43,7 +37,7 @@ def build_token_map(
         provenance: its seed is that of everything random.
     """
     initializer = read_method(method)
-    tokens = read_tokens(files["source_vocabulary"], files["target_vocabulary"], source_languages)
+    tokens = TokenPair.read(files["source_vocabulary"], files["target_vocabulary"], source_languages)
     evidence = EvidenceSet.read(initializer.needs, files, tokens)
     write_token_map(path, checked_map(initializer, tokens, evidence, provenance.seed or 0), provenance)
 

@@ -11,6 +11,7 @@ from lexigraft.config.configuration import Config
 from lexigraft.config.grid import Model
 from lexigraft.corpora.sources import corpus_languages
 from lexigraft.evidence.base import Evidence, choices_of
+from lexigraft.hypernetwork import networks
 from lexigraft.initializers.parts.base import Initializer
 
 NO_EVIDENCE, SHARED_MAP = "none", "shared"
@@ -65,6 +66,19 @@ class Plan:
         choices = choices_of(self.methods[wildcards["method"]].needs)
         given = wildcards["evidence"].split("+") if choices else []
         return {**wildcards, **dict(zip(choices, given, strict=True))}
+
+    def method_module(self, method: str) -> str:
+        """The module of a method, which registries find by its name: no digest sees it by itself."""
+        return type(self.methods[method]).__module__
+
+    def network_module(self, hypernetwork: str) -> str:
+        """The module of a hypernetwork's architecture, like `method_module`."""
+        return f"{networks.__name__}.{self.config.hypernetworks[hypernetwork].kind}"
+
+    def model_modules(self, model: Model) -> list[str]:
+        """The modules that a model is initialized with, like `method_module`."""
+        network = self.config.network_of(model)
+        return [self.method_module(model.method), *([self.network_module(network)] if network else [])]
 
     @cached_property
     def corpora(self) -> list[str]:

@@ -24,14 +24,13 @@ from lexigraft.evaluation.tagging.entities import f1, sentence_counts
 from lexigraft.evaluation.tagging.model import Tagger
 from lexigraft.evaluation.tasks.tagging import FineTuning
 from lexigraft.progress import progress
-from lexigraft.training.checkpoints import Checkpoints
+from lexigraft.training.checkpoints import Checkpoints, model_names, restore_state, state_tensors
 from lexigraft.training.divergence import check_finite
 from lexigraft.training.history import History
 from lexigraft.training.interruption import Interrupted, Interruption
 from lexigraft.training.optimizer import adamw, schedule, set_rates
 from lexigraft.training.precision import autocast
 from lexigraft.training.seeds import derived_seed, own_generators
-from lexigraft.training.state import model_names, restore_state, state_tensors
 
 log = logging.getLogger(__name__)
 

@@ -65,3 +65,6 @@ def _hidden_states(lstm: nn.Module, inputs: Tensor) -> Tensor:
         weights = [parameter.to(dtype) for parameter in lstm.parameters()]
         zeros = torch.zeros(1, len(inputs), weights[1].shape[1], dtype=dtype, device=inputs.device)
         return torch.lstm(inputs.to(dtype), [zeros, zeros], weights, True, 1, 0.0, lstm.training, False, True)[0]
+
+
+NETWORK = BiLSTM

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lexigraft.hypernetwork.settings import MLPHypernetwork
-
-Floats = NDArray[np.float32]
-_BLOCK_ROWS = 1 << 16
 
 
 class SkipMLP(nn.Module):
@@ -35,11 +30,4 @@ class SkipMLP(nn.Module):
         return rows
 
 
-def scaled(vectors: Floats) -> Floats:
-    """Rows scaled to norm sqrt(width), so that components are about 1; made in blocks, as there can be millions."""
-    rows = np.empty(vectors.shape, dtype=np.float32)
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[start : start + _BLOCK_ROWS]
-        norms = np.linalg.norm(block, axis=1, keepdims=True)
-        rows[start : start + len(block)] = block / np.maximum(norms, 1e-12) * np.sqrt(vectors.shape[1])
-    return rows
+NETWORK = SkipMLP

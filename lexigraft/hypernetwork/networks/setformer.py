@@ -51,3 +51,6 @@ class Setformer(SetNetwork):
         means = states.masked_fill(outside[:, :, None], 0.0).sum(dim=1) / lengths[:, None]
         rows: Tensor = self.head(means)
         return rows
+
+
+NETWORK = Setformer

@@ -25,11 +25,6 @@ def families() -> dict[str, Family]:
     return dict(sorted(found.items()))
 
 
-def input_weights() -> tuple[str, ...]:
-    """Names of the parameters with plain word embeddings, of all families."""
-    return tuple({family.table("input").weight: None for family in families().values()})
-
-
 def family_of(model_type: str, where: object = None) -> Family:
     """Return the family of a plain or factorized `model_type`.
 

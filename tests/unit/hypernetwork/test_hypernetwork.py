@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.hypernetwork.losses import MEASURES, contrastive_loss, hypernetwork_loss, normalized_l1, split_loss
+from lexigraft.hypernetwork.networks import network_of
 from lexigraft.hypernetwork.networks.base import SetNetwork
 from lexigraft.hypernetwork.networks.bilstm import BiLSTM
-from lexigraft.hypernetwork.networks.factory import set_network
 from lexigraft.hypernetwork.networks.setformer import Setformer
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, SetformerHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import split_pairs
@@ -26,12 +26,12 @@ SMALL: dict[str, SetSettings] = {
 
 def small(kind: str) -> SetNetwork:
     torch.manual_seed(0)
-    return set_network(SMALL[kind], 4, 3).eval()
+    return network_of(SMALL[kind], 4, 3).eval()
 
 
 def parameters_of(options: SetSettings, rank: int) -> int:
     with torch.device("meta"):
-        network = set_network(options, 200, rank)
+        network = network_of(options, 200, rank)
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -61,7 +61,7 @@ def test_the_setformer_has_the_papers_number_of_parameters(rank: int, exact: int
 
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ConfigError, match=r"10 attention heads do not divide word vectors of width 64") as error:
-        set_network(SetformerHypernetwork(kind="setformer"), 64, 8)
+        network_of(SetformerHypernetwork(kind="setformer"), 64, 8)
     assert "`heads` to 8" in str(error.value)
 
 

@@ -16,10 +16,10 @@ from lexigraft.initializers.graft import Graft
 from lexigraft.initializers.hyperofa import HyperOFA
 from lexigraft.initializers.ofa import OFA
 from lexigraft.initializers.parts.overlap import overlap
-from lexigraft.initializers.parts.similarity import mean_vectors, similar_weights
-from lexigraft.initializers.parts.word_weights import word_weights
 from lexigraft.initializers.random import Random
 from lexigraft.token_maps.token_map import COMPUTED, COPIED
+from lexigraft.word_vectors.similarity import mean_vectors, similar_weights
+from lexigraft.word_vectors.word_weights import word_weights
 
 
 @pytest.fixture

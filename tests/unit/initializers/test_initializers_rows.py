@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from lexigraft.initializers.parts.similarity import mean_vectors, most_similar, similar_weights
+from lexigraft.word_vectors.similarity import mean_vectors, most_similar, similar_weights
 
 
 def weights_of(rng: np.random.Generator, tokens: int, words: int, density: float) -> csr_matrix:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
+from lexigraft.training.checkpoints import model_names, restore_state, state_tensors
 from lexigraft.training.optimizer import adamw, schedule, set_rates
-from lexigraft.training.state import model_names, restore_state, state_tensors
 
 KINDS = {"linear": get_linear_schedule_with_warmup, "cosine": get_cosine_schedule_with_warmup}
 

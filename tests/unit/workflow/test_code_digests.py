@@ -268,13 +268,21 @@ def test_no_module_imports_by_a_name_assembled_at_run_time() -> None:
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
     # registries, and classes of transformers
-    registries = {"evidence", "initializers", "modeling/families", "evaluation/tasks", "pretraining/objectives"}
+    registries = {
+        "evidence",
+        "initializers",
+        "modeling/families",
+        "evaluation/tasks",
+        "pretraining/objectives",
+        "hypernetwork/networks",
+    }
     assert found == {*(f"{name}/__init__.py" for name in registries), "modeling/classes.py"}
     for family in families().values():
         assert all(name.startswith("transformers.") for name in (family.config, family.base_model, family.language_model))
     rules = {path.stem: path.read_text() for path in (ROOT / "rules").glob("*.smk")}
-    assert "[type(PLAN.methods[wildcard(wildcards)]).__module__]" in rules["token_maps"]
-    assert "method_code(" in rules["initialized_models"]
+    assert "[PLAN.method_module(wildcards.method)]" in rules["token_maps"]
+    assert "PLAN.model_modules(model_of(wildcards))" in rules["initialized_models"]
+    assert "[PLAN.network_module(wildcards.hypernetwork)]" in rules["hypernetworks"]
     assert "[kinds()[wildcards.kind].__module__]" in rules["evidence"]
     assert 'code_of("pretraining.py", OBJECTIVE)' in rules["pretraining"]
     uses = {path.name for path in SCRIPTS if "tasks_of(" in path.read_text(encoding="utf-8")}

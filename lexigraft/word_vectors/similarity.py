@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch.nn import functional
 
-from lexigraft.token_maps.token_map import Floats, Integers
-
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 _EPSILON = 1e-12
+_BLOCK_ROWS = 1 << 16
 
 
 def mean_vectors(weights: csr_matrix, vectors: Floats) -> tuple[Floats, NDArray[np.bool_]]:
@@ -67,6 +68,16 @@ def normalized(rows: Floats) -> Floats:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Floats = (rows / np.maximum(norms, _EPSILON)).astype(np.float32)
     return unit
+
+
+def scaled(vectors: Floats) -> Floats:
+    """Rows scaled to norm sqrt(width), so that components are about 1; made in blocks, as there can be millions."""
+    rows = np.empty(vectors.shape, dtype=np.float32)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        block = vectors[start : start + _BLOCK_ROWS]
+        norms = np.linalg.norm(block, axis=1, keepdims=True)
+        rows[start : start + len(block)] = block / np.maximum(norms, 1e-12) * np.sqrt(vectors.shape[1])
+    return rows
 
 
 def most_similar(queries: Floats, keys: Floats, top_k: int) -> tuple[Floats, Integers]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from lexigraft.token_maps.token_map import Floats
 from lexigraft.word_vectors.table import WordVectors
+
+Floats = NDArray[np.float32]
 
 
 def word_weights(
