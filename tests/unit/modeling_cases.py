@@ -14,12 +14,13 @@ from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.factors.factorize import factorize
-from lexigraft.factors.tables import read_embedding_table
+from lexigraft.factors.tables import INPUT_TABLE, read_embedding_table
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.export import multiplied_out
 from lexigraft.modeling.families import families, family_of
 from lexigraft.modeling.output_head import masked_logits
+from lexigraft.modeling.saving import input_table
 from lexigraft.sources.build import write_source as write_source_stage
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.token_maps.token_map import COMPUTED, RANDOM, TokenMap, token_map
@@ -116,7 +117,12 @@ def write_source(folder: Path, model: Any, *, head: bool = True) -> Path:
     state = {name: value for name, value in model.state_dict().items() if name not in model.all_tied_weights_keys}
     if not head:
         state = {name: value for name, value in state.items() if name.startswith(model.base_model_prefix)}
-    write_tensors(folder / "model.safetensors", {k: v.numpy() for k, v in state.items()}, Provenance("source"))
+    write_tensors(
+        folder / "model.safetensors",
+        {k: v.numpy() for k, v in state.items()},
+        Provenance("source"),
+        {INPUT_TABLE: input_table(model)},
+    )
     return folder
 
 

@@ -16,6 +16,7 @@ from lexigraft.evaluation.fertility import FERTILITY
 from lexigraft.evaluation.intervals import INTERVALS
 from lexigraft.evaluation.scores import write_scores
 from lexigraft.evaluation.significance import write_statistics
+from lexigraft.factors.tables import INPUT_TABLE
 from lexigraft.hypernetwork.quality import SCHEMA as QUALITY
 from lexigraft.report.inputs import ReportInputs
 from lexigraft.report.page import write_report
@@ -107,9 +108,8 @@ def make_inputs(folder: Path) -> ReportInputs:
         tokens[model], weights[model] = folder / f"{method}-tokens.parquet", folder / f"{method}.safetensors"
         write_table(tokens[model], pl.DataFrame(columns), Provenance("initialized_model"))
         names = {"bert.embeddings.coordinates": rows_of, "bert.embeddings.primitives": primitives}
-        write_tensors(
-            weights[model], {**names, "bert.pooler.weight": np.zeros((2, 2), np.float32)}, Provenance("initialized_model")
-        )
+        tensors = {**names, "bert.pooler.weight": np.zeros((2, 2), np.float32)}
+        write_tensors(weights[model], tensors, Provenance("initialized_model"), {INPUT_TABLE: list(names)})
         steps = np.arange(1, 401)
         history = {"step": steps, "tokens": steps * 512, "loss": 4 + 4 * np.exp(-steps / 80) + share}
         pretraining[model] = folder / f"{method}-history.parquet"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.errors import ArtifactError, ConfigError, InputError
 from lexigraft.factors.factorize import factorize, write_factors
-from lexigraft.factors.tables import read_embedding_table
+from lexigraft.factors.tables import INPUT_TABLE, read_embedding_table
 
 
 def matrix(rows: int, width: int, seed: int) -> np.ndarray:
@@ -71,11 +71,11 @@ def test_bad_input_is_named() -> None:
 
 def test_written_factors_come_back_the_same_twice(tmp_path: Path) -> None:
     name = "bert.embeddings.word_embeddings.weight"
-    write_tensors(tmp_path / "model.safetensors", {name: matrix(100, 16, 1)}, Provenance("source"))
+    write_tensors(tmp_path / "model.safetensors", {name: matrix(100, 16, 1)}, Provenance("source"), {INPUT_TABLE: [name]})
     for path in (tmp_path / "a.safetensors", tmp_path / "b.safetensors"):
         write_factors(tmp_path / "model.safetensors", 8, path, Provenance("factors"))
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert read_embedding_table(tmp_path / "a.safetensors").rows.shape == (100, 8)
-    write_tensors(tmp_path / "none.safetensors", {"x": np.zeros(3, np.float32)}, Provenance("source"))
-    with pytest.raises(ArtifactError, match="expected one table of embeddings"):
+    write_tensors(tmp_path / "none.safetensors", {"x": np.zeros(3, np.float32)}, Provenance("source"), {})
+    with pytest.raises(ArtifactError, match="names no table of embeddings"):
         write_factors(tmp_path / "none.safetensors", 8, tmp_path / "c.safetensors", Provenance("factors"))

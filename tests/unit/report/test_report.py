@@ -17,6 +17,7 @@ from report_cases import DIM, HOSTILE, LANGUAGES, SCORES, WIDTH, make_inputs, ra
 from lexigraft.artifacts import Provenance, write_tensors
 from lexigraft.errors import ArtifactError
 from lexigraft.evaluation.statistics import NO_DIFFERENCE
+from lexigraft.factors.tables import INPUT_TABLE
 from lexigraft.languages import languages
 from lexigraft.report.inputs import ReportInputs
 from lexigraft.report.page import as_json, write_report
@@ -291,11 +292,11 @@ def test_what_the_run_did_not_make_is_said(inputs: ReportInputs, tmp_path: Path)
 def test_inputs_that_do_not_fit_are_errors(inputs: ReportInputs, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     plain = tmp_path / "plain.safetensors"
-    write_tensors(plain, {"embeddings.weight": np.zeros((4, 4), np.float32)}, Provenance("initialized_model"))
-    with pytest.raises(ArtifactError, match="expected one table of embeddings, found \\[\\]"):
+    write_tensors(plain, {"embeddings.weight": np.zeros((4, 4), np.float32)}, Provenance("initialized_model"), {})
+    with pytest.raises(ArtifactError, match="names no table of embeddings"):
         write_report(dataclasses.replace(inputs, weights={"ofa-tiny-6": plain}), out)
     small = {"a.coordinates": np.zeros((4, DIM), np.float32), "a.primitives": np.zeros((DIM, WIDTH), np.float32)}
-    write_tensors(plain, small, Provenance("initialized_model"))
+    write_tensors(plain, small, Provenance("initialized_model"), {INPUT_TABLE: list(small)})
     with pytest.raises(ArtifactError, match="4 embedding rows"):
         write_report(dataclasses.replace(inputs, weights={"ofa-tiny-6": plain}), out)
     assert not out.exists()

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from lexigraft.artifacts import Provenance, read_tensors, write_table, write_tensors
 from lexigraft.errors import InputError
+from lexigraft.factors.tables import INPUT_TABLE
 from lexigraft.report.charts import thinned
 from lexigraft.report.curves_picture import curves, over_seeds, write_curves
 from lexigraft.report.embedding_map import embedding_maps, script_of, source_sample, spaced, target_sample
@@ -33,7 +34,7 @@ def test_model_that_is_not_factorized_has_the_same_map(inputs: ReportInputs, tmp
     tensors = read_tensors(inputs.weights[model], "initialized_model")
     table = tensors["bert.embeddings.coordinates"] @ tensors["bert.embeddings.primitives"]
     full = tmp_path / "model.safetensors"
-    write_tensors(full, {"bert.embeddings.word_embeddings.weight": table}, Provenance("initialized_model"))
+    write_tensors(full, {"table": table}, Provenance("initialized_model"), {INPUT_TABLE: ["table"]})
     models = {model: inputs.models()[model]}
     factorized, whole = (
         embedding_maps(dataclasses.replace(inputs, weights={model: path}), models)[model]["datasets"]["target"]

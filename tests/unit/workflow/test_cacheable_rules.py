@@ -106,8 +106,9 @@ def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
         script = ROOT / "workflow_scripts" / Path(str(job.rule.script)).name
         assert params["lock"] == lock_digest(ROOT / "requirements.lock"), name
         kinds = [f"lexigraft.evaluation.tasks.{kind}" for kind in ("retrieval", "tagging", "language_modeling")]
-        modules = {name: ["lexigraft.initializers.hyperofa"] for name in ("token_map", "initialized_model")}
-        modules |= dict.fromkeys(("scores", "significance"), kinds)
+        method, network = ["lexigraft.initializers.hyperofa"], ["lexigraft.hypernetwork.networks.bilstm"]
+        modules = {"token_map": method, "initialized_model": method + network, "hypernetwork": network}
+        modules |= {"pretraining": ["lexigraft.pretraining.objectives.mlm"], "scores": kinds, "significance": kinds}
         assert params["code"] == code_digest(script, modules.get(name, [])), name
 
 
