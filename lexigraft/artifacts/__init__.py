@@ -1,10 +1,12 @@
 """Reading and writing artifacts: Parquet tables, safetensors and Arrow files, sealed with their provenance.
 
 Every artifact carries its provenance (stage, format version, parameters, seed, digests of code and inputs) and a seal: the
-SHA-256 of the whole file, taken with zeros in place of the seal. No clock, host or path is in it, so the same inputs give the
-same bytes. What a reader needs beyond tensors or rows (the settings of a network, the language of packed text) is in metadata
-of its own: no reader depends on the parameters in the provenance, which rules name. Writing goes to a temporary file in
-the same folder, is flushed to disk and renamed; reading verifies the seal first, so that no parser sees an altered file.
+SHA-256 of the whole file, taken with zeros where the seal itself stands. No clock, host or path is in it, so the same inputs
+give the same bytes. Writing goes to a temporary file beside the target, is flushed to disk and renamed; reading verifies the
+seal first, so that no parser ever sees an altered file.
+
+What a reader needs beyond tensors or rows (the settings of a network, the language of packed text) is in metadata of its own:
+no reader depends on the parameters in the provenance, which rules name.
 """
 
 from lexigraft.artifacts.atomic import atomic_file, claim, remove_leftovers, umask, write_json, write_text

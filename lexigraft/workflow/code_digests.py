@@ -6,9 +6,9 @@ afford it. Comments, docstrings and formatting do not count: the tree is hashed.
 
 What counts as an import: an `import` statement anywhere in a module, but not below `if TYPE_CHECKING:`, which never runs; and
 the full name of a module in a string ("lexigraft.pretraining.worker"), by which it is imported or started later. A data file
-is named by a string as well ("languages.tsv"). Names that are put together at run time are not seen; a test refuses them but
-for the registry of initializers, whose chosen method a rule adds by hand. The package's own `__init__` is left out: it holds
-the version and a hook, and nothing that a stage computes with.
+is named by a string as well ("languages.tsv"). Names that are put together at run time are not seen; a test refuses them except
+in the registries of initializers and of objectives, whose chosen module a rule adds. The package's own `__init__` is left out:
+it holds the version and a hook, and nothing that a stage computes with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pre-training that comes near its time limit writes a checkpoint, and the next attempt goes on from it to the same bytes."""
+"""Pre-training that comes near its time limit writes a checkpoint, and the next attempt continues from it to the same bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_pretraining_goes_on_after_the_warning(cluster: Cluster, scratch: Checko
         told = head.wait()
     assert "Trying to restart job" in told
     assert "non-zero exit status 75" in told
-    assert "going on after step" in log.read_text()
+    assert "continuing after step" in log.read_text()
     assert scratch.artifacts(*patterns) == wanted
     states = [found.state for found in cluster.jobs_of("pretraining", name=head.run_id)]
     assert states == ["FAILED", "COMPLETED"]

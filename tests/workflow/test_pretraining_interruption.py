@@ -1,4 +1,4 @@
-"""Training that is told to stop is retried by the workflow, and ends with the same bytes."""
+"""Training that is asked to stop is retried by the workflow, and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def trained(checkout: Checkout) -> dict[str, bytes]:
     return checkout.artifacts(f"{MODEL}/step-60/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
 
 
-def test_a_job_that_is_told_to_stop_is_retried(longer: Checkout) -> None:
+def test_a_job_that_is_asked_to_stop_is_retried(longer: Checkout) -> None:
     target = f"{MODEL}/step-60/model.safetensors"
     longer.run(target)
     wanted = trained(longer)
@@ -57,7 +57,7 @@ def test_a_job_that_is_told_to_stop_is_retried(longer: Checkout) -> None:
     assert running.returncode == 0, told
     assert "non-zero exit status 75" in told
     assert "Trying to restart job" in told
-    assert "going on after step" in log.read_text()
+    assert "continuing after step" in log.read_text()
     assert trained(longer) == wanted
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from lexigraft.initializers import registry
+from lexigraft.pretraining.objectives import registry as objectives
 from lexigraft.workflow.code_digests import data_files, import_closure, script_source
 from tools.rule_graph import direct, mermaid, readme_with_graph, rule_graph
 from tools.stage_table import rules_of_scripts
@@ -32,11 +33,12 @@ def test_stages_load_nothing_that_their_digest_does_not_cover(finished: Checkout
     assert len(loaded) == 15  # all stages of the small run
     assert opened["report.py"] >= {"template.html", "style.css", "page.js", "languages.tsv"}
     assert "lexigraft.hypernetwork.losses" in loaded["hypernetwork.py"]
-    # the registry loads all methods, to find the one by its name; the rule adds the module of that one
-    methods = import_closure(method.__module__ for method in registry().values())
+    # a registry loads all methods or objectives, to find the one by its name; the rule adds the module of that one
+    registries = {"initialized_model.py": registry(), "pretraining.py": objectives()}
     for script, modules in loaded.items():
         source = script_source(SCRIPTS / script)
-        covered = import_closure(source.modules) | {"lexigraft"} | (methods if script == "initialized_model.py" else set())
+        choices = [choice.__module__ for choice in registries.get(script, {}).values()]
+        covered = import_closure([*source.modules, *choices]) | {"lexigraft"}
         assert modules - covered == set(), script
         data = {path.name for path in data_files(SCRIPTS / script)}
         assert opened[script] - data == set(), script

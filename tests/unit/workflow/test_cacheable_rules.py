@@ -103,7 +103,10 @@ def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
             assert str(params[wildcard]) == value, f"{name} does not pass its wildcard {wildcard}"
         script = ROOT / "workflow_scripts" / Path(str(job.rule.script)).name
         assert params["lock"] == lock_digest(ROOT / "requirements.lock"), name
-        modules = {"initialized_model": ["lexigraft.initializers.hyperofa"]}
+        modules = {
+            "initialized_model": ["lexigraft.initializers.hyperofa"],
+            "pretraining": ["lexigraft.pretraining.objectives.mlm"],
+        }
         assert params["code"] == code_digest(script, modules.get(name, [])), name
 
 

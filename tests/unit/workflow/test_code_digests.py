@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexigraft.initializers import registry
+from lexigraft.pretraining.objectives import registry as objectives
 from lexigraft.workflow import code_digests as digests
 from lexigraft.workflow.code_digests import code_digest, data_files, forget, import_closure, lock_digest, script_source
 from tools.stage_table import rules_of_scripts
@@ -199,9 +200,9 @@ def test_stages_depend_on_what_they_import_and_on_nothing_else() -> None:
     assert "lexigraft.evidence.makers.word_matches" not in closures["factors"]
     assert "lexigraft.hypernetwork.losses" in closures["hypernetwork"]
     assert "lexigraft.pretraining.worker" in closures["pretraining"]
-    for method in registry().values():
+    for chosen in [*registry().values(), *objectives().values()]:
         # added by the rule, for the models that use it
-        assert not {method.__module__} & set().union(*closures.values())
+        assert not {chosen.__module__} & set().union(*closures.values())
     for closure in closures.values():
         assert not closure & {"lexigraft.config.configuration", "lexigraft.workflow.code_digests", "lexigraft.cli"}
     with pytest.raises(ModuleNotFoundError, match="no module of lexigraft"):
@@ -244,8 +245,8 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
         for name, call in calls_of(ast.parse(path.read_text(encoding="utf-8"))):
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
-    # the registry, whose methods the rule adds, and classes that are imported late, by names that stand beside:
-    assert found == {"initializers/__init__.py", "modeling/registration.py"}
+    # the registries, whose chosen module the rule adds, and classes that are imported late, by names in the same file
+    assert found == {"initializers/__init__.py", "modeling/registration.py", "pretraining/objectives/__init__.py"}
     late = [
         call
         for name, call in calls_of(ast.parse((ROOT / "lexigraft/modeling/registration.py").read_text()))
@@ -255,6 +256,9 @@ def test_no_module_imports_by_a_name_that_is_put_together() -> None:
     assert all(isinstance(call.args[0], ast.Constant) for call in late)
     rule = (ROOT / "rules" / "initialized_models.smk").read_text()
     assert re.search(r'code_of\(\s*"initialized_model.py", \[type\(method_of\(wildcards\)\).__module__\]\s*\)', rule)
+    rule = (ROOT / "rules" / "pretraining.smk").read_text()
+    assert re.search(r"OBJECTIVE = \(\s*\[type\(objective_of\(CONFIG.pretraining\)\).__module__\] if", rule)
+    assert 'code_of("pretraining.py", OBJECTIVE)' in rule
 
 
 def test_the_package_itself_holds_nothing_that_stages_compute_with() -> None:
