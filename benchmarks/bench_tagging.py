@@ -53,7 +53,8 @@ class _Run:
 
         from lexigraft.evaluation.tagging.encoding import WordEncoder
         from lexigraft.evaluation.tagging.model import Tagger
-        from lexigraft.evaluation.tagging.training import Labeled, TaggerTraining
+        from lexigraft.evaluation.tagging.prediction import Labeled
+        from lexigraft.evaluation.tagging.training import TaggerTraining
         from lexigraft.evaluation.tasks.tagging import FineTuning
         from lexigraft.tagged_corpora.table import tagged_sentences
         from lexigraft.tokenizers.load import load_tokenizer

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from lexigraft.initializers import registry
+from lexigraft.initializers import registry as methods
+from lexigraft.pretraining.objectives import registry as objectives
 from lexigraft.workflow.code_digests import PACKAGE, data_files, import_closure, script_source
 
 _RULE = r'^rule (\w+):\n(?:(?!rule ).*\n)*?    script:\n        "(?:\.\./)+workflow_scripts/(.+)"'
@@ -33,11 +34,11 @@ Beyond these:
 | --- | --- | --- | --- |
 {stages}
 
-`initialization` depends on the method that a model uses as well:
+Two stages depend on what the configuration chooses as well, a method or an objective:
 
-| method | modules beyond those of `initialization` |
-| --- | --- |
-{methods}
+| choice | stage | modules beyond those of the stage |
+| --- | --- | --- |
+{choices}
 
 ## Each module
 
@@ -66,10 +67,14 @@ def stage_page(root: Path) -> str:
     rules = rules_of_scripts(root)
     scripts = {name.removesuffix(".py"): root / "workflow_scripts" / name for name in rules}
     closures = {stage: import_closure(script_source(script).modules) for stage, script in scripts.items()}
-    methods = {name: import_closure([method.__module__]) - closures["initialized_model"] for name, method in registry().items()}
+    chosen: list[tuple[str, str, str]] = [
+        *(("initialized_model", name, method.__module__) for name, method in methods().items()),
+        *(("pretraining", name, objective.__module__) for name, objective in objectives().items()),
+    ]
+    choices = {(name, stage): import_closure([module]) - closures[stage] for stage, name, module in sorted(chosen)}
     common = set.intersection(*closures.values())
     modules = sorted(_all_modules(root))
-    users = {name: _users(name, closures, methods) for name in modules}
+    users = {name: _users(name, closures, choices) for name in modules}
     rows = {name: "all" if name in common else ", ".join(users[name]) for name in modules if users[name]}
     return _PAGE.format(
         common=", ".join(f"`{_short(name)}`" for name in sorted(common)),
@@ -78,17 +83,16 @@ def stage_page(root: Path) -> str:
             f"{_code(path.name for path in data_files(scripts[stage])) or '–'} |"
             for stage in closures
         ),
-        methods="\n".join(f"| `{name}` | {_grouped(methods[name])} |" for name in sorted(methods)),
+        choices="\n".join(f"| `{name}` | `{stage}` | {_grouped(found)} |" for (name, stage), found in choices.items()),
         modules="\n".join(f"| `{_short(name)}` | {row} |" for name, row in rows.items()),
         free=", ".join(f"`{_short(name)}`" for name in modules if not users[name]),
     )
 
 
-def _users(module: str, closures: dict[str, set[str]], methods: dict[str, set[str]]) -> list[str]:
-    """Stages, and methods of `initialization`, that depend on a module."""
+def _users(module: str, closures: dict[str, set[str]], choices: dict[tuple[str, str], set[str]]) -> list[str]:
+    """Stages, and choices of a stage, that depend on a module."""
     stages = [f"`{stage}`" for stage, closure in closures.items() if module in closure]
-    by = [f"`{name}`" for name in sorted(methods) if module in methods[name]]
-    return stages + ([f"`initialization` by {', '.join(by)}"] if by else [])
+    return stages + [f"`{stage}` by `{name}`" for (name, stage), found in choices.items() if module in found]
 
 
 def _all_modules(root: Path) -> Iterable[str]:

@@ -37,7 +37,7 @@ class _SetHypernetwork(_Hypernetwork):
     patience: PositiveInt | None = None
     """Stop after so many epochs without a lower validation loss; None trains all epochs."""
     batch_size: PositiveInt = 256
-    """Tokens a batch."""
+    """Tokens per batch."""
     learning_rate: PositiveFloat = 1e-4
     decay: Fraction = 0.95
     """Factor on the learning rate every `decay_every` epochs."""
@@ -55,7 +55,7 @@ class _SetHypernetwork(_Hypernetwork):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products in training; weights, losses and predictions are float32. `auto`: bfloat16 on GPUs that have it."""
     checkpoint_minutes: NonNegativeFloat = 10.0
-    """Minutes between checkpoints that a killed run goes on from; 0 writes one after every epoch."""
+    """Minutes between checkpoints that a killed run continues from; 0 writes one after every epoch."""
 
     @model_validator(mode="after")
     def _parity_has_no_weights(self) -> Self:

@@ -42,7 +42,7 @@ def test_pretraining_resumes_after_the_time_limit_warning(cluster: Cluster, scra
         output = head.wait()
     assert "Trying to restart job" in output
     assert "non-zero exit status 75" in output
-    assert "going on after step" in log.read_text()
+    assert "continuing after step" in log.read_text()
     assert scratch.artifacts(*patterns) == wanted
     states = [found.state for found in cluster.jobs_of("pretraining", name=head.run_id)]
     assert states == ["FAILED", "COMPLETED"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lexigraft.artifacts import read_provenance, read_table
+from lexigraft.artifacts import read_metadata, read_table
 
 from .conftest import Checkout
 
@@ -52,7 +52,7 @@ def test_origins_add_up_to_the_vocabulary(paper: Path) -> None:
 def test_each_source_and_dimension_has_its_own_network(paper: Path) -> None:
     kinds = {}
     for file in paper.glob("resources/hypernetworks/*/*/*/*/network.safetensors"):
-        kinds[file.relative_to(paper / "resources/hypernetworks").parts[0]] = read_provenance(file)["parameters"]["settings"]
+        kinds[file.relative_to(paper / "resources/hypernetworks").parts[0]] = read_metadata(file)["settings"]
     assert {name: settings["kind"] for name, settings in kinds.items()} == {
         "mono-16": "bilstm",
         "mono-32": "bilstm",

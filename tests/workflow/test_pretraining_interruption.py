@@ -57,7 +57,7 @@ def test_an_interrupted_job_is_retried(longer: Checkout) -> None:
     assert running.returncode == 0, output
     assert "non-zero exit status 75" in output
     assert "Trying to restart job" in output
-    assert "going on after step" in log.read_text()
+    assert "continuing after step" in log.read_text()
     assert trained(longer) == wanted
 
 

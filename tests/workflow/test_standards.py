@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
+from lexigraft.evaluation.tasks import registry as task_kinds
 from lexigraft.initializers import registry
+from lexigraft.pretraining.objectives import registry as objectives
 from lexigraft.workflow.code_digests import data_files, import_closure, script_source
 from tools.rule_graph import direct, mermaid, readme_with_graph, rule_graph
 from tools.stage_table import rules_of_scripts
@@ -32,11 +34,16 @@ def test_digests_cover_everything_that_stages_load(finished: Checkout) -> None:
     assert len(loaded) == 15  # all stages of the small run
     assert opened["report.py"] >= {"template.html", "style.css", "page.js", "languages.tsv"}
     assert "lexigraft.hypernetwork.losses" in loaded["hypernetwork.py"]
-    # the registry loads all methods to find one by its name; the rule adds the module of that method
-    methods = import_closure(method.__module__ for method in registry().values())
+    # a registry loads all of its modules, to find one by its name; the rule adds the module of that one
+    methods = [method.__module__ for method in registry().values()]
+    networks = [f"lexigraft.hypernetwork.networks.{kind}" for kind in ("bilstm", "mlp", "setformer")]
+    tasks = [f"lexigraft.evaluation.tasks.{kind}" for kind in task_kinds()]
+    registries = {"token_map.py": methods, "initialized_model.py": methods + networks, "hypernetwork.py": networks}
+    registries |= {"pretraining.py": [objective.__module__ for objective in objectives().values()]}
+    registries |= dict.fromkeys(("scores.py", "significance.py"), tasks)
     for script, modules in loaded.items():
         source = script_source(SCRIPTS / script)
-        covered = import_closure(source.modules) | {"lexigraft"} | (methods if script == "initialized_model.py" else set())
+        covered = import_closure([*source.modules, *registries.get(script, [])]) | {"lexigraft"}
         assert modules - covered == set(), script
         data = {path.name for path in data_files(SCRIPTS / script)}
         assert opened[script] - data == set(), script

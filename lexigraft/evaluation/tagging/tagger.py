@@ -14,12 +14,11 @@ from lexigraft.devices import device_for
 from lexigraft.errors import InputError
 from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.model import new_tagger
-from lexigraft.evaluation.tagging.training import Labeled, fine_tune
+from lexigraft.evaluation.tagging.prediction import labeled, read_at_once
+from lexigraft.evaluation.tagging.training import fine_tune
 from lexigraft.evaluation.tasks.tagging import TaggerSettings
-from lexigraft.modeling.encoder import usable_positions
 from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
 from lexigraft.tagged_corpora.settings import TaggedFile
-from lexigraft.tagged_corpora.table import TaggedSentences
 from lexigraft.tokenizers.load import load_tokenizer
 from lexigraft.training.checkpoints import Checkpoints, fingerprint
 
@@ -96,38 +95,6 @@ def write_tagger(
     write_table(history_path, history, provenance)
     write_tensors(tagger_path, tagger.weights(), provenance)
     checkpoints.clear()
-
-
-def labeled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], what: str) -> Labeled:
-    """Encode sentences and log how many of them the model cannot read at once."""
-    pieces = encoder.encode(sentences)
-    cut = int((pieces.per_sentence > 1).sum())
-    words, unknown = len(sentences.words), encoder.unknown_words(pieces)
-    log.info(
-        "%s: %d sentences, %d words (%.1f %% of them hold an unknown token), %d tokens",
-        what,
-        len(sentences),
-        words,
-        100 * unknown / words,
-        len(pieces.tokens),
-    )
-    if cut or pieces.shortened:
-        log.warning(
-            "%s: %d sentences are longer than %d tokens and read in pieces; %d words alone are longer and cut",
-            what,
-            cut,
-            encoder.room,
-            pieces.shortened,
-        )
-    return Labeled(pieces, sentences.tag_ids(tags), sentences.starts)
-
-
-def read_at_once(task: TaggerSettings, config: Any) -> int:
-    """Tokens that a tagger reads at once: `max_length`, or as many as the model has positions."""
-    positions = usable_positions(config)
-    if positions < task.fine_tuning.max_length:
-        log.warning("the model has %d positions: `max_length` %d is too large", positions, task.fine_tuning.max_length)
-    return min(task.fine_tuning.max_length, positions)
 
 
 def _files(files: dict[str, TaggedFile]) -> str:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lexigraft.evaluation.sentences import budget_batches
-from lexigraft.evaluation.tagging.encoding import Batch, Pieces, WordEncoder
-from lexigraft.evaluation.tagging.entities import f1, sentence_counts
+from lexigraft.evaluation.tagging.encoding import Pieces, WordEncoder
+from lexigraft.evaluation.tagging.entities import sentence_counts
 from lexigraft.evaluation.tagging.model import Tagger
+from lexigraft.evaluation.tagging.prediction import Labeled, logits_of, predict, scores_of
 from lexigraft.evaluation.tasks.tagging import FineTuning
 from lexigraft.progress import progress
 from lexigraft.training.checkpoints import Checkpoints, model_names, restore_state, state_tensors
@@ -36,25 +36,8 @@ log = logging.getLogger(__name__)
 
 Integers = NDArray[np.int64]
 HISTORY = pl.Schema({"step": pl.Int64, "loss": pl.Float64, "dev_f1": pl.Float64, "dev_accuracy": pl.Float64})
-HEADLINES = ("f1", "token_f1", "accuracy")
-TOKENS_AT_ONCE = 4096
 _ORDER, _DROPOUT = range(2)  # purposes of a seed, mixed into it
 _GROUP = "tagger"
-
-
-@dataclass(frozen=True, slots=True)
-class Labeled:
-    """Encoded sentences with their tags.
-
-    Attributes:
-        pieces: of all words.
-        tags: (words,) indices into the tag set.
-        starts: (sentences + 1,) where each sentence begins among the words.
-    """
-
-    pieces: Pieces
-    tags: Integers
-    starts: Integers
 
 
 @dataclass(slots=True)
@@ -110,7 +93,7 @@ class TaggerTraining:
         for part in micro_batches(train.pieces, chosen, settings.micro_batch):
             batch = self.encoder.batch(train.pieces, part)
             with autocast(settings.precision, self.device):
-                logits = _logits(tagger, batch, self.device)
+                logits = logits_of(tagger, batch, self.device)
                 labels = torch.from_numpy(train.tags[batch.words]).to(self.device)
                 loss: Tensor = cross_entropy(logits.float(), labels, reduction="sum") / words
             torch.autograd.backward(loss)
@@ -170,7 +153,7 @@ def fine_tune(
         train, dev: sentences.
         tags: the tag set.
         settings: of the run.
-        headline: of `HEADLINES`, the score that chooses.
+        headline: of `prediction.HEADLINES`, the score that chooses.
         seed: of order and dropout.
         checkpoints: of this run, to continue from and to write.
         device: where it computes.
@@ -223,33 +206,3 @@ def micro_batches(pieces: Pieces, chosen: Integers, size: int) -> Iterator[Integ
     order = chosen[np.argsort(pieces.lengths[chosen], kind="stable")]
     for first in range(0, len(order), size):
         yield order[first : first + size]
-
-
-def predict(tagger: Tagger, encoder: WordEncoder, pieces: Pieces, device: torch.device, what: str, precision: str) -> Integers:
-    """(words,) most likely tag of each word."""
-    found = np.empty(len(pieces.first), dtype=np.int64)
-    lengths = pieces.lengths + len(encoder.before) + len(encoder.after)
-    batches = budget_batches(lengths, TOKENS_AT_ONCE)
-    tagger.eval()
-    with torch.inference_mode():
-        for chosen in progress(batches, len(batches), what, "batches"):
-            batch = encoder.batch(pieces, chosen)
-            with autocast(precision, device):
-                found[batch.words] = _logits(tagger, batch, device).argmax(dim=1).cpu().numpy()
-    return found
-
-
-def scores_of(counts: pl.DataFrame) -> dict[str, float]:
-    """The `HEADLINES` in percent: micro F1 of entities, micro F1 of words whose tag is not O, share of right tags."""
-    total = {name: float(value or 0) for name, value in zip(counts.columns, counts.sum().row(0), strict=True)}
-    return {
-        "f1": f1(total["right_entities"], total["predicted_entities"], total["entities"]),
-        "token_f1": f1(total["right_marked"], total["predicted_marked"], total["marked"]),
-        "accuracy": 100.0 * total["right_words"] / total["words"] if total["words"] else 0.0,
-    }
-
-
-def _logits(tagger: Tagger, batch: Batch, device: torch.device) -> Tensor:
-    arrays = (batch.input_ids, batch.attention_mask, batch.positions)
-    logits: Tensor = tagger(*(torch.from_numpy(array).to(device) for array in arrays))
-    return logits

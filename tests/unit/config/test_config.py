@@ -70,6 +70,11 @@ def test_the_demo_is_valid_and_names_its_models() -> None:
         ({"methods__ofa": {"initializr": "ofa"}}, "missing key 'methods.ofa.initializer' (given: 'initializr')"),
         ({"methods__ofa__initializer": "offa"}, "methods.ofa.initializer: there is no 'offa'; did you mean 'ofa'?"),
         ({"tasks__sr_b__kind": "x"}, "tasks.sr_b.kind: there is no 'x'; known: language_modeling, retrieval, tagging"),
+        (
+            {"pretraining__objective": "causal"},
+            "models of a run are masked language models; `causal` trains causal ones, which only the library takes",
+        ),
+        ({"pretraining__objective": "mlmm"}, "pretraining.objective: Input should be 'causal' or 'mlm'"),
         ({"pretraining__checkpoints": [30]}, "the last of checkpoints [30] must be `steps`, 60"),
     ],
 )
