@@ -1,24 +1,7 @@
 from lexigraft.workflow import scored
 
-# what is scored: the model of a step
-SCORED_WEIGHTS = "<results>/models/{model}/step-{step}/model.safetensors"
-SCORED_FILES = expand(
-    "<results>/models/{{model}}/step-{{step}}/{file}", file=MODEL_FILES
-)
-# kind of task -> the results by sentence that its rules make, with wildcards
-RESULTS = {}
 
-
-def task_settings(wildcards):
-    """Settings of a task at a step of pre-training."""
-    task = named("tasks", "task")(wildcards)
-    return task.at(int(wildcards.step)).model_dump(mode="json")
-
-
-def held_out_of_task(wildcards):
-    """Held-out sentences of a task's corpus."""
-    task = named("tasks", "task")(wildcards)
-    return expand(rules.corpus.output.held_out, corpus=task.corpus)[0]
+include: "tasks.smk"
 
 
 # a kind of task is added with one file there

@@ -102,7 +102,7 @@ def _checked(files: list[Path], digests: str | dict[str, str] | None) -> list[st
 
 
 def _task_files(task: Task) -> list[str]:
-    files = task.outside_files()
+    files = [file for part in task.outside_files().values() for file in part]
     if lost := [file for file in files if not Path(file).is_file()]:
         shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
         raise InputError(f"{len(lost)} files do not exist: {shown}", hint="correct the paths")

@@ -1,20 +1,9 @@
-def tagged_files(part):
-    """A function of the wildcards: a tagging task's files of `train`, `dev` or `test`; a mere plan leaves out missing ones."""
-
-    def find(wildcards):
-        task = named("tasks", "task")(wildcards).at(int(wildcards.step))
-        files = [file.path for file in getattr(task, part).values()]
-        return [file for file in files if Path(file).is_file() or not ONLY_PLAN]
-
-    return find
-
-
 rule tagger:
     input:
         weights=SCORED_WEIGHTS,
         files=SCORED_FILES,
-        train=tagged_files("train"),
-        dev=tagged_files("dev"),
+        train=files_of_task("train"),
+        dev=files_of_task("dev"),
     output:
         tagger="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tagger.safetensors",
         tags="<results>/taggers/{task}/{model}-step-{step}/seed-{seed}/tags.parquet",
@@ -50,7 +39,7 @@ rule tag_scores:
         tags=rules.tagger.output.tags,
         weights=SCORED_WEIGHTS,
         files=SCORED_FILES,
-        test=tagged_files("test"),
+        test=files_of_task("test"),
     output:
         sentences="<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/sentences.parquet",
         confusion="<results>/tag_scores/{task}/{model}-step-{step}/seed-{seed}/confusion.parquet",

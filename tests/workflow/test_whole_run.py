@@ -20,7 +20,8 @@ def test_scores_and_report_are_complete(finished: Checkout) -> None:
     results = finished.folder / "results" / "mini"
     scores = read_table(results / "scores.parquet", "scores")
     assert scores.columns == [
-        *("run", "model", "method", "source", "target", "dim", "seed", "step", "task", "language", "metric", "score", "n")
+        *("run", "model", "method", "source", "target", "dim", "seed", "step", "task", "language", "metric", "score", "n"),
+        *("unit", "headline", "lower_is_better"),
     ]
     assert len(scores) == len(METHODS) * 2 * 2 * 3
     assert set(scores["metric"]) == {"top_1", "top_5", "top_10"}

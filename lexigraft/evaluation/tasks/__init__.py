@@ -132,9 +132,9 @@ class Task(Settings):
         """Languages that the corpus must have besides those that are scored."""
         return []
 
-    def outside_files(self) -> list[str]:
-        """Files from outside that it reads."""
-        return []
+    def outside_files(self) -> dict[str, list[str]]:
+        """Files from outside that it reads, by what they are for."""
+        return {}
 
     def layers_read(self) -> list[int]:
         """Numbers of the layers that a model must have."""

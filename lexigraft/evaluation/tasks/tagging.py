@@ -95,9 +95,10 @@ class TaggingTask(TaggerSettings, Task):
         """One for each seed of fine-tuning."""
         return [{"seed": seed} for seed in self.seeds]
 
-    def outside_files(self) -> list[str]:
-        """All files of tagged sentences."""
-        return [file.path for part in (self.train, self.dev, self.test) for file in part.values()]
+    def outside_files(self) -> dict[str, list[str]]:
+        """Files of tagged sentences: `train`, `dev`, `test`."""
+        parts = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {name: [file.path for file in part.values()] for name, part in parts.items()}
 
     def headline_metric(self) -> str:
         """`headline`."""

@@ -63,7 +63,7 @@ def line(number: str, tag: str = "X", form: str = "a") -> str:
         ([line("2-1")], 1, "multiword id 2-1"),
         ([line("1-3"), line("1"), line("2-4")], 3, "multiword id 2-4"),
         ([line("1-2"), line("1"), ""], 3, "multiword id up to 2, but the sentence ends with word 1"),
-        ([line("1"), line("3.1")], 2, "empty node 3.1 stands after word 1"),
+        ([line("1"), line("3.1")], 2, "empty node 3.1 follows word 1"),
         ([line("1", tag="_")], 1, "word 1 (a) has no UPOS"),
         ([line("1", form=" ")], 1, "word 1 has no form"),
         (["1\ta\tX"], 1, "3 columns, CoNLL-U has 10"),
