@@ -1,7 +1,7 @@
 """Graft new languages onto pretrained language models.
 
 Importing this package registers its model classes with transformers: after `import lexigraft`,
-`AutoModelForMaskedLM.from_pretrained(folder)` loads its models, whichever of the two is imported first. It imports nothing heavy.
+`AutoModelForMaskedLM.from_pretrained(folder)` loads its models, in either order of the imports. It imports nothing heavy.
 """
 
 from types import ModuleType
