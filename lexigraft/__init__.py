@@ -1,7 +1,7 @@
 """Graft new languages onto pretrained language models.
 
-Importing this package makes transformers know the models that it writes: `AutoModelForMaskedLM.from_pretrained(folder)` works
-after `import lexigraft`, whichever of the two is imported first. Nothing heavy is imported here.
+Importing this package registers its model classes with transformers: after `import lexigraft`,
+`AutoModelForMaskedLM.from_pretrained(folder)` loads its models, in either order of the imports. It imports nothing heavy.
 """
 
 from types import ModuleType

@@ -73,7 +73,7 @@ wildcard_constraints:
 
 
 def code_of(script, modules=()):
-    """Digest of an adapter and of all library modules that it and `modules` import."""
+    """Digest of a stage's script and of all library modules that it and `modules` import."""
     return code_digest(ROOT / "workflow_scripts" / script, modules)
 
 

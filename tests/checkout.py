@@ -1,4 +1,4 @@
-"""A copy of the checkout, and one whole small run of the workflow in it, shared by all tests that run the workflow."""
+"""A copy of the checkout, and one complete small run of the workflow in it, shared by all tests that run the workflow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Checkout:
     """A copy of this project in which Snakemake runs."""
 
     records: Path
-    """Of the finished run: what its processes loaded."""
+    """Folder with records of what the processes of the finished run loaded."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Checkout:
 
     @classmethod
     def at(cls, folder: Path) -> Checkout:
-        """One that is there already."""
+        """An existing checkout."""
         checkout = cls.__new__(cls)
         checkout.folder = folder
         return checkout
@@ -56,9 +56,9 @@ class Checkout:
     def snakemake(
         self, *arguments: str, config: str = "mini.yaml", records: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake with the small configuration; the environment is a user's, without the tests' variables.
+        """Run Snakemake with the small configuration, in an environment without the tests' variables.
 
-        With `records`, every process leaves there what it loaded of the library (`workflow/recorder/sitecustomize.py`).
+        With `records`, every process records there what it loaded of the library (`workflow/recorder/sitecustomize.py`).
         """
         command, environment = self.command(*arguments, config=config), self.environment()
         if records is not None:
@@ -73,13 +73,13 @@ class Checkout:
         return {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")} | {"PYTHONPATH": ""}
 
     def run(self, *arguments: str, records: Path | None = None) -> str:
-        """Run Snakemake on two cores and return what it printed; fail the test if it fails."""
+        """Run Snakemake on two cores and return its output; the test fails if it fails."""
         done = self.snakemake("--cores", "2", *arguments, records=records)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def planned(self, *arguments: str, config: str = "mini.yaml") -> dict[str, int]:
-        """Rule -> number of jobs that a dry run plans."""
+        """Rule -> number of planned jobs, from a dry run."""
         done = self.snakemake("-n", *arguments, config=config)
         assert done.returncode == 0, done.stdout + done.stderr
         if "Nothing to be done" in done.stdout + done.stderr:
@@ -90,16 +90,16 @@ class Checkout:
         return {rule: int(count) for rule, count in counts.items() if rule != "all"}
 
     def artifacts(self, *patterns: str) -> dict[str, bytes]:
-        """Bytes of all files below resources/ and results/ (or of those that match)."""
+        """Bytes of all files in resources/ and results/ (or of those that match the patterns)."""
         found = [path for pattern in patterns or ("resources/**/*", "results/**/*") for path in self.folder.glob(pattern)]
-        # what begins with a dot is no artifact: second names of tables, for a language more
+        # hidden files are not artifacts: they are second names of tables, for added languages
         found = [path for path in found if path.is_file() and not path.name.startswith(".")]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found)}
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
-    """A checkout with the whole small run, made once for all workers of pytest. Tests that run in it use `scratch`."""
+    """A checkout with the finished small run, made once for all workers of pytest. Tests that change it use `scratch`."""
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         shared = shared.parent
@@ -117,6 +117,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checko
 
 @pytest.fixture
 def scratch(finished: Checkout, tmp_path: Path) -> Checkout:
-    """A copy of the finished checkout, with its results and Snakemake's records, dates and all."""
+    """A copy of the finished checkout, with its results, Snakemake's records and all time stamps."""
     shutil.copytree(finished.folder, tmp_path / "scratch", symlinks=True)
     return Checkout.at(tmp_path / "scratch")

@@ -1,4 +1,4 @@
-"""Settings of all tests: one thread, no network, and the places of things that a clone may lack."""
+"""Settings of all tests: one thread, no hub, long tests first, and one worker per file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-# minutes each; begun first, so that no worker is left alone with them in the end
+# minutes each; started first, so that no worker has to finish them alone
 LONG = ["slurm/test_whole_graph", "slurm/", "workflow/test_faults", "workflow/test_shared_cache", "workflow/test_paper_small"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take longest first."""
+    """Run the longest tests first."""
 
     def place(item: pytest.Item) -> int:
         return next((place for place, name in enumerate(LONG) if item.nodeid.startswith(f"tests/{name}")), len(LONG))
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _ByFile(LoadScopeScheduling):
-    """Tests of a file run in one worker, for they share what the file makes; those of Slurm too, for there is one of it."""
+    """Tests of a file run in one worker, because they share fixtures; all tests of Slurm, because there is only one cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
@@ -41,5 +41,5 @@ class _ByFile(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
-    """What tests a worker of pytest-xdist is given, whatever `--dist` says."""
+    """How pytest-xdist distributes tests, whatever `--dist` says."""
     return _ByFile(config, log)

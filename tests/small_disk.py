@@ -1,4 +1,4 @@
-"""A disk that is full soon: a small file system in memory."""
+"""A disk with little space: a small file system in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SmallDisk:
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
         mounted = subprocess.run(command, capture_output=True, text=True, check=False)
         if mounted.returncode:
-            pytest.skip(f"no file system can be mounted here (it takes root): {mounted.stderr.strip()}")
+            pytest.skip(f"cannot mount a file system (this needs root): {mounted.stderr.strip()}")
 
     def grow(self, size: int) -> None:
         self._remount(f"size={size}")
@@ -33,7 +33,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk_at(folder: Path, size: int) -> Iterator[SmallDisk]:
-    """Mount one, and unmount it in the end; skips the test where that cannot be done."""
+    """Mount a small disk and unmount it at the end; skips the test if mounting is not possible."""
     disk = SmallDisk(folder, size)
     try:
         yield disk

@@ -1,4 +1,4 @@
-"""Adapter of the corpus stage."""
+"""Script of the corpus stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the factorization stage."""
+"""Script of the factorization stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the tokenizer fertility stage."""
+"""Script of the tokenizer fertility stage."""
 
 from lexigraft.workflow.stage import stage
 

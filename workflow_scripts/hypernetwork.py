@@ -1,4 +1,4 @@
-"""Adapter of the hypernetwork stage."""
+"""Script of the hypernetwork stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the initialized model stage."""
+"""Script of the initialized model stage."""
 
 from lexigraft.workflow.stage import stage
 

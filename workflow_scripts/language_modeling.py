@@ -1,4 +1,4 @@
-"""Adapter of the language modeling stage."""
+"""Script of the language modeling stage."""
 
 from lexigraft.workflow.stage import stage
 

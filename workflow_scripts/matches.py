@@ -1,4 +1,4 @@
-"""Adapter of the matching stage."""
+"""Script of the matching stage."""
 
 from lexigraft.workflow.stage import stage
 

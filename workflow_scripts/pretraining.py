@@ -1,4 +1,4 @@
-"""Adapter of the continual pre-training stage."""
+"""Script of the continual pre-training stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the stage that packs pre-training data."""
+"""Script of the stage that packs pre-training data."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the retrieval stage."""
+"""Script of the retrieval stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the report stage."""
+"""Script of the report stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the score table stage."""
+"""Script of the score table stage."""
 
 from lexigraft.workflow.stage import stage
 

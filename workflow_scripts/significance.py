@@ -1,4 +1,4 @@
-"""Adapter of the stage of confidence intervals and significance tests."""
+"""Script of the stage of confidence intervals and significance tests."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the source stage."""
+"""Script of the source stage."""
 
 from lexigraft.workflow.stage import stage
 

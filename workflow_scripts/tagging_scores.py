@@ -1,4 +1,4 @@
-"""Adapter of the stage that scores taggers."""
+"""Script of the stage that scores taggers."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the stage that fine-tunes taggers."""
+"""Script of the stage that fine-tunes taggers."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the token origins stage."""
+"""Script of the token origins stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,4 +1,4 @@
-"""Adapter of the tokenizer stage."""
+"""Script of the tokenizer stage."""
 
 from lexigraft.workflow.stage import stage
 

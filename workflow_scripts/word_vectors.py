@@ -1,4 +1,4 @@
-"""Adapter of the word vector stage."""
+"""Script of the word vector stage."""
 
 from lexigraft.workflow.stage import stage
 

@@ -1,6 +1,6 @@
 """Digests of the code and of the pinned versions that an artifact was made with.
 
-The code digest of a stage covers its adapter, every module of this package that the adapter imports, directly or not, and the
+The code digest of a stage covers its script, every module of this package that the script imports, directly or not, and the
 data files of the package that these modules name. It is computed from syntax trees: nothing is imported, so it is fast enough
 for a Snakefile. Comments, docstrings and formatting do not change it.
 
@@ -115,7 +115,7 @@ def _plain_name(name: str) -> str:
 
 @cache
 def script_source(script: Path) -> Source:
-    """The direct dependencies of an adapter."""
+    """The direct dependencies of a stage's script."""
     return _source(script, package="")
 
 

@@ -112,7 +112,7 @@ def test_parameters_hold_wildcards_and_digests_as_json(jobs: list[Any]) -> None:
         assert params["code"] == code_digest(script, modules.get(name, [])), name
 
 
-def test_adapters_read_the_configuration_only_from_their_parameters() -> None:
+def test_scripts_read_the_configuration_only_from_their_parameters() -> None:
     """So every configuration value that a stage uses is in `params`."""
     for script in sorted((ROOT / "workflow_scripts").glob("*.py")):
         tree = ast.parse(script.read_text(encoding="utf-8"))

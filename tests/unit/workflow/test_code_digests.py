@@ -303,7 +303,7 @@ def test_the_package_init_holds_nothing_that_stages_compute_with() -> None:
         assert ("lexigraft.modeling.factorized" in closure) == ("lexigraft.modeling.classes" in closure)
 
 
-def test_adapters_import_only_the_library() -> None:
+def test_scripts_import_only_the_library() -> None:
     for path in SCRIPTS:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
