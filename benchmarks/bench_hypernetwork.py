@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lexigraft.hypernetwork.networks.factory import set_network
 
 from benchmarks.harness import Arrays, Case, benchmark, cached, close
 from benchmarks.real import sentences, word_vectors
@@ -14,8 +15,7 @@ from lexigraft.artifacts import Provenance, write_table
 from lexigraft.evidence.makers.word_matches import match_words, read_matches
 from lexigraft.factors.factorize import factorize, read_word_embeddings
 from lexigraft.hypernetwork.losses import hypernetwork_loss
-from lexigraft.hypernetwork.networks.base import SetNetwork
-from lexigraft.hypernetwork.networks.factory import set_network
+from lexigraft.hypernetwork.networks import SetNetwork
 from lexigraft.hypernetwork.predict import predict_sets
 from lexigraft.hypernetwork.sampling import grouped_batches, resampled
 from lexigraft.hypernetwork.sets import Integers, WordSets, select_words

@@ -77,11 +77,7 @@ def stage_page(root: Path) -> str:
             for name, method in methods().items()
             for stage in ("token_map", "initialized_model")
         ),
-        *(
-            ("hypernetwork", kind.name, f"{networks.__name__}.{kind.name}")
-            for kind in iter_modules(networks.__path__)
-            if kind.name != "base"
-        ),
+        *(("hypernetwork", kind.name, f"{networks.__name__}.{kind.name}") for kind in iter_modules(networks.__path__)),
         *(("pretraining", name, objective.__module__) for name, objective in objectives().items()),
         *((stage, name, task.__module__) for name, task in tasks().items() for stage in ("scores", "significance")),
         *(("evidence", name, kind.__module__) for name, kind in kinds().items() if kind.made_from),

@@ -3,7 +3,7 @@
 from lexigraft.workflow.stage import stage
 
 with stage("token_map", snakemake) as job:
-    from lexigraft.token_maps.build import build_token_map
+    from lexigraft.initialization.token_map import build_token_map
 
     build_token_map(
         job.params.settings,

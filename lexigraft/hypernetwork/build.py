@@ -16,10 +16,10 @@ from scipy.sparse import csr_matrix
 from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.devices import device_for
 from lexigraft.errors import ConfigError
-from lexigraft.evidence.network import Predictor
 from lexigraft.evidence.word_matches import read_matches
 from lexigraft.factors.tables import EmbeddingTable, read_embedding_table
 from lexigraft.hypernetwork import quality
+from lexigraft.hypernetwork.evidence import Predictor
 from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import MEASURES
 from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor, network_metadata

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from lexigraft.artifacts import read_metadata, read_tensors
 from lexigraft.errors import ArtifactError
-from lexigraft.hypernetwork.networks import network_of
-from lexigraft.hypernetwork.networks.base import SetNetwork
+from lexigraft.hypernetwork.networks import SetNetwork, network_of
 from lexigraft.hypernetwork.sets import Integers, WordSets, batches_by_length, sample_words, select_words
 from lexigraft.hypernetwork.settings import HypernetworkSettings, MLPHypernetwork, SetSettings
 from lexigraft.progress import progress

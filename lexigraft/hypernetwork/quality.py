@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from lexigraft.evidence.network import Predictor
+from lexigraft.hypernetwork.evidence import Predictor
 from lexigraft.hypernetwork.split import Split
 from lexigraft.word_vectors.similarity import mean_vectors, similar_weights
 

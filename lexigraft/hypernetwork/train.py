@@ -18,8 +18,7 @@ from torch import Tensor
 
 from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import hypernetwork_loss, mean_measures, split_loss
-from lexigraft.hypernetwork.networks import network_of
-from lexigraft.hypernetwork.networks.base import SetNetwork
+from lexigraft.hypernetwork.networks import SetNetwork, network_of
 from lexigraft.hypernetwork.predict import forward, predict_sets, tensors_below
 from lexigraft.hypernetwork.sampling import grouped_batches, resampled
 from lexigraft.hypernetwork.sets import Integers, WordSets

@@ -11,7 +11,6 @@ from lexigraft.config.configuration import Config
 from lexigraft.config.grid import Model
 from lexigraft.corpora.sources import corpus_languages
 from lexigraft.evidence.base import Evidence, choices_of
-from lexigraft.hypernetwork import networks
 from lexigraft.initializers.parts.base import Initializer
 
 NO_EVIDENCE, SHARED_MAP = "none", "shared"
@@ -73,7 +72,7 @@ class Plan:
 
     def network_module(self, hypernetwork: str) -> str:
         """The module of a hypernetwork's architecture, like `method_module`."""
-        return f"{networks.__name__}.{self.config.hypernetworks[hypernetwork].kind}"
+        return f"lexigraft.hypernetwork.networks.{self.config.hypernetworks[hypernetwork].kind}"
 
     def model_modules(self, model: Model) -> list[str]:
         """The modules that a model is initialized with, like `method_module`."""

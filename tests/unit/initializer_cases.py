@@ -10,13 +10,13 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from lexigraft.evidence.base import EvidenceSet, TokenPair
-from lexigraft.evidence.network import Network, Predictor
 from lexigraft.evidence.word_matches import WordMatches
 from lexigraft.factors.tables import EmbeddingTable
+from lexigraft.hypernetwork.evidence import Network, Predictor
 from lexigraft.initialization.rows import target_rows
+from lexigraft.initialization.token_map import checked_map
 from lexigraft.initializers.parts.base import Initializer
 from lexigraft.initializers.parts.token_vectors import TokenVectors
-from lexigraft.token_maps.build import checked_map
 from lexigraft.token_maps.token_map import TokenMap
 from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.word_vectors.table import WordVectors

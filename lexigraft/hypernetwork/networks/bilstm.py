@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lexigraft.hypernetwork.networks.base import SetNetwork, head
+from lexigraft.hypernetwork.networks import SetNetwork, head
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lexigraft.errors import ConfigError
-from lexigraft.hypernetwork.networks.base import SetNetwork, head
+from lexigraft.hypernetwork.networks import SetNetwork, head
 from lexigraft.hypernetwork.settings import SetformerHypernetwork
 
 

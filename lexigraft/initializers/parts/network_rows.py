@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lexigraft.evidence.base import Evidence, EvidenceSet, TokenPair
-from lexigraft.evidence.network import Network
 from lexigraft.evidence.word_matches import WordMatches
+from lexigraft.hypernetwork.evidence import Network
 from lexigraft.initializers.parts.base import Rows
 from lexigraft.initializers.parts.word_method import WordMethod
 from lexigraft.settings import NameTemplate

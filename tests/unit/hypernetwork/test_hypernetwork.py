@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lexigraft.errors import ConfigError, InputError
 from lexigraft.hypernetwork.losses import MEASURES, contrastive_loss, hypernetwork_loss, normalized_l1, split_loss
-from lexigraft.hypernetwork.networks import network_of
-from lexigraft.hypernetwork.networks.base import SetNetwork
+from lexigraft.hypernetwork.networks import SetNetwork, network_of
 from lexigraft.hypernetwork.networks.bilstm import BiLSTM
 from lexigraft.hypernetwork.networks.setformer import Setformer
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, SetformerHypernetwork, SetSettings
@@ -234,7 +233,7 @@ def test_initialization_depends_on_networks_and_not_on_their_training() -> None:
     """So a change of the loss trains hypernetworks again and leaves models without one as they are."""
     training = {f"lexigraft.hypernetwork.{name}" for name in ("losses", "train", "train_mlp", "history", "build")}
     training |= {"lexigraft.training.checkpoints", "lexigraft.training.history"}
-    stages = ["lexigraft.initialization.build", "lexigraft.token_maps.build"]
+    stages = ["lexigraft.initialization.build", "lexigraft.initialization.token_map"]
     assert "lexigraft.hypernetwork.predict" not in import_closure([*stages, "lexigraft.initializers.ofa"])
     closure = import_closure([*stages, "lexigraft.initializers.hyperofa"])
     assert "lexigraft.hypernetwork.predict" in closure
@@ -244,6 +243,6 @@ def test_initialization_depends_on_networks_and_not_on_their_training() -> None:
 
 def test_networks_import_no_other_network() -> None:
     room = "lexigraft.hypernetwork.networks"
-    for name in ("base", "bilstm", "setformer", "mlp"):
+    for name in ("bilstm", "setformer", "mlp"):
         inside = {module for module in import_closure([f"{room}.{name}"]) if module.startswith(f"{room}.")}
-        assert inside <= {f"{room}.{name}", f"{room}.base"}
+        assert inside == {f"{room}.{name}"}

@@ -36,13 +36,13 @@ from lexigraft.errors import InputError
 from lexigraft.factors.factorize import write_factors
 from lexigraft.factors.tables import read_embedding_table
 from lexigraft.initialization.build import write_initialized_model
+from lexigraft.initialization.token_map import build_token_map
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.load import STAGES, load_model
 from lexigraft.modeling.output_head import masked_logits
 from lexigraft.modeling.saving import write_model_folder
 from lexigraft.pretraining.optimizer import adamw, parameter_groups
 from lexigraft.pretraining.settings import PretrainingSettings
-from lexigraft.token_maps.build import build_token_map
 from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
 from lexigraft.training.optimizer import set_rates
 from lexigraft.word_vectors.table import WordVectors, write_word_vectors

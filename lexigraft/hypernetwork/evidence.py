@@ -1,4 +1,4 @@
-"""A trained hypernetwork, which predicts rows of a table from the words of tokens (docs/methods.md, section 7)."""
+"""A trained hypernetwork as evidence: it predicts rows of a table from the words of tokens (docs/methods.md, section 7)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 from lexigraft.evidence.base import Evidence, TokenPair
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
-
-    from lexigraft.token_maps.token_map import Floats
 
 
 class Predictor(Protocol):
     """Predicts rows of the table that it was trained on."""
 
-    def __call__(self, weights: csr_matrix) -> Floats:
+    def __call__(self, weights: csr_matrix) -> NDArray[np.float32]:
         """Return rows (tokens, D') for tokens by the weights (tokens, words) of their words; each has a word.
 
         The weights must be made with the word options that the network was trained with.
