@@ -1,4 +1,4 @@
-"""A new family is one file of data: DistilBERT, which the library does not have, with keys and modules unlike those of BERT."""
+"""The family of CONTRIBUTING.md, one file of data: DistilBERT, whose keys and modules are unlike those of BERT."""
 
 from __future__ import annotations
 
@@ -39,28 +39,10 @@ from lexigraft.modeling.output_head import output_head
 from lexigraft.modeling.saving import token_table, write_model_folder
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.workflow.source_limits import check_fit
+from tests.examples import example_files
 
 NAME = "distilbert"
-DATA = """
-from lexigraft.modeling.families.family import Family, Table
-
-_WORDS = "distilbert.embeddings.word_embeddings.weight"
-
-FAMILY = Family(
-    model_type="distilbert",
-    config="transformers.models.distilbert.configuration_distilbert.DistilBertConfig",
-    base_model="transformers.models.distilbert.modeling_distilbert.DistilBertModel",
-    language_model="transformers.models.distilbert.modeling_distilbert.DistilBertForMaskedLM",
-    tables=(Table("input", _WORDS), Table("output", "vocab_projector.weight", bias="vocab_projector.bias", tied_to=_WORDS)),
-    head=("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector"),
-    head_dense="vocab_transform",
-    head_norm="vocab_layer_norm",
-    layers="transformer.layer",
-    positions="distilbert.embeddings.position_embeddings.weight",
-    width_keys=("dim",),
-    layers_key="n_layers",
-)
-"""
+DATA = example_files()["lexigraft/modeling/families/distilbert.py"]
 
 
 @pytest.fixture

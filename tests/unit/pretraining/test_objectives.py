@@ -1,4 +1,4 @@
-"""Objectives: the registry, their options among the settings, and one that only this test knows, trained for real."""
+"""Objectives: the registry, their options among the settings, and the one of CONTRIBUTING.md, trained for real."""
 
 from __future__ import annotations
 
@@ -18,40 +18,9 @@ from lexigraft.pretraining.objectives.causal import CausalLanguageModeling, next
 from lexigraft.pretraining.objectives.mlm import MaskedLanguageModeling
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.settings import parse
+from tests.examples import example_files
 
-TOY = '''
-from typing import ClassVar, Literal
-import numpy as np
-from lexigraft.errors import InputError
-from lexigraft.pretraining.objectives.base import Batch, Objective
-
-class EveryNth(Objective):
-    """Every n-th token is replaced by <mask> and predicted."""
-
-    name: ClassVar[str] = "every_nth"
-    title: ClassVar[str] = "Prediction of every n-th token"
-    model_kind: ClassVar[Literal["masked", "causal"]] = "masked"
-    nth: int = 2
-
-    def check(self, length, vocabulary, where=None):
-        if self.nth >= length:
-            raise InputError(f"no token {self.nth} in {length}")
-
-    def batches(self, vocabulary):
-        mask = vocabulary.roles.index("mask")
-
-        def batch(tokens, rng):
-            ids = tokens.astype(np.int64)
-            positions = np.arange(ids.size).reshape(ids.shape)[:, self.nth :: self.nth].ravel()
-            labels = ids.ravel()[positions]
-            ids.ravel()[positions] = mask
-            return Batch(ids, positions, labels)
-
-        return batch
-
-    def card_row(self):
-        return f"| predicted | every token number {self.nth} |"
-'''
+TOY = example_files()["lexigraft/pretraining/objectives/every_nth.py"]
 RUN = """
 import json, sys
 from pathlib import Path
