@@ -12,8 +12,9 @@ from lexigraft.artifacts import map_tensors, read_metadata, read_provenance
 from lexigraft.errors import ArtifactError
 
 STAGE, MODELS = "factors", ("source", "initialized_model", "pretraining")
-INPUT_TABLE = "input_table"
-"""Key in the metadata of a model's weights: the names of the tensors that are its input embeddings, E or F and P."""
+INPUT_TABLE, OUTPUT_TABLE = "input_table", "output_table"
+"""Keys in the metadata of a model's weights: the names of the tensors that are its input embeddings, E or F and P, and of the
+output table where it has one of its own."""
 Floats = NDArray[np.float32]
 
 
@@ -52,7 +53,20 @@ def read_embedding_table(path: Path) -> EmbeddingTable:
     if read_provenance(path).get("stage") == STAGE:
         tensors = map_tensors(path, STAGE, ["coordinates", "singular_values", "primitives"])
         return EmbeddingTable(tensors["coordinates"], tensors["singular_values"], tensors["primitives"])
-    names = read_metadata(path).get(INPUT_TABLE, [])
+    return _table(path, read_metadata(path).get(INPUT_TABLE, []))
+
+
+def read_output_table(path: Path) -> EmbeddingTable | None:
+    """Map the output table of a source's weights; None where it is tied to the embeddings.
+
+    Raises:
+        ArtifactError: the file is damaged, or made by another stage.
+    """
+    names = read_metadata(path).get(OUTPUT_TABLE)
+    return None if names is None else _table(path, names)
+
+
+def _table(path: Path, names: list[str]) -> EmbeddingTable:
     if len(names) not in (1, 2):
         raise ArtifactError(
             "names no table of embeddings in its metadata", where=path, hint="delete it and run snakemake again"

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from lexigraft.artifacts import Provenance
-from lexigraft.errors import ArtifactError
+from lexigraft.errors import ArtifactError, InputError
 from lexigraft.evidence.base import EvidenceSet, TokenPair
-from lexigraft.factors.tables import read_embedding_table
+from lexigraft.factors.tables import read_embedding_table, read_output_table
 from lexigraft.initialization.rows import target_rows
 from lexigraft.initializers import read_method
 from lexigraft.modeling.assembling import assemble
@@ -49,6 +49,7 @@ def write_initialized_model(
 
     Raises:
         ArtifactError: an artifact is damaged, or two do not belong together.
+        InputError: the method cannot make the rows of an output table that is not tied to the embeddings.
     """
     torch.set_num_threads(threads)
     initializer, seed = read_method(method), provenance.seed or 0
@@ -64,7 +65,25 @@ def write_initialized_model(
     evidence = EvidenceSet.read(initializer.row_needs, files, tokens, gpus)
     added = initializer.rows(table, tokens, evidence, seed)
     rows = target_rows(found, table.rows, added, seed)
-    model = assemble(files["weights"].parent, rows, table.primitives, found, tokens.target, parity=parity, balanced=balanced)
+    output_rows = None
+    if (output := read_output_table(files["weights"])) is not None:
+        if initializer.row_needs:
+            raise InputError(
+                f"{card['method']} predicts rows of the input embeddings, and this model has an output table of its own",
+                where=files["weights"],
+                hint="use a method without a network",
+            )
+        output_rows = target_rows(found, output.rows, initializer.rows(output, tokens, evidence, seed), seed)
+    model = assemble(
+        files["weights"].parent,
+        rows,
+        table.primitives,
+        found,
+        tokens.target,
+        output_rows=output_rows,
+        parity=parity,
+        balanced=balanced,
+    )
     text = model_card(
         **card,
         options=initializer.model_dump(mode="json"),

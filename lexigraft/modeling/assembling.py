@@ -24,6 +24,7 @@ from lexigraft.tokenizers.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
+_UNTIED_FACTORS = "a model whose output table is not tied to its embeddings has no factors that both share"
 _NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name_or_path", "dtype", "torch_dtype")
 
 
@@ -34,6 +35,7 @@ def assemble(
     token_map: TokenMap,
     target: Vocabulary,
     *,
+    output_rows: Floats | None = None,
     parity: bool = False,
     balanced: bool = False,
 ) -> PreTrainedModel:
@@ -47,8 +49,9 @@ def assemble(
         source_folder: `config.json` and `model.safetensors` of the source stage.
         rows: F of the target tokens, (V, D'); their embeddings (V, D) where nothing is factorized.
         primitives: P, (D', D); None where nothing is factorized.
-        token_map: says which tokens are copied, and makes the rows of an output table of its own.
+        token_map: says which tokens are copied.
         target: the target vocabulary; its roles name the padding, first and last token.
+        output_rows: (V, D) rows of the output table, for models where it is not tied to the embeddings.
         parity: copy no output bias, all are 0, as in the published runs of HyperOFA; an added head is what it is.
         balanced: F * sqrt(V_s) and P / sqrt(V_s) instead of F and P: the same function with entries of F near 1.
 
@@ -62,6 +65,8 @@ def assemble(
     config_path, weights_path = source_folder / "config.json", source_folder / "model.safetensors"
     source_config, family = read_source_config(config_path)
     _check_sizes(source_config, rows, primitives, target, source_folder)
+    if output_rows is not None and primitives is not None:
+        raise InputError(_UNTIED_FACTORS, where=config_path, hint="use D' = full")
     weights = read_tensors(weights_path, "source")
     has_head = f"{family.head_dense}.weight" in weights
     dim = None if primitives is None else len(primitives)
@@ -80,6 +85,8 @@ def assemble(
         weights |= added_head(family, config, target.counts)
     if family.positions_from_padding is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
+    if output_rows is not None:
+        weights[family.table("output").weight] = output_rows
     weights |= _tables(family.embedding, rows, primitives, source_config.vocab_size if balanced else 1)
     model = _build(class_of(family, "language_model", factorized=dim is not None), config, weights, weights_path)
     made = ", ".join(f"{count} {origin}" for origin, count in token_map.counts().items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft.artifacts import Provenance, with_companions, write_json, write_table, write_tensors
 from lexigraft.errors import InputError
-from lexigraft.factors.tables import INPUT_TABLE
+from lexigraft.factors.tables import INPUT_TABLE, OUTPUT_TABLE
 from lexigraft.files.checksums import check_digests
 from lexigraft.files.references import check_tokenizer, model_files, resolve
 from lexigraft.modeling.classes import class_of
@@ -80,8 +80,12 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     write_json(folder / "config.json", config)
     write_tokenizer_files(tokenizer, folder)
     write_table(folder / "vocabulary.parquet", table, provenance)
+    tables = {INPUT_TABLE: [f"{family.embedding}.weight"]}
+    output = family.table("output")
+    if output.tied_to is None and output.weight in weights:
+        tables[OUTPUT_TABLE] = [output.weight]
     described = with_companions(provenance, folder, ("config.json", *TOKENIZER_FILES))
-    write_tensors(folder / "model.safetensors", weights, described, {INPUT_TABLE: [f"{family.embedding}.weight"]})
+    write_tensors(folder / "model.safetensors", weights, described, tables)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:

@@ -103,7 +103,7 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
         InputError: the word embeddings are missing.
     """
     base = family.embedding.split(".")[0]
-    tied = set(class_of(family, "language_model", factorized=False)._tied_weights_keys or {})
+    tied = _tied(class_of(family, "language_model", factorized=False), family)
     whole = any(name.startswith(f"{base}.") for name in weights)
     renamed: Weights = {}
     for name, value in weights.items():
@@ -115,6 +115,12 @@ def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:
     if f"{family.embedding}.weight" not in renamed:
         raise InputError(f"the weights hold no {family.embedding}.weight", where=where, hint=_HINT)
     return renamed
+
+
+def _tied(plain: Any, family: Family) -> set[str]:
+    """Parameters of a class that are those of another; not the output table of a family that has one of its own."""
+    output = family.table("output")
+    return set(plain._tied_weights_keys or {}) - ({output.weight} if output.tied_to is None else set())
 
 
 def one_head(config: dict[str, Any], weights: Weights, family: Family) -> tuple[dict[str, Any], Weights]:
@@ -162,7 +168,7 @@ def check_whole(weights: Weights, family: Family, config: dict[str, Any], where:
     except Exception as error:
         problem = f"no model can be made by config.json ({' '.join(str(error).split())[:200]})"
         raise InputError(problem, where=where, hint=_HINT) from error
-    tied = set(model._tied_weights_keys or {})
+    tied = _tied(type(model), family)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in tied}
     if not any(family.in_head(name) for name in weights):
         if embedding_width(plain) != plain.hidden_size:

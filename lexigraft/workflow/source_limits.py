@@ -44,6 +44,8 @@ def _problems(config: Config, source: str, has: dict[str, Any], family: Family) 
     for dim in sorted({model.dim for model in models if isinstance(model.dim, int)}):
         if width is not None and dim > width:
             yield f"D' = {dim} is larger than the model's width {width}"
+        if family.table("output").tied_to is None:
+            yield f"D' = {dim}: a model with an output table of its own needs D' = full"
     for name, task in config.tasks.items() if models else ():
         if layers is not None and (wrong := [layer for layer in task.layers_read() if layer > layers]):
             yield f"tasks.{name}: layer {min(wrong)} is requested, but the model has {layers} layers"

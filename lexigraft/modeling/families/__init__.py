@@ -45,8 +45,10 @@ def source_family(config: Mapping[str, Any], where: object) -> Family:
         InputError: models of this type cannot be grafted, or not with these options.
     """
     family = family_of(str(config.get("model_type")), where)
-    if not config.get("tie_word_embeddings", True):
-        problem, hint = "output layer is not tied to its word embeddings", "tied ones (tie_word_embeddings: true)"
+    tied = family.table("output").tied_to is not None
+    if config.get("tie_word_embeddings", True) != tied:
+        problem = f"output layer is {'not ' if tied else ''}tied to its word embeddings"
+        hint = f"tie_word_embeddings: {str(tied).lower()}"
     elif config.get("position_embedding_type", "absolute") != "absolute":
         problem, hint = f"position embeddings are {config['position_embedding_type']!r}", "absolute position embeddings"
     else:

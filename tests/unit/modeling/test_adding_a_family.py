@@ -16,6 +16,7 @@ from modeling_cases import (
     assert_same,
     copied_from,
     grafted,
+    permuted,
     plain_model,
     shuffled,
     vocabulary,
@@ -30,13 +31,18 @@ from transformers.models.auto import configuration_auto
 from lexigraft.artifacts import Provenance
 from lexigraft.config.configuration import load_config
 from lexigraft.errors import ConfigError, InputError
+from lexigraft.factors.tables import read_output_table
+from lexigraft.initialization.rows import target_rows
 from lexigraft.modeling import families
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.classes import register
 from lexigraft.modeling.encoder import stopped_after, usable_positions
 from lexigraft.modeling.export import export_model
+from lexigraft.modeling.families import source_family
 from lexigraft.modeling.output_head import output_head
 from lexigraft.modeling.saving import token_table, write_model_folder
+from lexigraft.sources.build import write_source
+from lexigraft.sources.settings import SourceSettings
 from lexigraft.tokenizers.vocabulary import read_vocabulary
 from lexigraft.workflow.source_limits import check_fit
 from tests.examples import example_files
@@ -46,9 +52,9 @@ DATA = example_files()["lexigraft/modeling/families/distilbert.py"]
 
 
 @pytest.fixture
-def distilbert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def distilbert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     (tmp_path / "added").mkdir()
-    (tmp_path / "added" / f"{NAME}.py").write_text(DATA)
+    (tmp_path / "added" / f"{NAME}.py").write_text(getattr(request, "param", DATA))
     monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "added")])
     monkeypatch.setitem(modeling_cases.ROLES, NAME, modeling_cases.ROLES["bert"])
     monkeypatch.setitem(modeling_cases.OPTIONS, NAME, {"hidden_dim": 32})
@@ -101,6 +107,27 @@ def test_a_source_without_head_gets_one(tmp_path: Path) -> None:
     model = assemble(source, *with_primitives(copied_from(rows, shuffled()), None), vocabulary(NAME))
     assert model.get_parameter("vocab_projector.bias").std() > 0
     assert torch.equal(model.get_parameter("vocab_transform.weight"), torch.eye(24))
+
+
+@pytest.mark.usefixtures("distilbert")
+@pytest.mark.parametrize("distilbert", [DATA.replace(", tied_to=_WORDS", "")], indirect=True)
+def test_an_output_table_of_its_own_is_made_by_the_same_map(tmp_path: Path) -> None:
+    plain = plain_model(NAME, tie_word_embeddings=False)
+    permutation, target = shuffled(), permuted(vocabulary(NAME), shuffled())
+    assert not torch.equal(plain.get_input_embeddings().weight, plain.get_output_embeddings().weight)
+    write_checkpoint(tmp_path / "checkpoint", plain, NAME)
+    settings = SourceSettings(model=str(tmp_path / "checkpoint"), languages=["eng_Latn"])
+    write_source(settings, tmp_path / "source", Provenance("source"))
+    output = read_output_table(tmp_path / "source" / "model.safetensors")
+    assert output is not None
+    rows, made = copied_from(plain.get_input_embeddings().weight.detach().numpy(), permutation)
+    output_rows = target_rows(made, output.rows, None, 0)
+    model = assemble(tmp_path / "source", rows, None, made, target, output_rows=output_rows)
+    assert_same(model, plain, permutation)
+    with pytest.raises(InputError, match="no factors that both share"):
+        assemble(tmp_path / "source", rows[:, :4], rows[:4], made, target, output_rows=output_rows)
+    with pytest.raises(InputError, match="output layer is tied to its word embeddings"):
+        source_family({"model_type": NAME}, tmp_path)
 
 
 def test_its_limits_are_known_when_a_workflow_is_parsed(tmp_path: Path, request: pytest.FixtureRequest) -> None:
