@@ -76,7 +76,7 @@ def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
             {"hypernetwork": 1, "initialized_model": 1, "pretraining": 1, "ranks": 2, **AFTER_INITIALIZATION},
         ),
         ("evaluation/retrieval.py", "# on a CPU what fits", "# on CPUs what fits", {}),
-        ("config.py", '"""JSON schema', '"""The JSON schema', {}),
+        ("config/configuration.py", '"""JSON schema', '"""The JSON schema', {}),
     ],
 )
 def test_an_edited_module_reruns_the_stages_that_import_it(
