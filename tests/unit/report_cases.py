@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from ranks_cases import retrieval_tasks
+from ranks_cases import retrieval_tasks, write_ranks
 
 from lexigraft.artifacts import Provenance, read_table, write_table, write_tensors
 from lexigraft.evaluation.comparing import COMPARISONS
@@ -53,21 +53,9 @@ def make_inputs(folder: Path) -> ReportInputs:
     hard = generator.normal(size=200)
     for method, shares in SCORES.items():
         for step, share in zip((0, 400), shares, strict=True):
-            parts = []
-            for language in LANGUAGES:
-                drawn = np.exp(hard + generator.normal(size=200) + np.log(1 / share - 1)) * 10
-                rank = [int(value) + 1 if value < 10 else None for value in drawn]
-                ids = [f"{place:08d}" for place in range(200)]
-                columns = {
-                    "language": [language] * 200,
-                    "variant": "",
-                    "query_id": ids,
-                    "rank": pl.Series(rank, dtype=pl.Int32),
-                }
-                parts.append(pl.DataFrame(columns))
-            path = folder / f"{method}-{step}.parquet"
-            write_table(path, pl.concat(parts), Provenance("ranks"))
-            ranks.append(path)
+            drawn = {code: np.exp(hard + generator.normal(size=200) + np.log(1 / share - 1)) * 10 for code in LANGUAGES}
+            of = {code: [int(value) + 1 if value < 10 else None for value in values] for code, values in drawn.items()}
+            ranks.append(write_ranks(folder / f"{method}-{step}.parquet", of))
             named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
             rows.append({**named, "dim": str(DIM), "seed": 1, "step": step, "task": "sr-b"})
     scored(folder, ranks, rows, seed=1)
@@ -217,21 +205,9 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
     for place, ((model, step, task), wanted) in enumerate(scores.items()):
         name, _, seed = model.partition("-seed")
         method, source, dim = name.split("-")
-        parts = [
-            pl.DataFrame(
-                {
-                    "language": [language] * queries,
-                    "variant": "",
-                    "query_id": [f"{query:08d}" for query in range(queries)],
-                    "rank": pl.Series(
-                        [1 if query < round(share * queries / 100) else None for query in range(queries)], dtype=pl.Int32
-                    ),
-                }
-            )
-            for language, share in wanted.items()
-        ]
-        ranks.append(folder / f"{place}.parquet")
-        write_table(ranks[-1], pl.concat(parts), Provenance("ranks"))
+        found = {code: round(share * queries / 100) for code, share in wanted.items()}
+        of = {code: [1] * hits + [None] * (queries - hits) for code, hits in found.items()}
+        ranks.append(write_ranks(folder / f"{place}.parquet", of))
         about = {"run": "try", "model": model, "method": method, "source": source, "target": "glot500-m", "dim": dim}
         rows.append({**about, "seed": int(seed or 42), "step": step, "task": task})
     scored(folder, ranks, rows, seed=42, top_k=[1, 10])

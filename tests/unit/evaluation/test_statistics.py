@@ -173,10 +173,6 @@ def test_holm_is_written_out(p_values: list[float]) -> None:
     assert (found >= np.array(p_values)).all()
 
 
-def test_holm_of_a_textbook() -> None:
-    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
-
-
 def test_verdicts() -> None:
     assert verdict(3.0, 0.01) == BETTER
     assert verdict(-3.0, 0.01) == WORSE
