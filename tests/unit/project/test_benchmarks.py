@@ -59,9 +59,12 @@ def test_both_sides_are_measured_in_processes_of_their_own_and_compared(toys: di
     assert "a share of the work was measured and scaled up" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1
+    # a row that is not measured again remains, unless its benchmark is gone
+    assert page([], 0.5, 1, ["toy sums"], text) == text
+    assert "toy sums" not in page([], 0.5, 1, ["toy"], text)
 
 
-def test_a_goal_that_is_missed_says_so(toys: dict[str, Benchmark]) -> None:
+def test_a_missed_goal_is_reported(toys: dict[str, Benchmark]) -> None:
     result = measure(toys["toy without a plain way"], 1.0, cores=1)
     assert (result.plain, result.ratio, result.reached) == ((), None, False)
     assert re.search(r"\| no \|", row(result))
@@ -111,7 +114,7 @@ def test_peak_memory_counts_bytes() -> None:
     assert peak_memory() - before > 0.9 * block.nbytes or before > block.nbytes * 2
 
 
-def test_the_command_goes_on_after_a_failure_and_tells_of_it(
+def test_the_command_continues_after_a_failure_and_reports_it(
     tmp_path: Path, toys: dict[str, Benchmark], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert len(toys) == 3
