@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: run benchmarks, print their table and write it to docs/benchmarks.md."""
+"""`python -m benchmarks [NAME ...]`: run benchmarks, print their table and write their rows to docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="parts of names, or of the modules' names; all by default")
     parser.add_argument("--fraction", type=float, default=1.0, help="of the full size (default 1)")
     parser.add_argument("--cores", type=int, default=2, help="for either side (default 2)")
-    parser.add_argument("--output", type=Path, help="where to write the page (docs/benchmarks.md if all are run at full size)")
+    parser.add_argument("--output", type=Path, help="page to update (docs/benchmarks.md at full size)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     given = parser.parse_args(arguments)
     known = collect()
@@ -36,9 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"lexigraft: {error}", file=sys.stderr, flush=True)
         else:
             print(row(results[-1]), file=sys.stderr, flush=True)
-    text = page(results, given.fraction, given.cores)
+    output = given.output or (PAGE if given.fraction == 1 else None)
+    earlier = output.read_text(encoding="utf-8") if output is not None and output.exists() else ""
+    text = page(results, given.fraction, given.cores, list(known), earlier)
     print(text)
-    output = given.output or (PAGE if len(results) == len(known) and given.fraction == 1 else None)
     if output is not None:
         output.write_text(text, encoding="utf-8")
     for problem in failed:

@@ -13,13 +13,13 @@ from benchmarks.harness import Arrays, Case, benchmark, cached
 from benchmarks.real import TRANSLATIONS, sentences
 
 LANGUAGES, VERSES, BATCH, TOP = 20, 1000, 32, 10
-PLAIN_LANGUAGES = 2
+PLAIN_LANGUAGES = 3
 
 
 @benchmark(
     f"retrieval in {LANGUAGES} languages x {VERSES:,} verses",
-    plain=f"all hidden states kept, English encoded for each language again, file order, batches of {BATCH} padded to longest",
-    goal=3.0,
+    plain=f"transformers with all hidden states, batches of {BATCH} by length, English encoded once",
+    goal=1.2,
 )
 def retrieval(fraction: float) -> Case:
     table = pl.read_parquet(cached("verses-20-languages.parquet", _write_verses))
@@ -28,9 +28,8 @@ def retrieval(fraction: float) -> Case:
 
     def plain() -> Arrays:
         model, tokenizer = _model()
-        return {
-            code: _ranks(_plain(model, tokenizer, texts["eng_Latn"]), _plain(model, tokenizer, texts[code])) for code in few
-        }
+        queries = _plain(model, tokenizer, texts["eng_Latn"])
+        return {code: _ranks(queries, _plain(model, tokenizer, texts[code])) for code in few}
 
     def ours() -> Arrays:
         import torch
@@ -49,7 +48,7 @@ def retrieval(fraction: float) -> Case:
         return f"{100 * equal:.2f} % of the ranks are equal"
 
     few = codes[:PLAIN_LANGUAGES]
-    return Case(ours, plain, same, plain_share=PLAIN_LANGUAGES / LANGUAGES)
+    return Case(ours, plain, same, plain_share=(1 + PLAIN_LANGUAGES) / (1 + LANGUAGES))
 
 
 def _model() -> tuple[Any, Any]:
@@ -68,14 +67,18 @@ def _model() -> tuple[Any, Any]:
 def _plain(model: Any, tokenizer: Any, texts: list[str]) -> np.ndarray:
     import torch
 
-    layer, found = round(model.config.num_hidden_layers * 2 / 3), []
+    layer = round(model.config.num_hidden_layers * 2 / 3)
+    ids = [tokenizer(text, truncation=True, max_length=512) for text in texts]
+    order = np.argsort([len(one["input_ids"]) for one in ids], kind="stable")
+    found = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
     with torch.inference_mode():
         for first in range(0, len(texts), BATCH):
-            batch = tokenizer(texts[first : first + BATCH], padding=True, truncation=True, max_length=512, return_tensors="pt")
+            chosen = order[first : first + BATCH]
+            batch = tokenizer.pad([ids[row] for row in chosen], return_tensors="pt")
             states = model.base_model(**batch, output_hidden_states=True).hidden_states
             mask = batch["attention_mask"][:, :, None]
-            found.append(((states[layer] * mask).sum(dim=1) / mask.sum(dim=1)).numpy())
-    return np.concatenate(found)
+            found[chosen] = ((states[layer] * mask).sum(dim=1) / mask.sum(dim=1)).numpy()
+    return found
 
 
 def _ranks(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:

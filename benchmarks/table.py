@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from benchmarks.harness import Measured, Result
 
@@ -24,12 +24,19 @@ _HEAD = (
 )
 
 
-def page(results: Iterable[Result], fraction: float, cores: int) -> str:
-    """A page with one table: a row a benchmark, full size; growth is from an eighth of it to all of it."""
-    results = list(results)
-    scaled = any(item.share < 1 for result in results for item in result.plain)
+def page(results: Iterable[Result], fraction: float, cores: int, order: Sequence[str] = (), earlier: str = "") -> str:
+    """A page with one table: one row per benchmark.
+
+    Args:
+        order: names of all benchmarks.
+        earlier: the page so far; its rows of benchmarks in `order` that are not among the results remain.
+    """
+    names = set(order)
+    rows = {name: line for line in earlier.splitlines() if (name := line.removeprefix("| ").partition(" |")[0]) in names}
+    rows |= {result.benchmark.name: row(result) for result in results}
+    lines = [rows[name] for name in dict.fromkeys([*order, *rows]) if name in rows]
     size = "the full size" if fraction == 1 else f"{fraction:g} of the full size"
-    lines = [
+    head = [
         "# Benchmarks",
         "",
         f"Made by `make bench` on {cores} cores ({processor()}, Python {platform.python_version()}) at {size}. Each side ran "
@@ -38,11 +45,9 @@ def page(results: Iterable[Result], fraction: float, cores: int) -> str:
         "",
         f"| {' | '.join(_HEAD)} |",
         f"|{' --- |' * len(_HEAD)}",
-        *(row(result) for result in results),
     ]
-    if scaled:
-        lines += ["", "\\* a share of the work was measured and scaled up."]
-    return "\n".join(lines) + "\n"
+    foot = ["", "\\* a share of the work was measured and scaled up."] if any("* (" in line for line in lines) else []
+    return "\n".join([*head, *lines, *foot]) + "\n"
 
 
 def row(result: Result) -> str:

@@ -43,10 +43,10 @@ def write_tokenizer(
 
     Args:
         settings: what to make.
-        sentences_path: `sentences.parquet` of the corpus: what is learned from, and what tokens are counted on; None for an
+        sentences_path: `sentences.parquet` of the corpus: text to learn from and to count tokens on; None for an
             existing tokenizer whose tokens are not counted.
-        folder: where the files go; other files in it are left alone.
-        seed: of the sample of sentences, where `max_sentences` asks for one.
+        folder: output folder; other files in it are not touched.
+        seed: of the sample of sentences, if `max_sentences` is set.
         threads: for segmenting; learning runs on one thread.
         provenance: of the table.
         source_folder: artifact of the source model that an extension builds on.

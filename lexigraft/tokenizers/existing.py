@@ -26,15 +26,15 @@ _NOT_FAST = (
 def open_tokenizer(path: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
     """Open a tokenizer and return it as a plain fast one, whatever its class was.
 
-    Where there is a `tokenizer.json`, it alone says how text is segmented; the class that is named beside it gives the special
-    tokens their roles.
+    A `tokenizer.json` alone decides how text is segmented; the class named in `tokenizer_config.json` only gives special tokens
+    their roles.
 
     Args:
         path: a folder, a `tokenizer.json`, or a SentencePiece `.model` file.
         trust_remote_code: run code that a folder brings along.
 
     Raises:
-        InputError: nothing is there, it cannot be read, or it has no fast version.
+        InputError: the path does not exist, cannot be read, or has no fast version.
     """
     path = Path(path)
     if path.is_file() and path.suffix == ".json" and (path.parent / CONFIG_FILE).is_file() and path.name == TOKENIZER_FILE:
@@ -49,7 +49,9 @@ def open_tokenizer(path: Path, *, trust_remote_code: bool = False) -> PreTrained
         tokenizer = _from_bare_file(path)
     else:
         raise InputError(
-            f"{path.name!r} is no tokenizer", where=path, hint="name a folder, a tokenizer.json or a SentencePiece .model file"
+            f"{path.name!r} is not a tokenizer",
+            where=path,
+            hint="name a folder, a tokenizer.json or a SentencePiece .model file",
         )
     try:
         tokenizer.backend_tokenizer.encode(_RARE)
@@ -73,7 +75,7 @@ def _from_folder(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerFa
 
     try:
         named: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
-    # every tokenizer class raises what it likes
+    # tokenizer classes raise exceptions of any kind
     except Exception as error:
         raise InputError(
             f"the tokenizer cannot be read ({' '.join(str(error).split())[:300]})", where=folder, hint=_NOT_FAST
@@ -88,10 +90,10 @@ def _from_folder(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerFa
 
 
 def _from_bare_file(file: Path) -> PreTrainedTokenizerFast:
-    """Open a `tokenizer.json` that has nothing beside it to say what its special tokens are for.
+    """Open a `tokenizer.json` without a `tokenizer_config.json` that gives its special tokens roles.
 
     The unknown token is named by the model, those at the ends of a text by the post-processor, the padding by the padding
-    settings. For what is still open, tokens that the file declares special are taken by their usual names.
+    settings. Remaining roles go to tokens that the file declares special and that have the usual names.
     """
     backend = _read(file)
     try:
@@ -100,12 +102,12 @@ def _from_bare_file(file: Path) -> PreTrainedTokenizerFast:
         special = {token["content"] for token in description.get("added_tokens") or [] if token.get("special")}
     # the library written in Rust reads more leniently
     except (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError) as error:
-        problem = f"the file is no tokenizer.json ({' '.join(str(error).split())[:200]})"
+        problem = f"the file is not a tokenizer.json ({' '.join(str(error).split())[:200]})"
         raise InputError(problem, where=file, hint="download it again") from error
     for role, names in (("mask", ("<mask>", "[MASK]")), ("pad", ("<pad>", "[PAD]")), ("unk", ("<unk>", "[UNK]"))):
         usual = [name for name in names if name in special]
         if role not in roles and usual:
-            log.info("no %s beside %s: %r is taken as its %s token by its name", CONFIG_FILE, file.name, usual[0], role)
+            log.info("no %s beside %s: %r is used as its %s token because of its name", CONFIG_FILE, file.name, usual[0], role)
             roles[role] = usual[0]
     attributes = {f"{role}_token": token for role, token in roles.items()}
     also = {"cls_token": roles.get("bos"), "sep_token": roles.get("eos")}
@@ -150,5 +152,5 @@ def _read(file: Path) -> Tokenizer:
     # the parser written in Rust raises bare exceptions
     except Exception as error:
         raise InputError(
-            f"the file is no tokenizer.json ({' '.join(str(error).split())[:200]})", where=file, hint="download it again"
+            f"the file is not a tokenizer.json ({' '.join(str(error).split())[:200]})", where=file, hint="download it again"
         ) from error

@@ -1,4 +1,4 @@
-"""Fast tokenizers of transformers: made from a tokenizer of `tokenizers`, and written as the two files that load anywhere."""
+"""Fast tokenizers of transformers: made from a tokenizer of `tokenizers`, and written as two files that load everywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILES = TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 ROLE_ATTRIBUTES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# what transformers takes "no limit" for
+# transformers writes "no limit" as a number larger than this
 _NO_LIMIT = 10**20
 
 
@@ -23,8 +23,8 @@ def fast_tokenizer(backend: Tokenizer, attributes: Mapping[str, Any]) -> PreTrai
     """Return a tokenizer of transformers around `backend`, without the truncation and padding that may be set in it.
 
     Args:
-        backend: what segments.
-        attributes: special tokens by attribute (`bos_token`, …) and whatever else goes into `tokenizer_config.json`.
+        backend: segments the text.
+        attributes: special tokens by attribute (`bos_token`, …) and other entries of `tokenizer_config.json`.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -42,10 +42,10 @@ def role_attributes(special_tokens: Mapping[str, str]) -> dict[str, str]:
 
 
 def configuration(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """Return what `tokenizer_config.json` says of a tokenizer: special tokens by role, length limit, sides.
+    """Return the content of `tokenizer_config.json`: special tokens by role, length limit, sides.
 
     The class is named `PreTrainedTokenizerFast`, so that transformers 4 and 5 take `tokenizer.json` as it is; a class named for
-    a model (`BertTokenizer`) would build normalizer and pre-tokenizer anew from its own defaults.
+    a model (`BertTokenizer`) would rebuild normalizer and pre-tokenizer from its own defaults.
     """
     values: dict[str, Any] = {
         name: getattr(tokenizer, name) for name in ROLE_ATTRIBUTES if getattr(tokenizer, name) is not None

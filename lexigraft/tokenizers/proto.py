@@ -13,7 +13,7 @@ def parse_model(data: bytes) -> Any:
     """Return the parsed `ModelProto`.
 
     Raises:
-        ValueError: the bytes are no SentencePiece model.
+        ValueError: the bytes are not a SentencePiece model.
     """
     # generated modules, without types
     model: Any = import_module("sentencepiece.sentencepiece_model_pb2").ModelProto

@@ -26,15 +26,15 @@ _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4
 def sentencepiece_tokenizer(file: Path) -> PreTrainedTokenizerFast:
     """Return a fast tokenizer with the pieces of a SentencePiece model, in the order of their ids.
 
-    Roles that the model has no token for (mask, often pad) get one, after all others; text is framed with `bos … eos`.
+    Roles without a token in the model (mask, often pad) get a new one with the next id; text is framed with `bos … eos`.
 
     Raises:
-        InputError: the file is no SentencePiece model, or one of characters or words.
+        InputError: the file is not a SentencePiece model, or its pieces are characters or words.
     """
     model = _parsed(file)
     try:
         return _fast(model, file)
-    # what the parts of a tokenizer refuse: bare exceptions of the library written in Rust, ids that lead nowhere
+    # the Rust library raises bare exceptions, and ids may be out of range
     except Exception as error:
         problem = f"no tokenizer can be made of the SentencePiece model ({' '.join(str(error).split())[:200]})"
         raise InputError(problem, where=file, hint=_HINT) from error
@@ -61,16 +61,16 @@ def _parsed(file: Path) -> Any:
     try:
         model = parse_model(file.read_bytes())
     except ValueError as error:
-        raise InputError(f"the file is no SentencePiece model ({error})", where=file, hint=_HINT) from error
+        raise InputError(f"the file is not a SentencePiece model ({error})", where=file, hint=_HINT) from error
     if not model.pieces:
-        raise InputError("the file is no SentencePiece model: it holds no pieces", where=file, hint=_HINT)
+        raise InputError("the file is not a SentencePiece model: it holds no pieces", where=file, hint=_HINT)
     if model.trainer_spec.model_type not in (_UNIGRAM, _BPE):
         raise InputError("the SentencePiece model is neither unigram nor BPE", where=file, hint=_HINT)
     return model
 
 
 def _roles(model: Any) -> dict[str, str]:
-    """Tokens by role, from the ids that the model says it was trained with."""
+    """Tokens by role, from the ids in the model's training settings."""
     spec = model.trainer_spec
     by_id = {"bos": spec.bos_id, "eos": spec.eos_id, "pad": spec.pad_id, "unk": spec.unk_id}
     roles = {role: model.pieces[index].piece for role, index in by_id.items() if 0 <= index < len(model.pieces)}
@@ -135,7 +135,7 @@ def bpe_merges(pieces: list[tuple[str, float]]) -> list[tuple[str, str]]:
         for cut in range(1, len(piece))
         if piece[:cut] in scores and piece[cut:] in scores
     ]
-    # pieces of one score, and the splits of one piece, keep their order
+    # pieces with equal scores, and the splits of one piece, keep their order
     return [(left, right) for _, _, left, right in sorted(merges, key=lambda merge: merge[:2])]
 
 

@@ -22,12 +22,12 @@ def scan_sentences(
     Args:
         path: `sentences.parquet` of a corpus.
         languages: keep only these (all by default).
-        max_sentences: keep a random sample of so many, drawn with `seed`, in their order.
+        max_sentences: size of a random sample drawn with `seed`; the order of sentences is preserved.
         seed: of the sample.
 
     Raises:
         ArtifactError: the file is damaged.
-        InputError: the corpus has no sentence, or none in a language asked for.
+        InputError: the corpus has no sentence, or none in one of the languages.
     """
     frame = scan_table(path, CORPUS_STAGE)
     sizes = dict(frame.group_by("language").len().collect().iter_rows())

@@ -19,7 +19,7 @@ class UnigramTokenizer(Settings):
     vocab_size: PositiveInt = 30_000
     character_coverage: float = Field(default=0.9995, gt=0.9, le=1.0)
     max_sentences: PositiveInt | None = None
-    """Train on a seeded sample of so many sentences (all by default)."""
+    """Size of the seeded sample of sentences to train on (all by default)."""
 
 
 class ExistingTokenizer(Settings):
@@ -30,7 +30,7 @@ class ExistingTokenizer(Settings):
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
     sha256: Sha256s | None = None
-    """Digest of the file, or of each file by name, held against what is there before it is read."""
+    """Digest of the file, or of each file by name, compared before the file is read."""
     corpus: Name | None = None
     """Text to count tokens on. Only sources without a masked-language-modeling head need the counts: a new head starts from
     them. Without it all counts are 0."""
@@ -48,7 +48,7 @@ class ExtendedTokenizer(Settings):
     character_coverage: float = Field(default=0.9999, gt=0.9, le=1.0)
     """Words with characters rarer than this are not learned from."""
     max_sentences: PositiveInt | None = None
-    """Learn on a seeded sample of so many sentences (all by default)."""
+    """Size of the seeded sample of sentences to learn from (all by default)."""
 
 
 TokenizerSettings = Annotated[UnigramTokenizer | ExistingTokenizer | ExtendedTokenizer, Field(discriminator="kind")]

@@ -1,7 +1,7 @@
 """Standardized token strings: one way to write tokens of every tokenizer family, so that vocabularies can be compared.
 
 A leading space marks the start of a word (docs/methods.md, section 4; Liu et al. 2024, OFA, section 3.2). The family is read
-off the tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
+from the tokenizer's own description (`tokenizer.json`), never guessed from the tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def family_of(description: Mapping[str, Any]) -> Family:
     """Tell how the tokenizer of a `tokenizer.json` marks the starts of words.
 
     Raises:
-        InputError: by none of the known ways.
+        InputError: the tokenizer marks them in no known way.
     """
     model = description["model"]
     parts = [part for key in ("normalizer", "pre_tokenizer", "decoder") for part in _components(description.get(key))]
@@ -43,9 +43,9 @@ def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]
     """Return the standardized string of each token.
 
     SentencePiece `▁x` and byte-level `Ġx` become ` x`; WordPiece `##x` becomes `x` and other WordPiece tokens ` x`. Byte-level
-    tokens are decoded; those that are no UTF-8 on their own become `<0xE2><0x96>`, the way SentencePiece writes bytes. In a
-    SentencePiece model that falls back to bytes, those of ASCII become their character (`<0x0A>` is how it writes a line break,
-    where others have a token). Added tokens (special ones among them) stand as they are.
+    tokens are decoded; those that are not valid UTF-8 become `<0xE2><0x96>`, the way SentencePiece writes bytes. In a
+    SentencePiece model with byte fallback, ASCII bytes become their character (`<0x0A>` is how it writes a line break,
+    where others have a token). Added tokens, including special ones, are not changed.
 
     Args:
         description: the content of `tokenizer.json`.
@@ -75,7 +75,7 @@ def surfaces(description: Mapping[str, Any], tokens: Sequence[str]) -> list[str]
 def bytes_by_character() -> dict[str, int]:
     """The characters in which byte-level tokenizers write bytes (Radford et al. 2019, GPT-2; `bytes_to_unicode` in its code).
 
-    Printable bytes of Latin-1 stand for themselves; the others, in order, are written with the characters from U+0100 on.
+    Printable bytes of Latin-1 are themselves; the others, in order, are the characters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]

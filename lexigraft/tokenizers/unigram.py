@@ -1,8 +1,9 @@
 """Unigram tokenizers (Kudo 2018, https://arxiv.org/abs/1804.10959): trained by SentencePiece, run by `tokenizers`.
 
-The tokenizer itself normalizes the text (NFKC, controls dropped, spaces joined) and SentencePiece is told to change nothing,
-so both segment the same string. SentencePiece's own `nmt_nfkc` table would not do: `tokenizers` does not compose decomposed
-Korean with it as SentencePiece does, and it turns the zero-width non-joiner, which Persian spelling needs, into a space.
+The tokenizer itself normalizes the text (NFKC, controls dropped, spaces joined) and SentencePiece is configured to change
+nothing, so both segment the same string. SentencePiece's own `nmt_nfkc` table is not used: `tokenizers` does not compose
+decomposed Korean with it as SentencePiece does, and it turns the zero-width non-joiner, which Persian spelling needs, into a
+space.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ def train_pieces(words: WordCounts, vocab_size: int, coverage: float) -> list[Pi
     Args:
         words: counts of words that begin with `▁` where a space was; pieces never cross words.
         vocab_size: number of pieces, the five of `SPECIAL_TOKENS` included.
-        coverage: share of the characters in the text that get a piece of their own; the others are unknown.
+        coverage: share of the text's characters that get their own piece; all others are unknown.
 
     Returns:
         (piece, log-probability) by id; the first five are `SPECIAL_TOKENS` with log-probability 0.
 
     Raises:
-        VocabularyTooLargeError: the text has too few different substrings for so many pieces.
+        VocabularyTooLargeError: the text has too few different substrings for this number of pieces.
         InputError: it has more characters than pieces.
     """
     import sentencepiece
@@ -107,7 +108,7 @@ def unigram_tokenizer(pieces: Sequence[Piece]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=METASPACE, prepend_scheme="always", split=True)
     tokenizer.decoder = decoders.Metaspace(replacement=METASPACE, prepend_scheme="always", split=True)
     tokenizer.post_processor = framing(SPECIAL_TOKENS["bos"], 0, SPECIAL_TOKENS["eos"], 2)
-    # the mask stands for a word with the space before it
+    # the mask replaces a word and the space before it
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False, lstrip=role == "mask") for role, token in SPECIAL_TOKENS.items()]
     )
@@ -122,7 +123,7 @@ def text_front_end() -> Tokenizer:
 def text_normalizer() -> Normalizer:
     """Return the normalizer of the tokenizers that are trained here.
 
-    It drops control, soft-hyphen and direction characters, applies NFKC, makes every run of spaces one space and strips them.
+    It drops control, soft-hyphen and direction characters, applies NFKC, reduces runs of spaces to one and strips the ends.
     """
     from tokenizers import Regex, normalizers
 
@@ -146,7 +147,7 @@ def framing(bos: str, bos_id: int, eos: str, eos_id: int) -> PostProcessor:
 
 
 def _explained(error: RuntimeError, vocab_size: int) -> Exception:
-    """Turn an error of SentencePiece into one that says what to do, if it is about the size of the vocabulary."""
+    """Turn a SentencePiece error about the vocabulary size into one with a hint."""
     too_large, too_small = _TOO_LARGE.search(str(error)), _TOO_SMALL.search(str(error))
     if too_large:
         return VocabularyTooLargeError(vocab_size, int(too_large[1]))

@@ -1,4 +1,4 @@
-"""The vocabulary table of a tokenizer: one row a token id, in the form that every later stage reads."""
+"""The vocabulary table of a tokenizer: one row per token id, in the form that every later stage reads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Vocabulary:
 
     @property
     def is_text(self) -> NDArray[np.bool_]:
-        """(V,) bool: tokens that stand for text, not for a role."""
+        """(V,) bool: tokens of text, as opposed to tokens with a role."""
         return np.array([role is None for role in self.roles], dtype=bool)
 
 

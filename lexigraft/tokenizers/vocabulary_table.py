@@ -31,7 +31,7 @@ _ATTRIBUTES = {
 def vocabulary_table(
     tokenizer: PreTrainedTokenizerFast, counts: NDArray[np.int64] | None = None, rows: int | None = None
 ) -> pl.DataFrame:
-    """Return the table of a vocabulary: one row a token id, as `vocabulary.SCHEMA` says.
+    """Return the table of a vocabulary: one row per token id, with the schema `vocabulary.SCHEMA`.
 
     Args:
         tokenizer: any fast tokenizer.
@@ -39,7 +39,7 @@ def vocabulary_table(
         rows: number of rows of the model's embedding matrix; rows beyond the tokenizer's ids are listed as `special`.
 
     Raises:
-        InputError: an id has no token or two, or lies beyond the embedding rows; or see `surfaces.surfaces`.
+        InputError: an id has no token or two, or exceeds the embedding rows; see also `surfaces.surfaces`.
     """
     tokens = tokens_by_id(tokenizer)
     if rows is not None and len(tokens) > rows:
@@ -64,7 +64,7 @@ def vocabulary_table(
 
 
 def tokens_by_id(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the tokens in the order of their ids, which must be 0 … V-1 without holes.
+    """Return the tokens in the order of their ids, which must be 0 … V-1 without gaps.
 
     Raises:
         InputError: an id has no token, or two.
@@ -76,10 +76,10 @@ def tokens_by_id(tokenizer: PreTrainedTokenizerFast) -> list[str]:
         raise InputError(
             f"two tokens have the id {index}: {token!r} and {by_id[index]!r}", where=tokenizer.name_or_path or None
         )
-    holes = sorted(set(range(max(by_id) + 1)) - by_id.keys())
-    if holes:
+    gaps = sorted(set(range(max(by_id) + 1)) - by_id.keys())
+    if gaps:
         raise InputError(
-            f"{len(holes)} ids of the tokenizer have no token, the first is {holes[0]}; its ids go up to {max(by_id)}",
+            f"{len(gaps)} ids of the tokenizer have no token, the first is {gaps[0]}; its ids go up to {max(by_id)}",
             where=tokenizer.name_or_path or None,
             hint="give every id below the largest a token (such as '[unused1]') in tokenizer.json",
         )
@@ -104,7 +104,7 @@ def token_roles(tokenizer: PreTrainedTokenizerFast) -> dict[int, str]:
 def _padding(start: int, rows: int) -> pl.DataFrame:
     """Rows of the embedding matrix that no token has: matrices are often padded to a multiple of 8 or 64."""
     if rows > start:
-        log.info("%d embedding rows but %d tokens: the last %d rows are kept as padding", rows, start, rows - start)
+        log.info("%d embedding rows but %d tokens: the last %d rows are padding", rows, start, rows - start)
     names = [f"<padding row {index}>" for index in range(start, rows)]
     columns = {"id": range(start, rows), "token": names, "surface": names, "role": ["special"] * len(names)}
     return pl.DataFrame({**columns, "count": [None] * len(names)}, schema=SCHEMA)

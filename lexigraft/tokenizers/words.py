@@ -1,6 +1,6 @@
 """Words of a corpus as a tokenizer's own front end sees them: normalized, pre-tokenized and counted.
 
-Everything that learns new pieces learns them on these counts, so the pieces fit what the tokenizer later looks up.
+New pieces are always learned from these counts, so they match what the tokenizer later looks up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class WordCounts:
     """Distinct words in the order of their code points, and how often each occurs.
 
     Attributes:
-        words: as the tokenizer's model is given them, for example `▁water`, `Ġwater` or `water`.
+        words: as the tokenizer's model receives them, for example `▁water`, `Ġwater` or `water`.
         counts: (len(words),) int64, all positive.
     """
 
@@ -63,14 +63,14 @@ def count_words(tokenizer: Tokenizer, sentences: pl.LazyFrame) -> WordCounts:
         for word in split(stretch):
             words[word] += count
     if not words:
-        raise InputError("there is not one word in the text", hint="the corpus holds only spaces or control characters")
+        raise InputError("the text contains no word", hint="the corpus contains only spaces or control characters")
     log.info("%d words, %d distinct", words.total(), len(words))
     ordered = sorted(words)
     return WordCounts(ordered, np.array([words[word] for word in ordered], dtype=np.int64))
 
 
 def front_end(tokenizer: Tokenizer) -> Callable[[str], list[str]]:
-    """Return the function that turns text into the words that the tokenizer's model is given.
+    """Return the function that turns text into the words that the tokenizer's model receives.
 
     Where there is no pre-tokenizer (as in Llama), words still end before each `▁`: pieces should not cross them.
     """
@@ -97,7 +97,7 @@ def character_coverage(words: WordCounts, coverage: float) -> tuple[set[str], se
             counts[character] += count
     ordered = sorted(counts, key=lambda character: (-counts[character], character))
     reached = np.cumsum([counts[character] for character in ordered]) / max(counts.total(), 1)
-    # the tolerance keeps every character at a coverage of 1 in spite of rounding
+    # with this tolerance a coverage of 1 includes every character despite rounding
     kept = int(np.searchsorted(reached, coverage - 1e-12)) + 1
     return set(ordered[:kept]), set(ordered[kept:])
 
@@ -114,6 +114,6 @@ def _stretches(sentences: pl.LazyFrame, space_before: bool) -> pl.DataFrame:
 
 
 def _space_before(split: Callable[[str], list[str]]) -> bool:
-    """Whether a stretch after a space must keep that space to be split as it is inside a sentence."""
+    """Whether a stretch must keep the space before it to be split as inside a sentence."""
     inside = split("a b")[1:]
     return split("b") != inside and split(" b") == inside

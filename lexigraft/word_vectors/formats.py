@@ -1,4 +1,4 @@
-"""Word vector files of all formats that are read: word2vec text and binary, fastText `.vec`, Parquet, gensim's KeyedVectors."""
+"""Word vector files in all supported formats: word2vec text and binary, fastText `.vec`, Parquet, gensim's KeyedVectors."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class VectorFile(Protocol):
 
     path: Path
     rows: int
-    """At most so many words; for most formats exactly so many."""
+    """Upper limit of the number of words; exact for most formats."""
     dim: int
 
     @property
     def expected_blocks(self) -> int:
-        """About so many blocks will come."""
+        """Estimated number of blocks."""
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """Words as a frame (column `key`; `language` if the file has it) and their vectors, (rows, dim) float32."""
@@ -41,21 +41,21 @@ def open_vectors(path: Path, kind: str) -> VectorFile:
 
     Args:
         path: the file.
-        kind: `word2vec_text`, `word2vec_binary`, `parquet`, `gensim`, or `auto` to look into the file.
+        kind: `word2vec_text`, `word2vec_binary`, `parquet`, `gensim`, or `auto` to detect it.
 
     Raises:
-        InputError: the file is missing, empty, or of no format that is read here.
+        InputError: the file is missing, empty, or in no supported format.
     """
     if not path.is_file():
         raise InputError(f"file {path.name!r} does not exist", where=path, hint="check the path in `paths`")
     with open_plain(path) as handle:
         start = read_some(handle, _PEEK, path)
     if not start:
-        raise InputError("the file of word vectors is empty", where=path, hint="get or make the file again")
+        raise InputError("the file of word vectors is empty", where=path, hint="download or regenerate the file")
     kind = _kind(start, path) if kind == "auto" else kind
     if kind == "gensim":
         if path.suffix == ".gz":
-            raise InputError("a gzipped file of gensim is not read", where=path, hint="unpack it with gunzip first")
+            raise InputError("gzipped gensim files are not supported", where=path, hint="unpack it with gunzip first")
         return GensimVectors(path)
     if kind == "parquet":
         return ParquetVectors(path)
@@ -63,7 +63,7 @@ def open_vectors(path: Path, kind: str) -> VectorFile:
 
 
 def _kind(start: bytes, path: Path) -> str:
-    """Tell the format from the first bytes."""
+    """Detect the format from the first bytes."""
     if start.startswith(b"PAR1"):
         return "parquet"
     if start[:1] == b"\x80" and start[1:2] and start[1] in PROTOCOLS:
@@ -77,5 +77,5 @@ def _kind(start: bytes, path: Path) -> str:
     raise InputError(
         f"unknown format: the file begins with {start[:20]!r}",
         where=path,
-        hint="word2vec text or binary, fastText .vec, Parquet and gensim's KeyedVectors are read; say what it is with `format`",
+        hint="formats: word2vec text or binary, fastText .vec, Parquet, gensim's KeyedVectors; set `format` to choose one",
     )

@@ -85,7 +85,7 @@ def learn_vectors(
         seed: of the randomized SVD. The result does not depend on `threads`.
 
     Returns:
-        vectors (N, dim) float32, words ordered by language (as they come) and falling frequency.
+        vectors (N, dim) float32, words ordered by language (in order of appearance) and falling frequency.
 
     Raises:
         InputError: if sentences are not aligned across languages, or the text is too small for `dim`.
@@ -117,7 +117,7 @@ def learn_vectors(
 def words_of(sentences: pl.DataFrame) -> pl.DataFrame:
     """Lower-cased words of one language's sentences: columns language, word, sentence (the id).
 
-    Where words are not separated by spaces (Chinese, Japanese, …), character unigrams and bigrams stand for words.
+    Where words are not separated by spaces (Chinese, Japanese, …), character unigrams and bigrams replace words.
     """
     found = spaced_words if writes_spaces(sentences["language"][0]) else unspaced_words
     text = sentences.select("language", sentence="sentence_id", text=pl.col("text").str.to_lowercase())

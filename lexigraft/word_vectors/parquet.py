@@ -23,10 +23,10 @@ _PARQUET_HINT = "columns: word, vector (a list of numbers) or one float column a
 
 
 class ParquetVectors:
-    """Columns `word` and `vector` (lists of numbers), or `word` and a float column a dimension; optionally `language`."""
+    """Columns `word` and `vector` (lists of numbers), or `word` and one float column per dimension; optionally `language`."""
 
     def __init__(self, path: Path) -> None:
-        """Take width and length from the file's own description; of lists, the first vector tells the width."""
+        """Take width and length from the file's metadata; for lists, the width of the first vector."""
         self.path = path
         with open_parquet(path) as file:
             schema, self.rows = file.schema_arrow, file.metadata.num_rows
@@ -43,7 +43,7 @@ class ParquetVectors:
             numbers = [name for name in names if pa.types.is_floating(schema.field(name).type)]
             self.columns = ["vector"] if self._lists else numbers
             if self.rows < 1:
-                raise InputError("the file of word vectors holds no row", where=path, hint="get or make the file again")
+                raise InputError("the file of word vectors holds no row", where=path, hint="download or regenerate the file")
             self.dim = self._first_width(file) if self._lists else len(self.columns)
         if self.dim < 1:
             raise InputError(f"no vectors: the file has {there}", where=path, hint=_PARQUET_HINT)

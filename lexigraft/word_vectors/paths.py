@@ -10,7 +10,7 @@ from lexigraft.word_vectors.settings import VectorFiles
 
 
 def vector_files(settings: VectorFiles) -> list[Path]:
-    """The files that the settings name, each followed by the arrays that gensim saved beside it (`<file>.vectors.npy`).
+    """The files that the settings name, each followed by the arrays that gensim stored beside it (`<file>.vectors.npy`).
 
     Raises:
         InputError: a file does not exist.

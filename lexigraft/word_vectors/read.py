@@ -26,14 +26,14 @@ def write_vector_files(settings: VectorFiles, words_path: Path, vectors_path: Pa
     """Read the word vectors that the settings name and write them as `table.write_word_vectors` does, block by block.
 
     A file for all languages has keys `iso3:word`, English words bare, and `$` for a space (the rule of ColexNet+), or a
-    column `language`; in a file per language the keys are words. `languages` filters by ISO 639-3 code, `max_words` keeps
-    the first so many words of each file after that. Of a key that occurs more than once the last one wins. Needs memory for
-    the words and some blocks, however many vectors there are.
+    column `language`; in a file per language the keys are words. `languages` filters by ISO 639-3 code, `max_words` then
+    limits the words per file. If a key occurs more than once, the last one wins. Needs memory for the words and some blocks,
+    regardless of the number of vectors.
 
     Raises:
-        InputError: a file has another digest than the one given.
+        InputError: a file does not have the given digest.
         InputError: a file is missing, empty, truncated, of an unknown format, not UTF-8, holds NaN or vectors of two widths,
-            or no word is left.
+            or no word remains.
     """
     if settings.sha256 is not None:
         check_digests(vector_files(settings), settings.sha256, "word vectors")
@@ -66,7 +66,7 @@ def _dim(files: dict[str | None, VectorFile]) -> int:
 
 
 def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, stream: VectorStream) -> pl.DataFrame:
-    """Pass the vectors of all files on to `stream`; returns language and word of each that stayed."""
+    """Write the vectors of all files to `stream`; returns language and word of each remaining row."""
     words, end = [pl.DataFrame(schema={"language": pl.String, "word": pl.String})], 0
     for language, file in files.items():
         start = end
@@ -92,7 +92,7 @@ def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, stream: Ve
 def _nothing_left(settings: VectorFiles) -> InputError:
     paths = settings.paths.values() if isinstance(settings.paths, dict) else [settings.paths]
     return InputError(
-        f"no word is left in the languages {', '.join(_wanted(settings) or ['all'])}",
+        f"no word remains in the languages {', '.join(_wanted(settings) or ['all'])}",
         where=", ".join(map(str, paths)),
         hint="check `languages`: ISO 639-3 codes such as 'tur'; in one file for all languages keys are 'tur:su'",
     )
@@ -102,7 +102,7 @@ def split_keys(keys: pl.DataFrame, language: str | None) -> pl.DataFrame:
     """Columns language, word of a file's keys.
 
     With a language, or a column `language`, a key is the word. Else (docs/methods.md, section 1): a key longer than four
-    characters whose fourth is a colon begins with its language, any other is English; `$` stands for a space.
+    characters whose fourth is a colon begins with its language, any other key is English; `$` means a space.
     """
     if language is not None:
         return keys.select(pl.lit(language).alias("language"), word="key")
@@ -117,7 +117,7 @@ def split_keys(keys: pl.DataFrame, language: str | None) -> pl.DataFrame:
 
 
 def _kept(file: VectorFile, language: str | None, wanted: list[str] | None, most: int) -> Iterator[tuple[pl.DataFrame, Floats]]:
-    """The file's blocks without other languages and empty words, up to so many words."""
+    """The file's blocks without other languages and empty words, limited to `most` words."""
     found = 0
     for keys, block in file.blocks():
         table = split_keys(keys, language)
@@ -141,5 +141,5 @@ def _check_same_width(files: list[VectorFile]) -> None:
             raise InputError(
                 f"vectors of two widths: {files[0].dim} and {file.dim}",
                 where=f"{files[0].path}, {file.path}",
-                hint="vectors of all languages must be of one space and width",
+                hint="vectors of all languages must share one space and width",
             )

@@ -16,7 +16,7 @@ MATCHING_ONLY = frozenset({"max_words_per_token"})
 
 class _WordVectors(Settings):
     max_words_per_token: PositiveInt | None = None
-    """A token matches at most so many words: those in most sentences, or the first ones where that is not known."""
+    """Maximum number of words per token: those in the most sentences, or the first ones if that is unknown."""
 
 
 class LearnedVectors(_WordVectors):
@@ -43,7 +43,7 @@ class VectorFiles(_WordVectors):
     languages: list[str] | None = None
     """Keep only these languages (ISO 639-3 or full codes)."""
     max_words: PositiveInt | None = None
-    """The first so many words of each file, counted after the language filter."""
+    """Maximum number of words per file, counted after the language filter."""
     sha256: Sha256s | None = None
     """Digest of the file, or of each file by name, held against what is there before it is read."""
 

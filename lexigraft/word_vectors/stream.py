@@ -1,4 +1,4 @@
-"""Writing a matrix of vectors that never is in memory as a whole, as sealed safetensors."""
+"""Writing a matrix of vectors block by block, as sealed safetensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class VectorStream:
     """A file that is being written.
 
     Attributes:
-        rows: vectors in it so far.
+        rows: vectors written so far.
     """
 
     handle: BinaryIO
@@ -39,9 +39,9 @@ class VectorStream:
         self.rows += len(block)
 
     def keep(self, rows: NDArray[np.intp]) -> None:
-        """Drop all rows but these, which must rise: they are moved together, block by block."""
+        """Drop all rows except these, in ascending order; they are moved block by block."""
         for start in range(0, len(rows), _BLOCK_ROWS):
-            # never overtakes itself: row number i comes from row i or a later one
+            # reading stays ahead of writing: row i comes from row i or a later one
             part = rows[start : start + _BLOCK_ROWS]
             block = self._read(int(part[0]), int(part[-1]) + 1, part - part[0])
             self.handle.seek(self._position(start))
@@ -50,7 +50,7 @@ class VectorStream:
         self.handle.truncate(self._position(self.rows))
 
     def _read(self, first: int, end: int, wanted: NDArray[np.intp]) -> Floats:
-        """The wanted of the rows from `first` to `end`, of which no more than a block is read at a time."""
+        """The wanted rows between `first` and `end`; at most one block is read at a time."""
         parts = []
         for start in range(first, end, _BLOCK_ROWS):
             stop = min(start + _BLOCK_ROWS, end)
@@ -66,10 +66,10 @@ class VectorStream:
 
 @contextmanager
 def vector_stream(path: Path, dim: int, provenance: Provenance) -> Iterator[VectorStream]:
-    """Open `vectors.safetensors` (`vectors`, (N, dim) float32) for writing when N is not known yet.
+    """Open `vectors.safetensors` (`vectors`, (N, dim) float32) for writing before N is known.
 
-    The header has room for any number of rows, so its length does not depend on it. On success the file is sealed and takes
-    its place; else nothing is left.
+    The header has room for any number of rows, so its length does not depend on it. On success the file is sealed and moved
+    to its place; otherwise it is deleted.
     """
 
     def header(rows: int, size: int = 0) -> bytes:

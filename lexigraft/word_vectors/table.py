@@ -1,4 +1,4 @@
-"""Word vectors as every later stage reads them: a table of words beside a matrix."""
+"""Word vectors as every later stage reads them: a table of words and a matrix."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class WordVectors:
         return mask
 
     def lengths(self) -> NDArray[np.float32]:
-        """(N,) Euclidean lengths of the vectors, made in blocks: the vectors of millions of words are not copied."""
+        """(N,) Euclidean lengths of the vectors, computed in blocks to avoid a copy of millions of vectors."""
         rows = range(0, len(self), _BLOCK_ROWS)
         parts = [np.linalg.norm(self.vectors[row : row + _BLOCK_ROWS], axis=1) for row in rows]
         return np.concatenate([np.zeros(0, np.float32), *parts]).astype(np.float32)
@@ -74,7 +74,7 @@ def read_word_vectors(words_path: Path, vectors_path: Path) -> WordVectors:
     """Read what `write_word_vectors` wrote.
 
     Raises:
-        ArtifactError: a file is damaged, or the two do not belong together.
+        ArtifactError: a file is damaged, or the two files do not belong together.
     """
     table = read_table(words_path, STAGE)
     vectors = read_tensors(vectors_path, STAGE)["vectors"]

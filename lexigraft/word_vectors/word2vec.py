@@ -26,13 +26,13 @@ _BLOCK = 1 << 23
 _LONGEST_WORD = 1 << 14
 _WIDEST = 1 << 16
 _LONGEST_LINE = 1 << 26
-# of numbers written as text; only the progress that is shown depends on it
+# of numbers written as text; only affects the displayed progress
 _USUAL_COMPRESSION = 2.5
 _TEXT_HINT = "each line must be a word and its numbers, separated by single spaces"
 
 
 class TextVectors:
-    """`word v1 v2 …` a line, separated by single spaces, with or without a first line `words width`."""
+    """One line `word v1 v2 …` per word, separated by single spaces; a first line `words width` is optional."""
 
     def __init__(self, path: Path, start: bytes) -> None:
         """Take width and length from the header, or from the first line and the number of lines."""
@@ -45,7 +45,7 @@ class TextVectors:
         if self.dim < 1:
             raise InputError("the first line holds no vector", where=f"{path}, line 1", hint=_TEXT_HINT)
         check_width(self.dim, path)
-        # the size bounds the memory that a wrong header can ask for
+        # the file size bounds the memory that a wrong header can request
         self.rows = min(self.promised, _most_rows(path, 2 * self.dim)) if self.promised is not None else _lines(path)
 
     @property
@@ -63,7 +63,7 @@ class TextVectors:
                 break
             yield words, vectors
         if self.promised is not None and found != self.promised:
-            there = f"ends after {found} words" if found < self.promised else "goes on after them"
+            there = f"ends after {found} words" if found < self.promised else "continues after them"
             problem = f"the header promises {self.promised} words, the file {there}"
             raise InputError(problem, where=self.path, hint="get the file again, or correct its first line")
 
@@ -146,11 +146,11 @@ class BinaryVectors:
                     values = np.frombuffer(b"".join(vectors), "<f4").reshape(-1, self.dim)
                     yield pl.DataFrame({"key": keys}, schema={"key": pl.String}), values
             if (rest + read_some(handle, 16, self.path)).strip():
-                problem = f"the header promises {self.promised} words, the file goes on after them"
+                problem = f"the header promises {self.promised} words, the file continues after them"
                 raise InputError(problem, where=self.path, hint="get the file again")
 
     def _split(self, data: bytes, most: int, found: int, width: int) -> tuple[list[str], list[memoryview], bytes]:
-        """Whole entries at the start of `data`, at most so many, and the rest; words differ in length, so a loop finds them."""
+        """Complete entries at the start of `data` up to a limit, and the rest; a loop, because words differ in length."""
         keys: list[str] = []
         vectors: list[memoryview] = []
         view, position = memoryview(data), 0
@@ -180,19 +180,19 @@ class BinaryVectors:
 
 
 def check_width(dim: int, where: object) -> None:
-    """Raise InputError if vectors are said to be wider than any are: memory is taken by what a file says of its width."""
+    """Raise InputError for an implausible width: memory is allocated by the stated width."""
     if dim > _WIDEST:
         problem = f"vectors of width {dim}: at most {_WIDEST} numbers are read"
         raise InputError(problem, where=where, hint="is this a file of word vectors? get it again")
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading; one that is named `.gz` is unpacked on the way."""
+    """Open a file for reading; `.gz` files are decompressed."""
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def read_some(handle: BinaryIO, size: int, path: Path) -> bytes:
-    """Read at most so many bytes; raises InputError where gzip data is damaged."""
+    """Read at most this number of bytes; raises InputError if gzip data is damaged."""
     try:
         return handle.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -223,7 +223,7 @@ def _lines(path: Path) -> int:
 
 
 def _most_rows(path: Path, row_bytes: int) -> int:
-    """How many rows of at least so many bytes a file can hold; gzip packs at most 1032 bytes into one."""
+    """Maximum number of rows of this minimum size; gzip packs at most 1032 bytes into one."""
     return path.stat().st_size * (1032 if path.suffix == ".gz" else 1) // row_bytes + 1
 
 

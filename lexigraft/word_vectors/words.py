@@ -14,13 +14,13 @@ def spaced_words(text: pl.DataFrame) -> pl.DataFrame:
         text: a column `text`, and any others.
 
     Returns:
-        a row a word, in the order of the text: the other columns, and `word`.
+        one row per word, in the order of the text: the other columns, and `word`.
     """
     return _found(text, _WORD)
 
 
 def unspaced_words(text: pl.DataFrame) -> pl.DataFrame:
-    """What stands for words where nothing tells where they end: every letter or digit, then every two neighbors.
+    """Substitutes for words in scripts without spaces: every letter or digit, then every two neighbors.
 
     Arguments and result are those of `spaced_words`.
     """

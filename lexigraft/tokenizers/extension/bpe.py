@@ -1,8 +1,8 @@
 """New tokens and merges for a byte-pair vocabulary, byte-level or not.
 
-Training goes on where the source's stopped: words are segmented by the source tokenizer, and merges of the tokens that come out
-are learned and appended. All source merges keep their priority, so a text changes only where a new merge joins what the source
-leaves apart.
+Training continues where the source's ended: the source tokenizer segments the words, and merges of the resulting tokens are
+learned and appended. All source merges keep their priority, so the segmentation of a text changes only where a new merge joins
+tokens of the source.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def extend_bpe(description: Mapping[str, Any], words: WordCounts, new_tokens: in
     """Return the description of a BPE tokenizer with new tokens in its vocabulary and the merges that build them.
 
     Args:
-        description: the content of `tokenizer.json`, its vocabulary without holes.
+        description: the content of `tokenizer.json`, its vocabulary without gaps.
         words: words of the new languages, from the tokenizer's own front end.
         new_tokens: how many tokens to add: first missing characters (a byte-level tokenizer lacks none), then merges.
         coverage: characters beyond this share of the text are not added.
@@ -68,7 +68,7 @@ def _missing_characters(description: Mapping[str, Any], words: WordCounts, cover
 
 
 def _segmented(description: Mapping[str, Any], words: WordCounts) -> tuple[list[list[int]], NDArray[np.int64]]:
-    """Token ids of each word under the tokenizer's merges; a word ends at a token that stands for something unknown."""
+    """Token ids of each word under the tokenizer's merges; a word is cut at an unknown token."""
     from tokenizers import Tokenizer
 
     model = description["model"]

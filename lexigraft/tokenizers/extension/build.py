@@ -1,6 +1,6 @@
 """Extending a source tokenizer: new pieces inside its own model, so that they take part in segmentation.
 
-`add_tokens` would not do: added tokens are cut out of the text before the model sees it, whatever stands around them, and
+`add_tokens` is no substitute: added tokens are cut out of the text before the model sees it, whatever surrounds them, and
 hundreds of thousands of them take minutes to load.
 """
 
@@ -36,7 +36,7 @@ _EXTENDERS: dict[str, Callable[[Mapping[str, Any], WordCounts, int, float], dict
 def extend_tokenizer(
     source: PreTrainedTokenizerFast, sentences: pl.LazyFrame, new_tokens: int, coverage: float
 ) -> PreTrainedTokenizerFast:
-    """Return the source tokenizer with `new_tokens` pieces learned on `sentences`; its own ids stay, new ones follow.
+    """Return the source tokenizer with `new_tokens` pieces learned on `sentences`; its ids stay, new ones follow.
 
     Args:
         source: a fast tokenizer with a WordPiece, BPE or unigram model.
@@ -45,7 +45,7 @@ def extend_tokenizer(
         coverage: share of the characters in the text that get a piece.
 
     Raises:
-        InputError: the model is of another kind, its ids have holes, or the text does not hold so many new pieces.
+        InputError: the model is of another kind, its ids have gaps, or the text has fewer new pieces.
     """
     description = with_added_tokens_inside(json.loads(source.backend_tokenizer.to_str()), tokens_by_id(source))
     kind = description["model"].get("type")

@@ -28,7 +28,7 @@ def learn_merges(words: Sequence[Sequence[int]], counts: NDArray[np.int64], merg
         merges: how many to learn at most.
 
     Returns:
-        Merges in their order, each of two sequences of symbols; fewer than asked for if no pair occurs twice any more.
+        Merges in their order, each of two sequences of symbols; fewer than requested once no pair occurs twice.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 

@@ -20,11 +20,11 @@ def extend_unigram(description: Mapping[str, Any], words: WordCounts, new_tokens
     """Return the description of a unigram tokenizer with new pieces in its vocabulary.
 
     A unigram vocabulary is learned on the new text; its best pieces that the source lacks are added, characters first. Their
-    log-probabilities are shifted by the median difference, source minus new, over the pieces that both have: the two are
-    then mixed as if the new text made up that share of the source's own.
+    log-probabilities are shifted by the median difference, source minus new, over the pieces that both have: the
+    mixture then treats the new text as that share of the source's text.
 
     Args:
-        description: the content of `tokenizer.json`, its vocabulary without holes.
+        description: the content of `tokenizer.json`, its vocabulary without gaps.
         words: words of the new languages, from the tokenizer's own front end.
         new_tokens: how many pieces to add.
         coverage: characters beyond this share of the text get no piece.
@@ -55,10 +55,10 @@ def extend_unigram(description: Mapping[str, Any], words: WordCounts, new_tokens
 
 
 def _learned(words: WordCounts, known: set[str], size: int, new_tokens: int, coverage: float) -> list[Piece]:
-    """Unigram pieces of the text, best first, at least `new_tokens` of which are not `known` if the text has so many.
+    """Unigram pieces of the text, best first; at least `new_tokens` of them are not `known` if the text has that many.
 
     Args:
-        size: a guess at the size of the vocabulary that this takes.
+        size: initial guess of the vocabulary size.
     """
     largest: int | None = None
     while True:

@@ -1,7 +1,7 @@
 """New pieces for a WordPiece vocabulary.
 
 WordPiece takes the longest piece that fits, from left to right, so any set of pieces works with it. Pieces made by byte-pair
-merges serve it better than those of a unigram model: 1.6 against 1.9 tokens a word with 20,000 new ones on four languages.
+merges serve it better than those of a unigram model: 1.6 instead of 1.9 tokens per word with 20,000 new ones in four languages.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ def extend_wordpiece(description: Mapping[str, Any], words: WordCounts, new_toke
     """Return the description of a WordPiece tokenizer with new pieces in its vocabulary, ids following the largest one.
 
     Args:
-        description: the content of `tokenizer.json`, its vocabulary without holes.
+        description: the content of `tokenizer.json`, its vocabulary without gaps.
         words: words of the new languages, from the tokenizer's own front end.
-        new_tokens: how many pieces to add: first the characters that are missing, then what byte-pair merges make of them.
+        new_tokens: how many pieces to add: first missing characters, then byte-pair merges of characters.
         coverage: words with characters beyond this share of the text are left out.
 
     Raises:
@@ -39,7 +39,7 @@ def extend_wordpiece(description: Mapping[str, Any], words: WordCounts, new_toke
 
 
 def check_number(new_tokens: int, characters: int, largest: int) -> None:
-    """Raise InputError unless `new_tokens` pieces, all new characters among them, can be had from the text."""
+    """Raise InputError unless `new_tokens` pieces, all new characters among them, can be learned from the text."""
     if new_tokens > largest:
         raise InputError(
             f"new_tokens {new_tokens} is larger than the text allows: {largest} is the largest possible value",
@@ -53,7 +53,7 @@ def check_number(new_tokens: int, characters: int, largest: int) -> None:
 
 
 def _learned(words: WordCounts, merges: int, prefix: str) -> tuple[list[str], list[str]]:
-    """Characters, as they stand at the start of a word and inside one, and what merges make of them, most frequent first."""
+    """Characters at the start of a word and inside one, and their merges, most frequent first."""
     characters = sorted({character for word in words.words for character in word})
     symbols = {character: 2 * index for index, character in enumerate(characters)}
     # even symbols start a word, odd ones continue it

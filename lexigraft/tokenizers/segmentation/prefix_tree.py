@@ -12,8 +12,6 @@ from lexigraft.tokenizers.segmentation.ragged import code_points
 
 Nodes = NDArray[np.int32]
 _CODE_POINT_BITS = 21
-# Fibonacci hashing: Knuth, The Art of Computer Programming 3, section 6.4
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +59,19 @@ def prefix_tree(strings: pl.Series) -> PrefixTree:
 
 
 class Children:
-    """Looks up the child of a node by its character: a hash table with linear probing."""
+    """Looks up the child of a node by its character."""
 
     def __init__(self, tree: PrefixTree) -> None:
-        keys = _keys(tree.parent[1:], tree.character[1:])
-        bits = max(2 * len(keys), 8).bit_length()
-        self._shift, self._mask = np.uint64(64 - bits), (1 << bits) - 1
-        self._keys = np.full(1 << bits, -1, dtype=np.int64)
-        self._nodes = np.full(1 << bits, -1, dtype=np.int32)
-        slots, nodes = self._slots(keys), np.arange(1, len(tree), dtype=np.int32)
-        while len(keys):
-            free = self._keys[slots] == -1
-            self._keys[slots[free]] = keys[free]
-            # of several keys that took one slot, the last one has it
-            placed = self._keys[slots] == keys
-            self._nodes[slots[placed]] = nodes[placed]
-            keys, nodes, slots = keys[~placed], nodes[~placed], (slots[~placed] + 1) & self._mask
+        # level by level and in the order of the strings, so they rise
+        self._keys = _keys(tree.parent[1:], tree.character[1:])
 
     def find(self, nodes: Nodes, characters: NDArray[np.uint32]) -> Nodes:
         """(n,) int32: the child of each node by a character, -1 where there is none."""
+        if not len(self._keys):
+            return np.full(len(nodes), -1, dtype=np.int32)
         keys = _keys(nodes, characters)
-        slots = self._slots(keys)
-        there = self._keys[slots]
-        found = np.where(there == keys, self._nodes[slots], np.int32(-1))
-        open_ = np.flatnonzero((there != keys) & (there != -1))
-        slots = slots[open_]
-        while len(open_):
-            slots = (slots + 1) & self._mask
-            there = self._keys[slots]
-            hit = there == keys[open_]
-            found[open_[hit]] = self._nodes[slots[hit]]
-            further = ~hit & (there != -1)
-            open_, slots = open_[further], slots[further]
-        return found
-
-    def _slots(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        return ((keys.view(np.uint64) * _MULTIPLIER) >> self._shift).astype(np.int64)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[places] == keys, places + 1, -1).astype(np.int32)
 
 
 def _keys(nodes: Nodes, characters: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """The best segmentation of many strings under a unigram model, all at once.
 
 A unigram model (Kudo 2018, https://arxiv.org/abs/1804.10959) segments a string into the pieces with the greatest sum of scores.
-The best sum up to a position depends on the characters before it only, so strings share it for every prefix that they share:
-it is computed once for each node of their prefix tree. Sums are added up in the order, in the precision and with the rule for
+The best sum up to a position depends on the characters before it only, so it is computed once per
+node of the strings' prefix tree. Sums are added up in the order, in the precision and with the rule for
 ties (the longest piece wins) of `tokenizers`, so the pieces are the same.
 """
 
@@ -29,7 +29,7 @@ class UnigramSegmenter:
     """Segments strings with the pieces of a unigram model."""
 
     def __init__(self, pieces: Sequence[tuple[str, float]]) -> None:
-        """Build the tree of all pieces, read from their ends; of a piece that comes twice the last id counts."""
+        """Build the tree of all pieces, read from their ends; if a piece occurs twice, its last id is used."""
         # a piece is met at its end first: all pieces that end at a node are found by walking up from it
         ids = {piece[::-1]: index for index, (piece, _) in enumerate(pieces) if piece}
         backwards = pl.Series(ids.keys(), dtype=pl.String)
@@ -46,8 +46,8 @@ class UnigramSegmenter:
         """Segment distinct strings, none of them empty, that are sorted by code points.
 
         Returns:
-            the pieces of each string, and (N,) bool, True where a string is covered by pieces; the pieces of any other string
-            mean nothing.
+            the pieces of each string, and (N,) bool, True where a string is covered by pieces; those of other strings are
+            undefined.
         """
         tree = prefix_tree(strings)
         piece, start = self._best(tree, self._edges(tree))

@@ -109,7 +109,7 @@ def uses_arrays(segmenter: Segmenter) -> bool:
 
 
 @pytest.mark.parametrize("name", ["xlm-r", "gpt2", "pythia", "minilm", "llama", "qwen", "mistral"])
-def test_real_tokenizers(name: str) -> None:
+def test_real_tokenizers_on_real_words(name: str) -> None:
     assert uses_arrays(real_segmenter(name)) == (name == "xlm-r")
     check_same(real(name), [form for word in [*words(2000), *ODD] for form in variants(word)], real_segmenter(name))
 
@@ -130,7 +130,7 @@ def test_matches_are_those_of_one_call_per_word(name: str, caplog: pytest.LogCap
 @quick
 @given(texts=st.lists(st.text(max_size=12) | st.sampled_from(ODD), max_size=12))
 @pytest.mark.parametrize("name", ["xlm-r", "minilm"])
-def test_any_text(name: str, texts: list[str]) -> None:
+def test_random_texts(name: str, texts: list[str]) -> None:
     check_same(real(name), [form for text in texts for form in variants(text)], real_segmenter(name))
 
 
@@ -147,7 +147,7 @@ def unigram(draw: st.DrawFn) -> list[tuple[str, float]]:
 
 @quick
 @given(pieces=unigram(), strings=st.sets(st.text("abcd▁", min_size=1, max_size=14), max_size=30))
-def test_viterbi_is_that_of_tokenizers(pieces: list[tuple[str, float]], strings: set[str]) -> None:
+def test_viterbi_segmentation_equals_the_tokenizers_library(pieces: list[tuple[str, float]], strings: set[str]) -> None:
     model = models.Unigram(pieces, unk_id=0, byte_fallback=False)
     given_strings = pl.Series(sorted(strings), dtype=pl.String)
     found, known = UnigramSegmenter(pieces).segment(given_strings)
@@ -212,7 +212,7 @@ def trained(pre_tokenizer: Any, normalizer: Any = None, *, unigram: bool = True)
         (pre_tokenizers.ByteLevel(add_prefix_space=False), None, False),
     ],
 )
-def test_other_front_ends(pre_tokenizer: Any, normalizer: Any, arrays: bool) -> None:
+def test_front_ends_with_and_without_arrays(pre_tokenizer: Any, normalizer: Any, arrays: bool) -> None:
     texts = [form for word in ["water", "Wasser", " su ", "das leben", "水", *ODD] for form in variants(word)]
     for unigram_model in (True, False):
         tokenizer = trained(pre_tokenizer, normalizer, unigram=unigram_model)
@@ -275,7 +275,7 @@ def ragged(rows: list[list[int]]) -> Ragged:
 
 @quick
 @given(rows=lists, data=st.data())
-def test_lists_are_taken_and_put_in_place(rows: list[list[int]], data: st.DataObject) -> None:
+def test_ragged_take_and_in_place(rows: list[list[int]], data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.integers(0, max(len(rows) - 1, 0)), max_size=10 if rows else 0))
     assert ragged(rows).take(np.array(chosen, dtype=np.int64)).tolist() == [rows[index] for index in chosen]
     assert ragged(rows).tolist() == rows

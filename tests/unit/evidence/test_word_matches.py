@@ -50,7 +50,7 @@ def wordpiece() -> Tokenizer:
 
 @pytest.mark.parametrize("kind", ["byte_level_bpe", "wordpiece"])
 @pytest.mark.parametrize("block", [7, 100_000])
-def test_the_same_as_one_call_per_variant(kind: str, block: int, request: pytest.FixtureRequest) -> None:
+def test_matches_equal_one_call_per_variant(kind: str, block: int, request: pytest.FixtureRequest) -> None:
     tokenizer: Tokenizer = request.getfixturevalue(kind)
     words = many_words(2000, seed=3)
     is_text = np.ones(tokenizer.get_vocab_size(), dtype=bool)
@@ -96,7 +96,7 @@ def test_words_without_any_token_are_an_error(wordpiece: Tokenizer) -> None:
     sentences=st.lists(st.integers(0, 3), min_size=10, max_size=10),
     most=st.integers(1, 4),
 )
-def test_a_token_keeps_the_words_of_most_sentences(pairs: set[tuple[int, int]], sentences: list[int], most: int) -> None:
+def test_cap_keeps_words_of_most_sentences(pairs: set[tuple[int, int]], sentences: list[int], most: int) -> None:
     rows = [(token, word, 1 + (token + word) % 3) for token, word in sorted(pairs)]
     expected = []
     for token in range(5):
@@ -107,13 +107,13 @@ def test_a_token_keeps_the_words_of_most_sentences(pairs: set[tuple[int, int]], 
     assert found.schema == SCHEMA
 
 
-def test_without_counts_of_sentences_a_token_keeps_the_first_words() -> None:
+def test_cap_without_sentence_counts_keeps_the_first_words() -> None:
     table = pl.DataFrame({"token": [0, 0, 0, 3, 3], "word": [1, 5, 7, 0, 7], "count": [1, 2, 3, 1, 1]}).cast(SCHEMA)
     found = cap_words(table, np.zeros(8, dtype=np.int64), 2)
     assert found.rows() == [(0, 1, 1), (0, 5, 2), (3, 0, 1), (3, 7, 1)]
 
 
-def test_matches_of_artifacts_and_their_cap(tmp_path: Path, wordpiece: Tokenizer) -> None:
+def test_matches_of_artifacts_with_and_without_cap(tmp_path: Path, wordpiece: Tokenizer) -> None:
     words = pl.DataFrame({"language": "eng", "word": many_words(300, seed=5), "sentences": np.arange(300) % 7})
     write_table(tmp_path / "words.parquet", words, Provenance("word_vectors"))
     write_tokenizer_files(fast_tokenizer(wordpiece, {"unk_token": "[UNK]", "cls_token": "[CLS]"}), tmp_path)
@@ -130,7 +130,7 @@ def test_matches_of_artifacts_and_their_cap(tmp_path: Path, wordpiece: Tokenizer
     assert capped.group_by("token").len()["len"].max() == 3 < every.group_by("token").len()["len"].max()
 
 
-def test_matches_become_a_matrix_and_must_fit(tmp_path: Path) -> None:
+def test_matches_are_read_as_a_matrix_of_fitting_size(tmp_path: Path) -> None:
     table = pl.DataFrame({"token": [0, 2, 2], "word": [1, 0, 3], "count": [3, 1, 2]}).cast(SCHEMA)
     write_table(tmp_path / "m.parquet", table, Provenance("matches"))
     matrix = read_matches(tmp_path / "m.parquet", 3, 4)

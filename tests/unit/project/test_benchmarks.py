@@ -59,6 +59,9 @@ def test_both_sides_are_measured_in_separate_processes_and_compared(toys: dict[s
     assert "a share of the work was measured and scaled up" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1
+    # a row that is not measured again remains, unless its benchmark is gone
+    assert page([], 0.5, 1, ["toy sums"], text) == text
+    assert "toy sums" not in page([], 0.5, 1, ["toy"], text)
 
 
 def test_a_missed_goal_is_reported(toys: dict[str, Benchmark]) -> None:

@@ -85,7 +85,7 @@ of_any_length = settings(max_examples=60, deadline=None, suppress_health_check=[
 @pytest.mark.parametrize("name", BYTE_LEVEL)
 @of_any_length
 @given(text=mixed)
-def test_byte_level_tokens_give_the_text_back(name: str, text: str) -> None:
+def test_byte_level_surfaces_concatenate_to_the_text(name: str, text: str) -> None:
     found = real(name)
     # Pythia's and Qwen's normalize to NFC, the others do nothing
     expected = unicodedata.normalize("NFC", text) if name in ("pythia", "qwen") else text
@@ -94,7 +94,7 @@ def test_byte_level_tokens_give_the_text_back(name: str, text: str) -> None:
 
 @of_any_length
 @given(text=mixed)
-def test_sentencepiece_tokens_with_bytes_give_the_text_back(text: str) -> None:
+def test_sentencepiece_surfaces_with_byte_fallback_concatenate_to_the_text(text: str) -> None:
     assume(text and "▁" not in text)
     surfaces = real("mistral").surfaces_of(text)
     assert joined(surfaces) == (text if text.startswith(" ") else f" {text}")
@@ -102,7 +102,7 @@ def test_sentencepiece_tokens_with_bytes_give_the_text_back(text: str) -> None:
 
 @of_any_length
 @given(text=mixed)
-def test_sentencepiece_tokens_give_the_normalized_text_back(text: str) -> None:
+def test_sentencepiece_surfaces_concatenate_to_the_normalized_text(text: str) -> None:
     found = real("xlm-r")
     ids = found.tokenizer(text, add_special_tokens=False)["input_ids"]
     assume(found.tokenizer.unk_token_id not in ids)
@@ -112,7 +112,7 @@ def test_sentencepiece_tokens_give_the_normalized_text_back(text: str) -> None:
 
 @of_any_length
 @given(text=mixed)
-def test_wordpiece_tokens_give_the_words_back(text: str) -> None:
+def test_wordpiece_surfaces_concatenate_to_the_words(text: str) -> None:
     found = real("minilm")
     ids = found.tokenizer(text, add_special_tokens=False)["input_ids"]
     assume(found.tokenizer.unk_token_id not in ids)
@@ -121,7 +121,7 @@ def test_wordpiece_tokens_give_the_words_back(text: str) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(PLACES, 2)))
-def test_the_same_text_has_the_same_form_in_every_pair(one: str, other: str) -> None:
+def test_overlapping_tokens_of_two_tokenizers_spell_the_same_text(one: str, other: str) -> None:
     shared = real(one).text_surfaces() & real(other).text_surfaces()
     # MiniLM has no accents and no capitals
     missing = [surface for surface in SHARED if surface not in shared and not (surface == "é" and "minilm" in (one, other))]

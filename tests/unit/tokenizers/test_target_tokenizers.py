@@ -100,7 +100,7 @@ def test_unigram_segments_as_sentencepiece_does() -> None:
         assert ours.encode(text, add_special_tokens=False).ids == reference.encode(text)
 
 
-def test_sizes_that_the_text_does_not_allow(corpus: Path, tmp_path: Path) -> None:
+def test_vocabulary_sizes_that_the_text_does_not_allow_are_errors(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"900000.*larger than the text allows") as caught:
         build({"kind": "unigram", "vocab_size": 900_000}, corpus, tmp_path)
     assert any(character.isdigit() for character in str(caught.value).split("900000", 1)[1])
@@ -167,7 +167,7 @@ def source_folder(backend: Tokenizer, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_existing_tokenizer_is_taken_over(family: str, corpus: Path, tmp_path: Path) -> None:
+def test_an_existing_tokenizer_segments_as_before(family: str, corpus: Path, tmp_path: Path) -> None:
     folder = source_folder(FAMILIES[family](), tmp_path / "source")
     theirs = AutoTokenizer.from_pretrained(folder)
     for name, path in (("folder", folder), ("file", folder / "tokenizer.json")):

@@ -71,7 +71,7 @@ def test_merges_are_those_of_a_plain_loop(seed: int) -> None:
     assert learn_merges(words, counts, 30) == plain_merges(words, counts.tolist(), 30)
 
 
-def test_merges_end_where_no_pair_occurs_twice() -> None:
+def test_merging_stops_when_no_pair_occurs_twice() -> None:
     assert learn_merges([[1, 2, 3], [1, 2]], np.array([1, 1]), 10) == [((1,), (2,))]
 
 
@@ -95,7 +95,7 @@ EXTENDED: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
 
 
 @pytest.mark.parametrize("name", EXTENDED)
-def test_extensions_keep_ids_and_are_used(name: str) -> None:
+def test_extensions_keep_source_ids_and_use_new_pieces(name: str) -> None:
     source = EXTENDED[name]()
     # a token that was added after training: its id follows the model's own, and stays
     source.add_tokens([AddedToken("[NEW]", special=False)])
@@ -148,7 +148,7 @@ def test_no_new_piece_is_worse_than_the_sources_worst() -> None:
     assert len(set(new)) > 20
 
 
-def test_sizes_of_an_extension() -> None:
+def test_an_extension_larger_than_the_text_allows_is_an_error() -> None:
     text = frame(made_up("kor_Hang")).lazy()
     for make in EXTENDED.values():
         source = make()

@@ -67,7 +67,7 @@ def test_real_text_is_segmented_as_sentencepiece_does() -> None:
 # the normalizer and Python know different versions of Unicode; beyond the basic plane they differ
 @given(st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF), max_size=40))
 @settings(max_examples=300)
-def test_the_normalizer(text: str) -> None:
+def test_normalizer_on_examples(text: str) -> None:
     normalizer = text_normalizer()
     once = normalizer.normalize_str(text)
     assert normalizer.normalize_str(once) == once
@@ -105,7 +105,7 @@ def front_ends() -> dict[str, Tokenizer]:
 
 
 @pytest.mark.parametrize("name", front_ends())
-def test_words_are_those_of_whole_sentences(name: str) -> None:
+def test_counted_words_equal_those_of_unsplit_sentences(name: str) -> None:
     """Counting stretches between spaces gives what pre-tokenizing whole sentences gives."""
     tokenizer = front_ends()[name]
     texts = [*SENTENCES.values(), SENTENCES["eng_Latn"], "It's 3.5% (or so), isn't it?", "one"]
@@ -129,7 +129,7 @@ def test_character_coverage() -> None:
     assert character_coverage(words, 0.85) == ({"a", "b", "c"}, {"d"})
 
 
-def test_the_largest_possible_vocabulary_is_named_and_possible() -> None:
+def test_error_names_the_largest_trainable_vocabulary_size() -> None:
     words = words_of([text for language in SENTENCES for text in made_up(language)], text_front_end())
     with pytest.raises(InputError, match="vocab_size 9000 is larger than the text allows") as caught:
         train_pieces(words, 9000, 1.0)
@@ -139,7 +139,7 @@ def test_the_largest_possible_vocabulary_is_named_and_possible() -> None:
         train_pieces(words, largest + 1, 1.0)
 
 
-def test_a_sample_of_the_sentences_is_drawn_by_the_seed(tmp_path: Path) -> None:
+def test_sentence_sample_depends_on_the_seed_only(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [" ".join("".join(rng.choice(list("abcdefgh"), size=4)) for _ in range(6)) for _ in range(300)]
     sentences = corpus(tmp_path / "sentences.parquet", frame(texts))
@@ -164,7 +164,7 @@ def test_special_tokens_after_loading(tmp_path: Path) -> None:
     assert 3 in tokenizer("ꙮ", add_special_tokens=False)["input_ids"]
 
 
-def test_languages_and_text_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_languages_and_empty_text_are_errors(tmp_path: Path) -> None:
     sentences = corpus(tmp_path / "sentences.parquet", frame(["a b c"] * 5))
     with pytest.raises(ConfigError, match="an extension builds on a source"):
         build({"kind": "extension", "source": "s"}, sentences, tmp_path / "out")
@@ -173,7 +173,7 @@ def test_languages_and_text_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no sentence in 'enm_Latn'; did you mean 'eng_Latn'"):
         build({"kind": "extension", "source": "s", "languages": ["enm_Latn"]}, sentences, tmp_path / "out", source)
     blank = corpus(tmp_path / "blank.parquet", frame(["  ", "\t"]))
-    with pytest.raises(InputError, match="not one word"):
+    with pytest.raises(InputError, match="contains no word"):
         build({"kind": "unigram"}, blank, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ArtifactError, match="does not exist"):
@@ -221,16 +221,16 @@ def test_sentencepiece_models(name: str, tmp_path: Path) -> None:
     assert None not in (ours.mask_token_id, ours.pad_token_id, ours.unk_token_id)
 
 
-def test_files_that_are_no_tokenizers(tmp_path: Path) -> None:
+def test_files_that_are_not_tokenizers_are_errors(tmp_path: Path) -> None:
     for name, content in (("x.model", b"\xff\xfe garbage"), ("empty.model", b""), ("x.json", b"{}"), ("x.txt", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=r"no SentencePiece model|no tokenizer\.json|is no tokenizer"):
+        with pytest.raises(InputError, match=r"not a SentencePiece model|not a tokenizer"):
             open_tokenizer(tmp_path / name)
     with pytest.raises(InputError, match="does not exist"):
         open_tokenizer(tmp_path / "nothing.json")
 
 
-def test_a_bare_file_gives_roles_by_its_structure(tmp_path: Path) -> None:
+def test_roles_of_a_bare_tokenizer_json_follow_from_its_structure(tmp_path: Path) -> None:
     backend = Tokenizer(
         models.WordPiece({name: index for index, name in enumerate(["x", "p", "q", "r", "<mask>", "a"])}, unk_token="x")
     )
@@ -251,7 +251,7 @@ def test_a_bare_file_gives_roles_by_its_structure(tmp_path: Path) -> None:
     assert opened("a a a a a")["input_ids"] == [2, 5, 5, 5, 5, 5, 3]
 
 
-def test_the_file_and_not_the_class_says_how_text_is_segmented(tmp_path: Path) -> None:
+def test_segmentation_follows_the_file_not_the_class(tmp_path: Path) -> None:
     """`BertTokenizer` of transformers would lower-case, since tokenizer_config.json does not say otherwise."""
     backend = Tokenizer(
         models.WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "[PAD]": 3, "[MASK]": 4, "A": 5, "a": 6}, unk_token="[UNK]")

@@ -70,7 +70,7 @@ def test_the_byte_table_is_that_of_gpt2() -> None:
 
 
 @given(st.text(min_size=1, max_size=20))
-def test_byte_level_tokens_that_are_whole_characters_come_back_as_text(text: str) -> None:
+def test_byte_level_tokens_of_whole_characters_decode_to_text(text: str) -> None:
     table = bytes_to_unicode()
     token = "".join(table[byte] for byte in text.encode("utf-8", "surrogatepass"))
     valid = not any(0xD800 <= ord(character) < 0xE000 for character in text)
@@ -96,7 +96,7 @@ def test_a_token_with_several_roles_gets_one() -> None:
     assert token_roles(tokenizer) == {0: "eos"}
 
 
-def test_ids_must_be_rows(tmp_path: Path) -> None:
+def test_ids_with_gaps_or_duplicates_are_errors(tmp_path: Path) -> None:
     holed = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "b": 4}, unk_token="[UNK]"))
     with pytest.raises(InputError, match="2 ids of the tokenizer have no token, the first is 2; its ids go up to 4"):
         tokens_by_id(PreTrainedTokenizerFast(tokenizer_object=holed))
@@ -141,7 +141,7 @@ def test_counts_are_those_of_a_plain_loop(tmp_path: Path) -> None:
     assert tokenizer.backend_tokenizer.truncation["max_length"] == 2
 
 
-def test_counting_refuses_what_is_no_corpus(tmp_path: Path) -> None:
+def test_counting_refuses_files_that_are_not_a_corpus(tmp_path: Path) -> None:
     tokenizer = wordpiece(["[UNK]", "a"], unk_token="[UNK]")
     with pytest.raises(InputError, match="the corpus is empty"):
         count_tokens(tokenizer, corpus(tmp_path / "empty.parquet", []))
@@ -153,7 +153,7 @@ def test_counting_refuses_what_is_no_corpus(tmp_path: Path) -> None:
         count_tokens(tokenizer, damaged)
 
 
-def test_a_table_is_read_back(tmp_path: Path) -> None:
+def test_vocabulary_table_round_trip(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁a", -1.0), ("b", -2.0)], unk_id=0))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()

@@ -35,7 +35,7 @@ def test_translations_are_nearest_neighbors() -> None:
     assert (np.argmax(unit[ours] @ unit[theirs].T, axis=1) == np.arange(40)).mean() > 0.95
 
 
-def test_it_is_the_svd_of_the_positive_pmi_matrix() -> None:
+def test_vectors_are_the_svd_of_the_positive_pmi_matrix() -> None:
     text = parallel_text(sentences=120, words=25)
     vectors = learn_vectors(text, dim=12, seed=1)
     words = list(zip(vectors.languages, vectors.words, strict=True))
@@ -51,7 +51,7 @@ def test_it_is_the_svd_of_the_positive_pmi_matrix() -> None:
     np.testing.assert_allclose(vectors.vectors @ vectors.vectors.T, expected @ expected.T, atol=0.02 * singular[0])
 
 
-def test_threads_and_repetition_change_nothing() -> None:
+def test_vectors_do_not_depend_on_threads() -> None:
     one, two, other = (learn_vectors(parallel_text(), dim=10, seed=s, threads=t) for s, t in ((1, 1), (1, 2), (2, 1)))
     np.testing.assert_array_equal(one.vectors, two.vectors)
     assert not np.array_equal(one.vectors, other.vectors)
@@ -100,7 +100,7 @@ def test_only_some_languages_of_a_corpus(tmp_path: Path) -> None:
     assert "it has eng_Latn, tur_Latn, deu_Latn" in str(error.value)
 
 
-def test_bad_input_is_named() -> None:
+def test_errors_name_bad_input() -> None:
     with pytest.raises(InputError, match="too few for vectors of width 200"):
         learn_vectors(parallel_text(50), dim=200)
     unaligned = parallel_text().with_row_index("row").with_columns(sentence_id=pl.col("row").cast(pl.String)).drop("row")

@@ -120,7 +120,7 @@ def test_each_distinct_query_is_encoded_once(tsv: Path) -> None:
     assert vectors.shape == (1, 2, 1)
 
 
-def test_every_sentence_of_any_corpus_can_be_for_testing(tmp_path: Path) -> None:
+def test_every_corpus_can_be_used_only_for_testing(tmp_path: Path) -> None:
     for language in ("eng_Latn", "kor_Hang"):
         (tmp_path / f"{language}.txt").write_text("one\ntwo\nthree\n")
     corpus = parse(CorpusSettings, {"adapter": "text_folder", "path": str(tmp_path), "held_out": "all", "max_sentences": 2})
@@ -141,7 +141,7 @@ def test_limits_by_language(tmp_path: Path) -> None:
     assert len(sentences) == 6
 
 
-def test_what_is_wrong_is_named(tsv: Path) -> None:
+def test_errors_name_the_problem(tsv: Path) -> None:
     (tsv / "tatoeba.kor-eng.kor").write_text("하나\n둘\n")
     with pytest.raises(InputError, match="no sentence pairs of one side of kor"):
         corpus_sources(settings(tsv, languages={"kor_Hang": "kor"}))

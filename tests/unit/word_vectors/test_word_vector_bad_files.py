@@ -14,7 +14,7 @@ from lexigraft.word_vectors import word2vec
 
 
 @pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-Infinity"])
-def test_nan_names_word_and_file(tmp_path: Path, value: str) -> None:
+def test_nan_error_names_word_and_file(tmp_path: Path, value: str) -> None:
     (tmp_path / "a.vec").write_text(f"good 1 2\ntur:bad 1 {value}\n")
     message = error_of(tmp_path / "a.vec")
     assert "the vector of 'bad' (row 1) holds NaN or infinity" in message
@@ -33,7 +33,7 @@ def test_nan_in_other_formats(tmp_path: Path, kind: str) -> None:
     assert "the vector of 'bad'" in error_of(path)
 
 
-def test_nan_in_a_language_that_is_not_read_does_not_matter(tmp_path: Path) -> None:
+def test_nan_in_an_unread_language_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "a.vec").write_text("good 1 2\ntur:bad 1 nan\n")
     assert pairs(read(tmp_path / "a.vec", languages=["eng"])) == [("eng", "good")]
 
@@ -48,7 +48,7 @@ def test_nan_in_a_language_that_is_not_read_does_not_matter(tmp_path: Path) -> N
         ("a 1 2\nnew york 1 2\n", "2 and 3", 2),
     ],
 )
-def test_two_widths_name_the_line_and_both(
+def test_error_about_two_widths_names_line_and_widths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, text: str, widths: str, line: int
 ) -> None:
     monkeypatch.setattr(word2vec, "_BLOCK", block)
@@ -80,7 +80,7 @@ def test_two_widths_in_parquet_and_between_files(tmp_path: Path) -> None:
         (b"a 1 2\nb 1  \n", "'' is no number|line 2"),
         (b"a 1 2\n\nb 1 2\n", "a line without a vector|line 2"),
         (b"3 2\na 1 2\nb 1 2\n", "promises 3 words, the file ends after 2 words"),
-        (b"1 2\na 1 2\nb 1 2\n", "promises 1 words, the file goes on"),
+        (b"1 2\na 1 2\nb 1 2\n", "promises 1 words, the file continues"),
         (b"", "is empty"),
         (b"\x80\x04\x95gensim", "the pickle cannot be read|nothing of it was run"),
         (b"\x80\x09gensim", "unknown format: the file begins with b'\\x80\\tgensim'"),
@@ -100,14 +100,14 @@ def test_missing_file(tmp_path: Path) -> None:
     assert "'no.vec' does not exist" in error_of(tmp_path / "no.vec")
 
 
-def test_text_that_is_said_to_be_text_but_holds_no_vector(tmp_path: Path) -> None:
+def test_configured_text_format_without_vectors_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.vec").write_text("word\n")
     assert "the first line holds no vector" in error_of(tmp_path / "a.vec", format="word2vec_text")
 
 
 @pytest.mark.parametrize("block", [16, 1 << 23])
 @pytest.mark.parametrize("kept", [0, 1, 4])
-def test_truncated_binary_says_how_many_words_it_holds(
+def test_truncated_binary_error_names_the_number_of_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, kept: int
 ) -> None:
     monkeypatch.setattr(word2vec, "_BLOCK", block)
@@ -123,7 +123,7 @@ def test_other_bad_binary_files(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     whole = binary_of(["one", "two"], random_vectors(2))
     path.write_bytes(whole + b"more")
-    assert "goes on after them" in error_of(path)
+    assert "continues after them" in error_of(path)
     path.write_bytes(b"2 3\n" + b"\xff\xfe \x00\x01" + bytes(40))
     assert "word 1" in error_of(path, format="word2vec_binary")
     path.write_bytes(b"2 3\n" + b"x" * 40_000)

@@ -119,7 +119,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, table: dict[str, t
 # ------------------------------------------------------------------------------------------- languages, limits, duplicates
 
 
-def test_a_file_per_language_keeps_its_words_as_they_are(tmp_path: Path) -> None:
+def test_words_of_a_file_per_language_are_not_split(tmp_path: Path) -> None:
     vectors = random_vectors(2)
     (tmp_path / "tur.vec").write_bytes(text_of(["su", "tur:$x"], vectors))
     (tmp_path / "kor.bin").write_bytes(binary_of(["물", "su"], vectors))
@@ -142,10 +142,10 @@ def test_languages_filter_then_limit(tmp_path: Path) -> None:
     assert pairs(read(tmp_path / "a.vec", max_words=3)) == EXPECTED[:3]
 
 
-def test_no_word_in_the_languages(tmp_path: Path) -> None:
+def test_no_word_in_the_languages_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.vec").write_bytes(text_of(KEYS, random_vectors(len(KEYS))))
-    assert "no word is left in the languages jpn" in error_of(tmp_path / "a.vec", languages=["jpn"])
-    assert "no word is left in the languages jpn" in error_of({"tur_Latn": tmp_path / "a.vec"}, languages=["jpn_Jpan"])
+    assert "no word remains in the languages jpn" in error_of(tmp_path / "a.vec", languages=["jpn"])
+    assert "no word remains in the languages jpn" in error_of({"tur_Latn": tmp_path / "a.vec"}, languages=["jpn_Jpan"])
 
 
 @examples(deadline=None)
@@ -169,7 +169,7 @@ def test_duplicates_are_counted_in_the_log(tmp_path: Path, caplog: pytest.LogCap
     assert "2 keys occur again later in the files: the last one wins" in caplog.text
 
 
-def test_empty_words_are_left_out(tmp_path: Path) -> None:
+def test_empty_words_are_dropped(tmp_path: Path) -> None:
     vectors = random_vectors(4)
     (tmp_path / "a.vec").write_bytes(text_of(["$", "", "tur:$$", "x"], vectors))
     found = read(tmp_path / "a.vec")

@@ -59,7 +59,9 @@ def error_of(path: Path) -> str:
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("aside", [True, False])
 @pytest.mark.parametrize("rows", [1000, 1 << 16])
-def test_keyed_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, aside: bool, rows: int) -> None:
+def test_keyed_vectors_of_every_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, aside: bool, rows: int
+) -> None:
     monkeypatch.setattr("lexigraft.word_vectors.keyed_vectors._BLOCK_ROWS", rows)
     vectors, path = vectors_of(KEYS), tmp_path / "a.wv"
     keyed(KEYS, vectors).save(str(path), sep_limit=1 if aside else 10**9, pickle_protocol=protocol)
@@ -69,7 +71,7 @@ def test_keyed_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f4", "<f8"])
 @pytest.mark.parametrize("aside", [True, False])
-def test_other_types_of_numbers(tmp_path: Path, dtype: str, aside: bool) -> None:
+def test_other_float_types(tmp_path: Path, dtype: str, aside: bool) -> None:
     vectors, path = vectors_of(KEYS[:9]).astype(dtype), tmp_path / "a.wv"
     saved = keyed(KEYS[:9], vectors_of(KEYS[:9]))
     saved.vectors = vectors
@@ -77,7 +79,7 @@ def test_other_types_of_numbers(tmp_path: Path, dtype: str, aside: bool) -> None
     check_same(path, KEYS[:9], vectors)
 
 
-def test_an_array_in_the_order_of_fortran(tmp_path: Path) -> None:
+def test_fortran_order(tmp_path: Path) -> None:
     vectors, path = vectors_of(KEYS), tmp_path / "a.wv"
     for aside in (True, False):
         saved = keyed(KEYS, vectors)
@@ -86,7 +88,7 @@ def test_an_array_in_the_order_of_fortran(tmp_path: Path) -> None:
         check_same(path, KEYS, vectors)
 
 
-def test_more_about_the_words(tmp_path: Path) -> None:
+def test_attributes_and_norms_are_ignored(tmp_path: Path) -> None:
     vectors, path = vectors_of(KEYS), tmp_path / "a.wv"
     saved = keyed(KEYS, vectors)
     saved.set_vecattr("water", "count", 12)
@@ -101,7 +103,7 @@ def test_more_about_the_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("names", [("index2word", "vectors"), ("index2entity", "vectors"), ("index2word", "syn0")])
 @pytest.mark.parametrize("aside", [True, False])
-def test_the_attributes_of_gensim_3(tmp_path: Path, protocol: int, names: tuple[str, str], aside: bool) -> None:
+def test_gensim_3_attributes(tmp_path: Path, protocol: int, names: tuple[str, str], aside: bool) -> None:
     from gensim.models.keyedvectors import Vocab, Word2VecKeyedVectors
 
     vectors, path = vectors_of(KEYS), tmp_path / "a.wv"
@@ -121,7 +123,7 @@ def test_the_attributes_of_gensim_3(tmp_path: Path, protocol: int, names: tuple[
     check_same(path, KEYS, vectors)
 
 
-def test_a_file_of_python_2(tmp_path: Path) -> None:
+def test_python_2_file(tmp_path: Path) -> None:
     """Put together by hand: names and bytes were written as strings of bytes there, and the memo began at 1."""
     vectors = vectors_of(["é", "b"], 3)
     (tmp_path / "a.wv").write_bytes(
@@ -141,7 +143,7 @@ def test_a_file_of_python_2(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- what is refused
 
 
-def test_whole_models_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_whole_models_are_refused_with_a_hint_that_works(tmp_path: Path) -> None:
     sentences = [["water", "su", "вода"], ["fire", "ateş", "огонь"]] * 3
     model = models.Word2Vec(sentences, vector_size=4, min_count=1, workers=1)
     model.save(str(tmp_path / "w.model"))
@@ -155,7 +157,7 @@ def test_whole_models_are_refused_with_the_way_out(tmp_path: Path) -> None:
     assert "FastTextKeyedVectors" in error_of(tmp_path / "f.wv")
 
 
-def test_a_missing_or_foreign_side_file(tmp_path: Path) -> None:
+def test_missing_or_wrong_npy_file(tmp_path: Path) -> None:
     vectors, path, side = vectors_of(KEYS), tmp_path / "a.wv", tmp_path / "a.wv.vectors.npy"
     keyed(KEYS, vectors).save(str(path), sep_limit=1)
     whole = side.read_bytes()
@@ -174,7 +176,7 @@ def test_a_missing_or_foreign_side_file(tmp_path: Path) -> None:
         assert "the vectors cannot be read" in error_of(path)
 
 
-def test_words_that_are_no_text(tmp_path: Path) -> None:
+def test_words_must_be_text(tmp_path: Path) -> None:
     path = tmp_path / "a.wv"
     for keys in ([1, 2], ["a", None]):
         saved = keyed(["a", "b"], vectors_of(["a", "b"]))

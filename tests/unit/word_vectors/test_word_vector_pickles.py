@@ -105,7 +105,7 @@ def test_nothing_that_a_pickle_names_is_imported(tmp_path: Path, monkeypatch: py
         (b"\x80\x02cgensim.utils\ncall_on_class_only\n)R.", "gensim.utils.call_on_class_only"),
     ],
 )
-def test_names_beside_the_known_ones(tmp_path: Path, data: bytes, named: str) -> None:
+def test_other_names_are_refused(tmp_path: Path, data: bytes, named: str) -> None:
     assert named in error_of(write(tmp_path / "a.wv", data))
 
 
@@ -146,7 +146,7 @@ def test_names_beside_the_known_ones(tmp_path: Path, data: bytes, named: str) ->
         b"\x80\x02]X\x01\x00\x00\x00a]s.",
     ],
 )
-def test_bad_pickles(tmp_path: Path, data: bytes) -> None:
+def test_hostile_and_damaged_pickles_are_refused(tmp_path: Path, data: bytes) -> None:
     message = error_of(write(tmp_path / "a.wv", data))
     assert re.search(r"the pickle cannot be read|the pickle names os\.system", message)
     assert "a.wv" in message
@@ -163,7 +163,7 @@ def test_bad_pickles(tmp_path: Path, data: bytes) -> None:
         b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x06\x00\x00\x00base64\x86R.",
     ],
 )
-def test_odd_pickles_hold_no_vectors(tmp_path: Path, data: bytes) -> None:
+def test_harmless_remains_of_hostile_pickles_hold_no_vectors(tmp_path: Path, data: bytes) -> None:
     assert "holds no KeyedVectors" in error_of(write(tmp_path / "a.wv", data))
 
 
@@ -219,7 +219,7 @@ def test_one_text_that_is_encoded_many_times_takes_memory_once(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("opening", [b"]", b"}X\x00\x00\x00\x00", b"("])
-def test_deep_nesting_is_no_trouble(tmp_path: Path, opening: bytes) -> None:
+def test_deep_nesting_does_not_crash(tmp_path: Path, opening: bytes) -> None:
     closing = {b"]": b"a", b"(": b"t"}.get(opening[:1], b"s")
     data = b"\x80\x02" + opening * 100_000 + b"N" + closing * 100_000 + b"."
     assert "holds no KeyedVectors" in error_of(write(tmp_path / "a.wv", data))
@@ -230,7 +230,7 @@ def test_deep_nesting_is_no_trouble(tmp_path: Path, opening: bytes) -> None:
 
 @settings(deadline=None)
 @given(value=values, protocol=st.integers(2, 5))
-def test_plain_data_comes_out_as_it_went_in(tmp_path_factory: pytest.TempPathFactory, value: Any, protocol: int) -> None:
+def test_plain_data_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Any, protocol: int) -> None:
     class Text(Inert):
         """Bytes in protocol 2."""
 
@@ -247,7 +247,7 @@ def test_plain_data_comes_out_as_it_went_in(tmp_path_factory: pytest.TempPathFac
     assert type(found) is type(value)
 
 
-def test_shared_and_long_things(tmp_path: Path) -> None:
+def test_shared_references_sets_and_mapped_bytes(tmp_path: Path) -> None:
     word, data = "x" * 1000, bytes(range(256)) * 2000
     value = [word, word, [word], {"a": word}, data, bytearray(data), {"b", "a"}, frozenset("a")]
     for protocol in (4, 5):
@@ -262,7 +262,7 @@ def test_shared_and_long_things(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(position=st.floats(0, 1), change=st.binary(max_size=4), drop=st.integers(0, 4), protocol=st.integers(2, 5))
-def test_damage_is_an_error_or_does_not_matter(
+def test_random_damage_is_an_error_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, position: float, change: bytes, drop: int, protocol: int
 ) -> None:
     vectors = np.arange(12, dtype=np.float32).reshape(4, 3)

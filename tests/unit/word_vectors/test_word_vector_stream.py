@@ -52,7 +52,7 @@ def test_the_file_does_not_depend_on_the_blocks_and_is_sealed(tmp_path: Path) ->
     assert check(tmp_path / "a", "word_vectors")["parameters"] == {"why": "test"}
 
 
-def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
+def test_no_file_remains_after_an_error(tmp_path: Path) -> None:
     def fail() -> None:
         with vector_stream(tmp_path / "a", 4, PROVENANCE) as out:
             out.append(np.zeros((2, 4), dtype=np.float32))
