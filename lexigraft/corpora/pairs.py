@@ -78,7 +78,7 @@ def _text_pairs(files: list[Path]) -> pl.DataFrame:
         sentences, queries = lines
         if len(sentences) != len(queries):
             raise InputError(
-                f"{len(sentences)} sentences, but {len(queries)} in {files[1].name}",
+                f"{len(sentences)} sentences but {len(queries)} in {files[1].name}",
                 where=files[0],
                 hint="both files must hold the same pairs, line by line",
             )

@@ -18,7 +18,7 @@ MODEL_PATTERNS = ("*.safetensors", *TOKENIZER_PATTERNS)
 _CODE_PATTERNS = ("*.py",)
 _LOCAL_BINARIES = ("pytorch_model.bin", "pytorch_model-*.bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_FORMS = "give a hub id (owner/name), a local folder (./folder or /folder), or package:NAME/PATH"
+_FORMS = "name a hub id (owner/name), a local folder (./folder or /folder), or package:NAME/PATH"
 
 
 def resolve(reference: str, revision: str | None = None, *, weights: bool = True, code: bool = False) -> Path:

@@ -101,8 +101,9 @@ def write_model_folder(
 
 def input_table(model: PreTrainedModel) -> list[str]:
     """Names of the model's input embeddings: those of F and P, or of the plain table."""
-    own = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
-    return sorted(name for name, parameter in model.named_parameters() if id(parameter) in own)
+    embeddings = model.get_input_embeddings()
+    name = next(name for name, module in model.named_modules() if module is embeddings)
+    return sorted(f"{name}.{parameter}" for parameter, _ in embeddings.named_parameters())
 
 
 def weights_without_duplicates(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:
