@@ -16,15 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lexigraft.token_maps.nearest import unit
+
 Floats = NDArray[np.float64]
 
 _PERPLEXITY = 30.0
 _ITERATIONS = 600
 _EXAGGERATED = 150
 _EXAGGERATION = 12.0
-_NEIGHBOURS = 10
+_NEIGHBORS = 10
 _TEMPERATURE = 0.05
-_BLOCK_ROWS = 8192
 _DIGITS = 7
 
 
@@ -45,7 +46,7 @@ class NeighborMap:
     def place(self, rows: NDArray[np.floating]) -> Floats:
         """Places (m, 2) of target rows (m, D): the mean place of the 10 most similar source rows, weights softmax(cos/.05)."""
         cosine = unit(rows - self.mean) @ self.rows.T
-        count = min(_NEIGHBOURS, cosine.shape[1])
+        count = min(_NEIGHBORS, cosine.shape[1])
         nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
         weights = np.exp((np.take_along_axis(cosine, nearest, 1) - cosine.max(1, keepdims=True)) / _TEMPERATURE)
         weights /= weights.sum(1, keepdims=True)
@@ -131,42 +132,3 @@ def squared_distances(rows: Floats) -> Floats:
     norms = np.einsum("nd,nd->n", rows, rows)
     distances: Floats = np.maximum(norms[:, None] + norms - 2.0 * rows @ rows.T, 0.0)
     return distances
-
-
-def unit(rows: NDArray[np.floating]) -> Floats:
-    """Rows scaled to length 1; rows of zeros stay."""
-    rows = rows.astype(np.float64)
-    scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return scaled
-
-
-def nearest_rows(
-    queries: NDArray[np.floating],
-    coordinates: NDArray[np.floating],
-    primitives: NDArray[np.floating],
-    candidates: NDArray[np.int64],
-    mean: Floats,
-    count: int = 3,
-) -> tuple[NDArray[np.int64], Floats]:
-    """Ids and cosines (m, count) of the candidate rows of E = F P most similar to `queries` (m, D), the mean taken off both.
-
-    E itself is never made: q E^T = (q P^T) F^T, and a row f P - m has the squared norm f P P^T f^T - 2 f P m^T + m m^T.
-    F is taken in blocks of rows.
-    """
-    primitives = primitives.astype(np.float64)
-    wanted = unit(queries - mean)
-    left, constant = wanted @ primitives.T, wanted @ mean
-    gram, crossed, squared = primitives @ primitives.T, primitives @ mean, float(mean @ mean)
-    count = min(count, len(candidates))
-    ids = np.zeros((len(queries), 0), dtype=np.int64)
-    cosines = np.zeros((len(queries), 0))
-    for start in range(0, len(candidates), _BLOCK_ROWS):
-        block = candidates[start : start + _BLOCK_ROWS]
-        rows = coordinates[block].astype(np.float64)
-        norms = np.einsum("nd,nd->n", rows @ gram, rows) - 2 * rows @ crossed + squared
-        cosine = (left @ rows.T - constant[:, None]) / np.sqrt(np.maximum(norms, 1e-24))
-        kept = np.argpartition(-cosine, min(count, cosine.shape[1] - 1), axis=1)[:, :count]
-        ids = np.concatenate([ids, block[kept]], axis=1)
-        cosines = np.concatenate([cosines, np.take_along_axis(cosine, kept, 1)], axis=1)
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(ids, order, 1), np.take_along_axis(cosines, order, 1)

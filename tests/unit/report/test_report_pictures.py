@@ -19,7 +19,7 @@ from lexigraft.report.charts import thinned
 from lexigraft.report.curves_picture import curves, over_seeds, write_curves
 from lexigraft.report.embedding_map import embedding_maps, script_of, source_sample, spaced, target_sample
 from lexigraft.report.inputs import ReportInputs
-from lexigraft.report.neighbor_map import joint_similarities, make_map, nearest_rows, principal_plane, tsne
+from lexigraft.report.neighbor_map import joint_similarities, make_map, principal_plane, tsne
 from lexigraft.report.readme_picture import write_picture
 from lexigraft.tokenizers.vocabulary import Vocabulary
 
@@ -161,23 +161,6 @@ def test_principal_plane_is_that_of_the_covariance() -> None:
     np.testing.assert_allclose(np.cov(plane.T), np.diag(values[:2]), atol=1e-9)
     shifted = principal_plane(rows + 7)
     np.testing.assert_allclose(plane, shifted, atol=1e-9)
-
-
-def test_nearest_rows_are_those_of_brute_force_over_blocks() -> None:
-    generator = np.random.default_rng(3)
-    coordinates, primitives = (
-        generator.normal(size=(20_000, 6)).astype(np.float32),
-        generator.normal(size=(6, 9)).astype(np.float32),
-    )
-    queries, mean = generator.normal(size=(7, 9)), generator.normal(size=9)
-    candidates = np.arange(1, 20_000, 2)
-    ids, cosines = nearest_rows(queries, coordinates, primitives, candidates, mean, 3)
-    rows = coordinates.astype(np.float64) @ primitives - mean
-    left = queries - mean
-    cosine = left @ rows.T / np.linalg.norm(left, axis=1)[:, None] / np.linalg.norm(rows, axis=1)
-    cosine[:, ::2] = -2
-    np.testing.assert_array_equal(ids, np.argsort(-cosine, axis=1)[:, :3])
-    np.testing.assert_allclose(cosines, np.sort(cosine, axis=1)[:, ::-1][:, :3], atol=1e-5)
 
 
 def vocabulary_of(surfaces: list[str], counts: list[int]) -> Vocabulary:
