@@ -156,9 +156,11 @@ def test_memory_that_is_too_small_names_the_settings() -> None:
         ({"languages": []}, "at least one language"),
         ({"languages": ["tur_Latn"], "max_sentences": {"kor_Hang": 5}}, "max_sentences names kor_Hang, which"),
         ({"step": 8}, "did you mean 'steps'"),
-        ({"mask_probability": 1.0}, "mask_probability"),
+        ({"mask_probability": 1.0}, "mask_probability: Input should be less than 1"),
+        ({"objective": "casual"}, "objective: Input should be 'causal' or 'mlm'"),
+        ({"objective": "causal", "mask_probability": 0.2}, "mask_probability is an option of another objective"),
         ({"attention": "flash_attention_2", "precision": "float32"}, "it needs `precision: bfloat16`"),
-        ({"objective": "causal", "whole_words": True}, "needs `objective: mlm`"),
+        ({"objective": "causal", "whole_words": True}, "whole_words is .* another objective: it needs `objective: mlm`"),
         ({"steps": 8, "phases": [{"until": 4}]}, "the last of the phases ends at 4, which must be `steps`, 8"),
         ({"steps": 8, "phases": [{"until": 8}, {"until": 8}]}, "the ends of phases .* must ascend"),
         (
