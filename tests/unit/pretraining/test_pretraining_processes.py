@@ -133,12 +133,6 @@ def test_micro_batches_that_cannot_be_shared_are_refused_and_uneven_shares_warne
     assert "shared unevenly by 2" in caplog.text
 
 
-def test_several_machines_need_slurm(pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
-    with pytest.raises(ConfigError, match="this is no Slurm job"):
-        run(pretraining_inputs, tmp_path, nodes=2)
-
-
 def test_a_wrong_number_of_processes_is_refused(pretraining_inputs: Path, tmp_path: Path) -> None:
     started = job(pretraining_inputs, tmp_path / "state", processes=2)
     (tmp_path / "job.json").write_text(started.model_dump_json())

@@ -15,16 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretraining_cases import (
-    LONG,
-    checkpoint_steps,
-    history,
-    run,
-    same_files,
-    vocabulary,
-    write_shards,
-    write_vocabulary,
-)
+from pretraining_cases import LONG, checkpoint_steps, history, run, same_files, vocabulary, write_shards, write_vocabulary
 from process_cases import at_pass, python
 
 from lexigraft.artifacts import Provenance
