@@ -13,18 +13,15 @@ import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
-PARTS = (
-    "Snakefile",
-    "rules",
-    "workflow_scripts",
-    "lexigraft",
-    "config",
-    "envs",
-    "profiles",
-    "slurm",
-    "docs",
-    "requirements.lock",
-)
+FOLDERS = ("rules", "workflow_scripts", "lexigraft", "config", "envs", "profiles", "docs")
+PARTS = ("Snakefile", "slurm", "requirements.lock", *FOLDERS)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace the first of a text that a file must hold."""
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new, 1))
 
 
 class Checkout:
@@ -66,10 +63,12 @@ class Checkout:
             environment["LEXIGRAFT_TEST_RECORDS"] = str(records)
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
 
-    def command(self, *arguments: str, config: str = "mini.yaml") -> list[str]:
+    @staticmethod
+    def command(*arguments: str, config: str = "mini.yaml") -> list[str]:
         return [sys.executable, "-m", "snakemake", "--configfile", config, *arguments]
 
-    def environment(self) -> dict[str, str]:
+    @staticmethod
+    def environment() -> dict[str, str]:
         return {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")} | {"PYTHONPATH": ""}
 
     def run(self, *arguments: str, records: Path | None = None) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.workflow.conftest import Checkout
+from tests.checkout import Checkout
 
 CONFIG = "faults.yaml"
 EDITS = (("layer: 1", "layer: 2"), ("mask_probability: 0.15", "mask_probability: 0.3"))
@@ -81,7 +81,7 @@ class Workspace:
 
     def start(self, *arguments: str) -> Run:
         """Start Snakemake on two cores, in a user's environment."""
-        return self._start([sys.executable, "-m", "snakemake", "--configfile", self.config, "--cores", "2", *arguments])
+        return self._start(Checkout.command("--cores", "2", *arguments, config=self.config))
 
     def snakemake(self, *arguments: str) -> Run:
         return self.start(*arguments).wait()
@@ -91,8 +91,7 @@ class Workspace:
         return self._start([sys.executable, "-m", "lexigraft.cli", "verify", "resources", "results"]).wait()
 
     def _start(self, command: list[str]) -> Run:
-        environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-        environment |= {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = Checkout.environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
         log = self.folder.parent / f"{self.folder.name}-{len(self.runs)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(

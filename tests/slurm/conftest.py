@@ -6,7 +6,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -91,11 +90,3 @@ def cluster() -> Iterator[Cluster]:
         yield slurm
     finally:
         slurm.stop()
-
-
-def edit(checkout: Checkout, text: str, instead: str) -> None:
-    """Replace text in the small configuration of a checkout."""
-    path: Path = checkout.folder / "mini.yaml"
-    before = path.read_text()
-    assert text in before
-    path.write_text(before.replace(text, instead))

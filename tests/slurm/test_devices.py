@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tests.checkout import Checkout
+from tests.checkout import Checkout, edit
 from tests.slurm.cluster import GPUS, Cluster, call
-from tests.slurm.conftest import Head, edit
+from tests.slurm.conftest import Head
 
 NETWORK = "hypernetworks/tiny/bible-50/minilm-32"
 MODELS = "results/mini/models"
@@ -27,7 +27,7 @@ max_memory: 3500
 
 
 def test_gpu_rules_get_gpus_and_their_partition(cluster: Cluster, scratch: Checkout) -> None:
-    edit(scratch, "resources: {threads: 1}", "resources: {threads: 1, gpus: 1}")
+    edit(scratch.folder / "mini.yaml", "resources: {threads: 1}", "resources: {threads: 1, gpus: 1}")
     (scratch.folder / "slurm" / "site.yaml").write_text(SITE)
     for artifact, log in [*ON_GPUS.values(), *ON_CPUS.values()]:
         (scratch.folder / artifact).unlink(missing_ok=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.checkout import Checkout
+from tests.checkout import Checkout, edit
 from tests.slurm.cluster import Cluster, call, wait_for
-from tests.slurm.conftest import Head, edit
+from tests.slurm.conftest import Head
 
 FACTORS = "resources/factors/minilm-32.safetensors"
 PACKED = "resources/pretraining_data/bible/bible-4k/{}.arrow"
@@ -26,7 +26,7 @@ def restored(checkout: Checkout, wanted: dict[str, bytes]) -> bool:
 
 def test_a_job_over_its_memory_is_retried_with_more(cluster: Cluster, scratch: Checkout) -> None:
     # 89 MB at first: less than Snakemake needs in the job
-    edit(scratch, "resources: {threads: 1}", "resources: {threads: 1, memory: 0.035}")
+    edit(scratch.folder / "mini.yaml", "resources: {threads: 1}", "resources: {threads: 1, memory: 0.035}")
     wanted = removed(scratch, FACTORS)
     with Head(scratch, "--retries", "9", "--rerun-triggers", "mtime", "--", *wanted) as head:
         first = cluster.wait_for_job("factors", name=head.run_id)

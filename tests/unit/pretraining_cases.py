@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
+from modeling_cases import write_vocabulary
 from tokenizers import Tokenizer, models
 
-from lexigraft.artifacts import Provenance, read_table, read_tensors, write_arrow, write_table
+from lexigraft.artifacts import Provenance, read_table, read_tensors, write_arrow
 from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import family_of
 from lexigraft.modeling.saving import token_table, write_model_folder
@@ -22,7 +23,7 @@ from lexigraft.pretraining.optimizer import GROUPS, parameter_groups
 from lexigraft.pretraining.packing import SEQUENCES_A_BATCH, schema_of, tokenizer_digest
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.token_maps.token_map import RANDOM, token_map
-from lexigraft.tokenizers.vocabulary import SCHEMA, Vocabulary
+from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.training.checkpoints import Checkpoints
 
 VOCAB, LENGTH, SEED = 300, 16, 5
@@ -49,11 +50,6 @@ def vocabulary(size: int = VOCAB) -> Vocabulary:
     surfaces = tokens[: len(ROLES)] + tuple(f"{'' if n % 3 == 0 else ' '}w{n}" for n in range(len(ROLES), size))
     roles = ROLES + (None,) * (size - len(ROLES))
     return Vocabulary(tokens, surfaces, roles, np.ones(size, np.int64))
-
-
-def write_vocabulary(path: Path, made: Vocabulary) -> None:
-    rows = {"id": range(len(made)), "token": made.tokens, "surface": made.surfaces, "role": made.roles, "count": made.counts}
-    write_table(path, pl.DataFrame(rows).cast(dict(SCHEMA)), Provenance("tokenizer"))
 
 
 def write_tokenizer(folder: Path, size: int = VOCAB) -> None:
@@ -122,6 +118,11 @@ def write_folder(folder: Path, model: Any) -> None:
 
 def write_inputs(folder: Path, family: str = "bert") -> None:
     write_step_0(folder, family)
+    write_data(folder)
+
+
+def write_data(folder: Path) -> None:
+    """Vocabulary and shards for a folder with `step-0`."""
     write_vocabulary(folder / "vocabulary.parquet", vocabulary())
     write_shards(folder)
 

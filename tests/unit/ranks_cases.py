@@ -17,6 +17,13 @@ def retrieval_tasks(names: Iterable[str], **options: Any) -> dict[str, Task]:
     return tasks_of({name: {"kind": "retrieval", "corpus": "c", **options} for name in names})
 
 
+def run_row(model: str, step: int = 0, task: str = "sr-b", seed: int = 3) -> dict[str, Any]:
+    """Names of a model's scores in the tables of a run; a model is called method-source-dim."""
+    method, source, dim, *_ = model.split("-")
+    names = {"run": "r", "model": model, "method": method, "source": source, "target": "t", "dim": dim}
+    return {**names, "seed": seed, "step": step, "task": task}
+
+
 def write_ranks(path: Path, ranks: Mapping[str, Sequence[int | None]]) -> Path:
     """Ranks of queries 0000, 0001, … of each language."""
     parts = [

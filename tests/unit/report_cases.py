@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from ranks_cases import retrieval_tasks, write_ranks
+from ranks_cases import retrieval_tasks, run_row, write_ranks
 
 from lexigraft.artifacts import Provenance, read_table, write_table, write_tensors
 from lexigraft.evaluation.comparing import COMPARISONS
@@ -53,11 +53,10 @@ def make_inputs(folder: Path) -> ReportInputs:
     hard = generator.normal(size=200)
     for method, shares in SCORES.items():
         for step, share in zip((0, 400), shares, strict=True):
-            drawn = {code: np.exp(hard + generator.normal(size=200) + np.log(1 / share - 1)) * 10 for code in LANGUAGES}
-            of = {code: [int(value) + 1 if value < 10 else None for value in values] for code, values in drawn.items()}
-            ranks.append(write_ranks(folder / f"{method}-{step}.parquet", of))
-            named = {"run": "try", "model": f"{method}-tiny-6", "method": method, "source": "tiny", "target": "bible-1k"}
-            rows.append({**named, "dim": str(DIM), "seed": 1, "step": step, "task": "sr-b"})
+            drawn = {language: np.exp(hard + generator.normal(size=200) + np.log(1 / share - 1)) * 10 for language in LANGUAGES}
+            found = {language: [int(value) + 1 if value < 10 else None for value in of] for language, of in drawn.items()}
+            ranks.append(write_ranks(folder / f"{method}-{step}.parquet", found))
+            rows.append({**run_row(f"{method}-tiny-6", step, seed=1), "run": "try", "target": "bible-1k"})
     scored(folder, ranks, rows, seed=1)
 
     english = made_up_words(generator, "abdeilmnorstu", SOURCE_SIZE)
@@ -113,13 +112,9 @@ def make_inputs(folder: Path) -> ReportInputs:
         write_table(held_out[model], pl.DataFrame(losses, schema=columns, orient="row"), Provenance("pretraining"))
     epochs = np.arange(1, 21)
     parts = [
-        pl.DataFrame({"network": network, "epoch": epochs, "split": split}).with_columns(
-            loss=1 / epochs + offset * epochs / 20,
-            contrastive=1.0,
-            l1=1 + 0.5 / epochs,
-            cosine=0.5 - 0.3 / epochs,
-            learning_rate=1e-4,
-        )
+        pl.DataFrame(
+            {"network": network, "epoch": epochs, "split": split, "loss": 1 / epochs + offset * epochs / 20}
+        ).with_columns(contrastive=1.0, l1=1 + 0.5 / epochs, cosine=0.5 - 0.3 / epochs, learning_rate=1e-4)
         for network in (0, 1)
         for split, offset in (("train", 0.0), ("validation", 0.2))
     ]
@@ -138,27 +133,14 @@ def make_inputs(folder: Path) -> ReportInputs:
     tested = [part.filter(epoch=9).with_columns(split=pl.lit("test")) for part in parts[1::2]]
     write_table(folder / "hypernetwork.parquet", pl.concat([*parts, *tested]), Provenance("hypernetwork"))
     measured = [
-        {
-            "method": method,
-            "source": "tiny",
-            "dim": DIM,
-            "seed": 1,
-            "split": split,
-            "tokens": size,
-            "cosine": cosine,
-            "l1": 1 - cosine,
-        }
+        {"method": method, "source": "tiny", "dim": DIM, "seed": 1, "split": split, "tokens": size}
+        | {"cosine": cosine, "l1": 1 - cosine}
         for split, size, best in (("validation", 25, 0.35), ("test", 5, 0.33))
         for method, cosine in (("small", best - 0.04), ("ofa", best))
     ]
     write_table(folder / "quality.parquet", pl.DataFrame(measured, schema=QUALITY), Provenance("hypernetwork"))
-    kept = {
-        "language": ["eng_Latn", *LANGUAGES],
-        "source": list("4tlnyr"),
-        "read": 1000,
-        "kept": [800, 795, 800, 800, 790, 800],
-    }
-    dropped = {"held_out": 200, "placeholder": [0, 5, 0, 0, 10, 0]}
+    kept = {"language": ["eng_Latn", *LANGUAGES], "source": list("4tlnyr"), "read": 1000}
+    dropped = {"kept": [800, 795, 800, 800, 790, 800], "held_out": 200, "placeholder": [0, 5, 0, 0, 10, 0]}
     write_table(folder / "counts.parquet", pl.DataFrame({**kept, **dropped}, strict=False), Provenance("corpus"))
     again = {"tur_Latn": ["A cat.", "A dog.", "A cat.", "A cat."], "fra_Latn": ["Un chat.", "Un chien."]}
     test = [(language, str(place), text) for language, texts in again.items() for place, text in enumerate(texts)]
@@ -203,13 +185,11 @@ def scored_inputs(folder: Path, scores: dict[tuple[str, int, str], dict[str, flo
     """
     ranks, rows = [], []
     for place, ((model, step, task), wanted) in enumerate(scores.items()):
-        name, _, seed = model.partition("-seed")
-        method, source, dim = name.split("-")
-        found = {code: round(share * queries / 100) for code, share in wanted.items()}
-        of = {code: [1] * hits + [None] * (queries - hits) for code, hits in found.items()}
-        ranks.append(write_ranks(folder / f"{place}.parquet", of))
-        about = {"run": "try", "model": model, "method": method, "source": source, "target": "glot500-m", "dim": dim}
-        rows.append({**about, "seed": int(seed or 42), "step": step, "task": task})
+        seed = int(model.partition("-seed")[2] or 42)
+        right = {language: round(share * queries / 100) for language, share in wanted.items()}
+        drawn = {language: [1] * hits + [None] * (queries - hits) for language, hits in right.items()}
+        ranks.append(write_ranks(folder / f"{place}.parquet", drawn))
+        rows.append({**run_row(model, step, task, seed), "run": "try", "target": "glot500-m"})
     scored(folder, ranks, rows, seed=42, top_k=[1, 10])
     intervals, comparisons = folder / "intervals.parquet", folder / "comparisons.parquet"
     table = folder / "scores.parquet"

@@ -32,9 +32,9 @@ def word_tokenizer(target: Vocabulary) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, **{name: role[value] for name, value in names.items()})
 
 
-def write_model(folder: Path, name: str = "bert", seed: int = 0, full: bool = False) -> Path:
+def write_model(folder: Path, name: str = "bert", *, full: bool = False, card: str = "# a model\n") -> Path:
     """A small model of a family, factorized or `full`, as the initialization stage writes it, with `word_tokenizer`."""
-    source = plain_model(name, seed)
+    source = plain_model(name)
     write_source(folder / "source", source)
     embeddings = source.get_input_embeddings().weight.detach().numpy()
     coordinates, primitives = (embeddings.copy(), None) if full else factors(embeddings, 7)
@@ -43,7 +43,7 @@ def write_model(folder: Path, name: str = "bert", seed: int = 0, full: bool = Fa
     model = assemble(folder / "source", rows, primitives, made, target)
     word_tokenizer(target).save_pretrained(folder / "tokenizer")
     table = token_table(target, vocabulary(name), made)
-    write_model_folder(model, folder / "tokenizer", folder / "model", table, "# a model\n", Provenance("initialized_model"))
+    write_model_folder(model, folder / "tokenizer", folder / "model", table, card, Provenance("initialized_model"))
     return folder / "model"
 
 

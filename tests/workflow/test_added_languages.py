@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .conftest import Checkout
+from tests.checkout import Checkout, edit
 
 RANKS = "results/mini/ranks/sr_b/ofa-minilm-32-step-0.parquet"
 TAGGER = "results/mini/taggers/pos/ofa-minilm-32-step-0/seed-3/tagger.safetensors"
@@ -28,7 +28,6 @@ def write_sentences(folder: Path) -> None:
 
 def configure(scratch: Checkout, before: str, languages: tuple[str, ...]) -> str:
     """Replace the tasks of the small run by retrieval and tagging in these languages; returns the new text."""
-    path = scratch.folder / "mini.yaml"
     test = ", ".join(f"{language}: tagged/{language}.conllu" for language in languages)
     tasks = f"""
   sr_b: {{kind: retrieval, corpus: bible, layer: 1, languages: [{", ".join(languages)}]}}
@@ -41,9 +40,7 @@ def configure(scratch: Checkout, before: str, languages: tuple[str, ...]) -> str
     seeds: [3]
     fine_tuning: {{epochs: 2, batch_size: 2}}
 """
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, tasks))
+    edit(scratch.folder / "mini.yaml", before, tasks)
     return tasks
 
 

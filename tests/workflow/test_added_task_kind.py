@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 from tokenizers import Tokenizer
 
+from tests.checkout import Checkout, edit
 from tests.examples import example_files
-
-from .conftest import Checkout
 
 LANGUAGES = ("fra_Latn", "kor_Hang")
 
@@ -22,9 +21,8 @@ def test_a_new_kind_is_scored_tested_and_reported(scratch: Checkout) -> None:
     for path, text in files.items():
         (folder / path).write_text(text)
     assert scratch.planned("all") == {}
-    config = (folder / "mini.yaml").read_text()
     task = f"\ntasks:\n  words: {{kind: whole_words, corpus: bible, languages: [{', '.join(LANGUAGES)}]}}\n"
-    (folder / "mini.yaml").write_text(config.replace("\ntasks:\n", task))
+    edit(folder / "mini.yaml", "\ntasks:\n", task)
     assert scratch.planned("all") == {"whole_words": 8, "scores": 1, "significance": 1, "report": 1}
     scratch.run("all")
 

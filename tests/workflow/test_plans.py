@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Checkout
+from tests.checkout import Checkout, edit
 
 PAPER = {
     "corpus": 3,
@@ -82,9 +82,7 @@ def test_a_run_without_its_inputs_stops_before_the_first_job(checkout: Checkout)
 def test_inputs_are_set_in_one_place(checkout: Checkout) -> None:
     data = checkout.folder / "data"
     (data / "pairs").mkdir(parents=True)
-    config = (checkout.folder / "config/paper.yaml").read_text()
-    assert config.count("./inputs/tatoeba") == 1
-    (checkout.folder / "config/paper.yaml").write_text(config.replace("./inputs/tatoeba", "./data/pairs"))
+    edit(checkout.folder / "config/paper.yaml", "./inputs/tatoeba", "./data/pairs")
     done = checkout.snakemake("-n", "all", config="config/paper.yaml")
     assert "no sentence pairs of mal (mal_Mlym)" in done.stderr
     assert "inputs/tatoeba" not in done.stderr

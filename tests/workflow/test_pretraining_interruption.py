@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from lexigraft.artifacts import read_table
-
-from .conftest import Checkout
+from tests.checkout import Checkout, edit
 
 MODEL = "results/mini/models/ofa-minilm-32"
 LANGUAGES = ("eng_Latn", "fra_Latn", "kor_Hang")
@@ -23,10 +21,8 @@ LANGUAGES = ("eng_Latn", "fra_Latn", "kor_Hang")
 @pytest.fixture
 def longer(scratch: Checkout) -> Checkout:
     """The small run with more pre-training steps of one model."""
-    text = (scratch.folder / "mini.yaml").read_text()
-    assert "  steps: 2\n  checkpoints: [2]\n" in text
     changed = "  steps: 60\n  checkpoints: [60]\n  models: [ofa-minilm-32]\n"
-    (scratch.folder / "mini.yaml").write_text(text.replace("  steps: 2\n  checkpoints: [2]\n", changed))
+    edit(scratch.folder / "mini.yaml", "  steps: 2\n  checkpoints: [2]\n", changed)
     return scratch
 
 
@@ -43,11 +39,9 @@ def test_an_interrupted_job_is_retried(longer: Checkout) -> None:
 
     log = longer.folder / "logs/pretraining/ofa-minilm-32.log"
     log.unlink()
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--retries", "1", "--configfile", "mini.yaml", "--", target]
-    environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")} | {"PYTHONPATH": ""}
-    with subprocess.Popen(
-        command, cwd=longer.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as running:
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    command = longer.command("--cores", "1", "--retries", "1", "--", target)
+    with subprocess.Popen(command, cwd=longer.folder, env=longer.environment(), **streams) as running:
         while running.poll() is None and not (log.exists() and "step 4 of 60" in log.read_text()):
             time.sleep(0.05)
         for process in psutil.Process(running.pid).children(recursive=True):

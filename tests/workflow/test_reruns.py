@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import pytest
 
-from .conftest import Checkout
+from tests.checkout import Checkout, edit
 
 AFTER_SCORES = {"scores": 1, "significance": 1, "report": 1}
 AFTER_MAPS = {"token_origins": 1, **AFTER_SCORES}
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text, f"{old!r} is not in {path}"
-    path.write_text(text.replace(old, new, 1))
 
 
 def test_touching_files_reruns_nothing(scratch: Checkout) -> None:
@@ -27,16 +20,6 @@ def test_touching_files_reruns_nothing(scratch: Checkout) -> None:
             os.utime(path, (later, later))
             later += 0.001
     assert scratch.planned("all") == {}
-
-
-def test_an_option_of_a_method_reruns_its_models_only(scratch: Checkout) -> None:
-    edit(scratch.folder / "mini.yaml", "{initializer: ofa}", "{initializer: ofa, temperature: 0.2}")
-    assert scratch.planned("all") == {"token_map": 1, "initialized_model": 1, "pretraining": 1, "ranks": 2, **AFTER_MAPS}
-
-
-def test_a_pretraining_option_reruns_pretraining_and_what_follows(scratch: Checkout) -> None:
-    edit(scratch.folder / "mini.yaml", "batch_size: 2", "batch_size: 3")
-    assert scratch.planned("all") == {"pretraining": 4, "ranks": 4, **AFTER_SCORES}
 
 
 def test_a_cap_on_words_reruns_matches_and_not_the_vectors(scratch: Checkout) -> None:
@@ -52,38 +35,41 @@ def test_a_cap_on_words_reruns_matches_and_not_the_vectors(scratch: Checkout) ->
     assert planned["token_map"] == planned["initialized_model"] == 3
 
 
-def test_a_task_option_reruns_the_task(scratch: Checkout) -> None:
-    edit(scratch.folder / "mini.yaml", "layer: 1", "layer: 2")
-    assert scratch.planned("all") == {"ranks": 8, **AFTER_SCORES}
-
-
 @pytest.mark.parametrize(
-    ("module", "old", "new", "expected"),
+    ("path", "old", "new", "expected"),
     [
         (
-            "initializers/ofa.py",
+            "mini.yaml",
+            "{initializer: ofa}",
+            "{initializer: ofa, temperature: 0.2}",
+            {"token_map": 1, "initialized_model": 1, "pretraining": 1, "ranks": 2, **AFTER_MAPS},
+        ),
+        ("mini.yaml", "batch_size: 2", "batch_size: 3", {"pretraining": 4, "ranks": 4, **AFTER_SCORES}),
+        ("mini.yaml", "layer: 1", "layer: 2", {"ranks": 8, **AFTER_SCORES}),
+        (
+            "lexigraft/initializers/ofa.py",
             "top_k: PositiveInt = 10",
             "top_k: PositiveInt = 9 + 1",
             # graft inherits from it
             {"token_map": 2, "initialized_model": 2, "pretraining": 2, "ranks": 4, **AFTER_MAPS},
         ),
-        ("evaluation/retrieval.py", '"cpu": 1024', '"cpu": 1023', {"ranks": 8, **AFTER_SCORES}),
-        ("report/tables.py", "import annotations", "import annotations\n\nX = 1", {"report": 1}),
+        ("lexigraft/evaluation/retrieval.py", '"cpu": 1024', '"cpu": 1023', {"ranks": 8, **AFTER_SCORES}),
+        ("lexigraft/report/tables.py", "import annotations", "import annotations\n\nX = 1", {"report": 1}),
         (
-            "hypernetwork/losses.py",
+            "lexigraft/hypernetwork/losses.py",
             "(target - predicted)",
             "(predicted - target)",
             # prediction does not import the losses: only models whose network is trained again
             {"hypernetwork": 1, "initialized_model": 1, "pretraining": 1, "ranks": 2, **AFTER_SCORES},
         ),
-        ("evaluation/retrieval.py", "# on a CPU what fits", "# on CPUs what fits", {}),
-        ("config/configuration.py", '"""JSON schema', '"""The JSON schema', {}),
+        ("lexigraft/evaluation/retrieval.py", "# on a CPU what fits", "# on CPUs what fits", {}),
+        ("lexigraft/config/configuration.py", '"""JSON schema', '"""The JSON schema', {}),
     ],
 )
-def test_an_edited_module_reruns_the_stages_that_import_it(
-    scratch: Checkout, module: str, old: str, new: str, expected: dict[str, int]
+def test_an_edited_setting_or_module_reruns_the_stages_that_use_it(
+    scratch: Checkout, path: str, old: str, new: str, expected: dict[str, int]
 ) -> None:
-    edit(scratch.folder / "lexigraft" / module, old, new)
+    edit(scratch.folder / path, old, new)
     assert scratch.planned("all") == expected
 
 

@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import ROOT, Checkout, edit
 from tests.small_disk import small_disk_at
-
-from .conftest import ROOT, Checkout
-from .test_reruns import edit
 
 FACTORS = "resources/factors/minilm-8.safetensors"
 MODEL = "results/shared/models/random-minilm-8/step-0/model.safetensors"
@@ -39,9 +37,8 @@ class Lab(Checkout):
                 os.chown(path, user, user)
 
     def start(self, *arguments: str, cache: bool = True) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "snakemake", "--configfile", "shared.yaml", "--cores", "1", *arguments]
-        environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-        environment |= {"PYTHONPATH": "", "HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder / ".cache")}
+        command = self.command("--cores", "1", *arguments, config="shared.yaml")
+        environment = self.environment() | {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder / ".cache")}
         if cache:
             command += ["--cache"]
             environment["SNAKEMAKE_OUTPUT_CACHE"] = str(self.cache)

@@ -14,10 +14,9 @@ from lexigraft.evaluation.tasks import registry as task_kinds
 from lexigraft.initializers import registry
 from lexigraft.pretraining.objectives import registry as objectives
 from lexigraft.workflow.code_digests import data_files, import_closure, script_source
+from tests.checkout import ROOT, Checkout, edit
 from tools.rule_graph import direct, mermaid, readme_with_graph, rule_graph
 from tools.stage_table import rules_of_scripts
-
-from .conftest import ROOT, Checkout
 
 SCRIPTS = ROOT / "workflow_scripts"
 
@@ -59,10 +58,9 @@ def test_the_graph_in_the_readme_is_up_to_date(tmp_path: Path) -> None:
     assert {rule for edge in edges for rule in edge} == {rule for rules in rules_of_scripts(ROOT).values() for rule in rules}
     assert ("source", "factors") in edges
     # an added input changes the graph
-    rules = checkout.folder / "rules/factors.smk"
     weights = 'weights="<resources>/sources/{source}/model.safetensors",\n'
-    assert weights in rules.read_text()
-    rules.write_text(rules.read_text().replace(weights, f'{weights}        more="<resources>/corpora/bible/counts.parquet",\n'))
+    more = f'{weights}        more="<resources>/corpora/bible/counts.parquet",\n'
+    edit(checkout.folder / "rules/factors.smk", weights, more)
     assert "  corpus --> factors\n" in readme_with_graph(tmp_path)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from process_cases import python
 
 from lexigraft.artifacts import (
     Provenance,
@@ -55,11 +53,13 @@ def read(path: Path) -> object:
     return read_table(path, "factors") if path.suffix == ".parquet" else read_tensors(path, "factors")
 
 
-def test_a_table_survives_a_round_trip(tmp_path: Path) -> None:
+def test_a_table_and_one_written_in_blocks_survive_a_round_trip(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet")
     assert read_table(path, "factors").equals(TABLE)
     assert read_table(path, ("other", "factors"), ["n"])["n"].to_list() == [1, 2]
     assert pl.read_parquet(path).equals(TABLE)
+    write_table(path, (TABLE for _ in range(3)), PROVENANCE)
+    assert read_table(path, "factors").equals(pl.concat([TABLE] * 3))
 
 
 def test_tensors_survive_a_round_trip_and_safetensors_reads_them(tmp_path: Path) -> None:
@@ -85,12 +85,6 @@ def test_an_arrow_file_is_memory_mapped_and_polars_reads_it(tmp_path: Path) -> N
         map_arrow(tmp_path / "none.arrow")
 
 
-def test_blocks_are_written_as_one_table(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    write_table(path, (TABLE for _ in range(3)), PROVENANCE)
-    assert read_table(path, "factors").equals(pl.concat([TABLE] * 3))
-
-
 @pytest.mark.parametrize("suffix", [".parquet", ".safetensors", ".arrow"])
 def test_provenance_is_stored_without_paths(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"t{suffix}")
@@ -114,8 +108,7 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path, suffix: str) -> N
     path = write(tmp_path / f"a{suffix}")
     code = "import sys; from pathlib import Path; from test_artifacts import write; write(Path(sys.argv[1]))"
     other = tmp_path / f"b{suffix}"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONHASHSEED": "7"}
-    subprocess.run([sys.executable, "-c", code, str(other)], check=True, env=environment)
+    assert python(code, other, PYTHONHASHSEED="7").returncode == 0
     assert path.read_bytes() == other.read_bytes()
     assert identity(path) == identity(other)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from process_cases import python
 
 from lexigraft.artifacts import (
     Provenance,
@@ -127,13 +126,13 @@ def test_a_process_publishes_nothing_after_its_job_was_started_again(tmp_path: P
 def test_child_processes_publish_nothing_after_the_job_was_started_again(tmp_path: Path) -> None:
     log, out = tmp_path / "job.log", tmp_path / "out.txt"
     log.write_text("first")
-    code = f"from pathlib import Path; from lexigraft.artifacts import write_text; write_text(Path({str(out)!r}), 'late')"
+    code = "import sys; from pathlib import Path; from lexigraft.artifacts import *; write_text(Path(sys.argv[1]), 'late')"
     with claim(log):
-        subprocess.run([sys.executable, "-c", code], check=True)
+        assert python(code, out).returncode == 0
         log.rename(tmp_path / "old.log")
         log.write_text("second")
         out.unlink()
-        assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 1
+        assert python(code, out).returncode == 1
     assert not out.exists()
 
 
@@ -152,21 +151,16 @@ def test_errors_of_reading_elsewhere_in_the_body_pass_through(tmp_path: Path) ->
         raise PermissionError(errno.EACCES, "no", str(tmp_path / "in" / "in.txt"))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def test_a_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
     with small_disk_at(tmp_path / "disk", 64 << 10) as disk:
-        yield disk.folder
-
-
-def test_a_full_disk_leaves_only_the_old_file(small_disk: Path) -> None:
-    path = small_disk / "x.safetensors"
-    write_tensors(path, ONE, Provenance("source"))
-    before = path.read_bytes()
-    with pytest.raises(ArtifactError, match="make room on this disk") as caught:
-        write_tensors(path, {"many": np.ones(1_000_000, dtype=np.float32)}, Provenance("source"))
-    assert caught.value.where == path
-    assert path.read_bytes() == before
-    assert list(small_disk.iterdir()) == [path]
+        path = disk.folder / "x.safetensors"
+        write_tensors(path, ONE, Provenance("source"))
+        before = path.read_bytes()
+        with pytest.raises(ArtifactError, match="make room on this disk") as caught:
+            write_tensors(path, {"many": np.ones(1_000_000, dtype=np.float32)}, Provenance("source"))
+        assert caught.value.where == path
+        assert path.read_bytes() == before
+        assert list(disk.folder.iterdir()) == [path]
 
 
 def test_only_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:

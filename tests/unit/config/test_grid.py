@@ -20,6 +20,8 @@ DEMO = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").rea
 
 GRID: dict[str, Any] = {"methods": ["ofa"], "sources": ["mono"], "dims": [100], "tokenizer": "t", "word_vectors": "w"}
 
+PAIRS = {"pairs": {"adapter": "pairs", "path": "x", "languages": {"tur_Latn": "tur"}}}
+
 
 def grid(**values: Any) -> ModelGrid:
     return ModelGrid(**{**GRID, **values})
@@ -52,15 +54,12 @@ def test_two_grids_may_repeat_a_model_but_not_its_name_for_another() -> None:
         models_by_name([grid(), grid(balanced_factors=True)], seed=3)
 
 
-def test_balanced_factors_are_refused_for_full() -> None:
-    with pytest.raises(ValueError, match="balanced_factors needs factors"):
-        grid(dims=["full"], balanced_factors=True)
-
-
 @pytest.mark.parametrize("dim", [0, -3, "half"])
-def test_dims_must_be_positive_numbers_or_full(dim: object) -> None:
+def test_dims_must_be_positive_numbers_or_full_and_only_factors_are_balanced(dim: object) -> None:
     with pytest.raises(ValueError, match="dims"):
         grid(dims=[dim])
+    with pytest.raises(ValueError, match="balanced_factors needs factors"):
+        grid(dims=["full"], balanced_factors=True)
 
 
 def test_inputs_are_replaced_everywhere() -> None:
@@ -92,44 +91,30 @@ def demo(**sections: Any) -> dict[str, Any]:
 
 
 def test_methods_may_use_a_network_per_source_and_dimension() -> None:
-    network = {"kind": "bilstm", "hidden": 8}
-    config = load_config(
-        demo(
-            hypernetworks={"minilm-100": network},
-            methods={"hyperofa": {"initializer": "hyperofa", "hypernetwork": "{source}-{dim}"}},
-        )
-    )
+    methods = {"hyperofa": {"initializer": "hyperofa", "hypernetwork": "{source}-{dim}"}}
+    sections = {"hypernetworks": {"minilm-100": {"kind": "bilstm", "hidden": 8}}, "methods": methods}
+    config = load_config(demo(**sections))
     models = config.models_by_name()
     assert config.network_of(models["hyperofa-minilm-100"]) == "minilm-100"
     assert config.network_of(models["ofa-minilm-100"]) is None
     with pytest.raises(ConfigError, match=r"of model hyperofa-minilm-64: no hypernetwork is named 'minilm-64'"):
-        load_config(
-            demo(
-                hypernetworks={"minilm-100": network},
-                methods={"hyperofa": {"initializer": "hyperofa", "hypernetwork": "{source}-{dim}"}},
-                models=[{**DEMO["models"][0], "dims": [64, 100]}],
-            )
-        )
+        load_config(demo(**sections, models=[{**DEMO["models"][0], "dims": [64, 100]}]))
 
 
-def test_other_placeholders_than_source_and_dim_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"methods.hyperofa.hypernetwork: String should match pattern"):
-        load_config(demo(methods={"hyperofa": {"initializer": "hyperofa", "hypernetwork": "{seed}"}}))
-
-
-def test_models_named_for_pretraining_must_exist() -> None:
-    config = load_config(demo(pretraining={"models": ["ofa-minilm-100"]}))
-    assert config.pretraining is not None
-    assert config.pretraining.models == ["ofa-minilm-100"]
-    with pytest.raises(ConfigError, match=r"pretraining.models: no model is named 'ofa-minilm-10'; did you mean"):
-        load_config(demo(pretraining={"models": ["ofa-minilm-10"]}))
-
-
-def test_test_sets_are_refused_as_training_text() -> None:
-    config = demo(corpora={"pairs": {"adapter": "pairs", "path": "x", "languages": {"tur_Latn": "tur"}}})
-    config["pretraining"]["corpus"] = "pairs"
-    with pytest.raises(ConfigError, match=r"pretraining.corpus: all sentences of corpus 'pairs' are for testing"):
-        load_config(config)
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"pretraining": {"models": ["ofa-minilm-10"]}}, "models: no model is named 'ofa-minilm-10'; did you mean"),
+        ({"methods": {"h": {"initializer": "hyperofa", "hypernetwork": "{seed}"}}}, "hypernetwork: String should match"),
+        ({"corpora": PAIRS, "pretraining": {"corpus": "pairs"}}, "all sentences of corpus 'pairs' are for testing"),
+    ],
+)
+def test_unknown_models_other_placeholders_and_test_sets_as_training_text_are_refused(
+    sections: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(demo(**sections))
+    assert load_config(demo(pretraining={"models": ["ofa-minilm-100"]})).pretraining.models == ["ofa-minilm-100"]
 
 
 def test_tasks_may_score_fewer_languages_after_pretraining() -> None:

@@ -19,18 +19,15 @@ from lexigraft.settings import parse
 from tests.shared_data import shared_data
 
 
-def test_sr_b_has_500_verse_ids() -> None:
+def test_sr_b_has_500_verse_ids_and_no_held_out_none() -> None:
     ids = held_out_ids("sr_b")
     assert len(ids) == 500
     assert all(len(verse) == 8 and verse.isdigit() and 40 <= int(verse[:2]) <= 66 for verse in ids)
+    assert held_out_ids(None) == frozenset()
 
 
 def test_sr_b_ids_equal_the_shared_list() -> None:
     assert held_out_ids("sr_b") == set(shared_data("bible/sr_b_verse_ids.txt").read_text().split())
-
-
-def test_without_held_out_no_ids_are_excluded() -> None:
-    assert held_out_ids(None) == frozenset()
 
 
 def test_held_out_sentences_never_reach_the_training_table(tmp_path: Path) -> None:

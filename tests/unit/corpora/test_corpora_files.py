@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -81,11 +82,6 @@ def test_text_that_is_not_utf8_raises_an_error_with_line_and_byte(
     assert "iconv" in message
 
 
-def test_a_truncated_gzip_file_raises_an_input_error(tmp_path: Path) -> None:
-    (tmp_path / "fra_Latn.txt.gz").write_bytes(gzip.compress(b"abc\n" * 1000)[:-12])
-    assert "damaged gzip data" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
-
-
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -102,13 +98,21 @@ def test_invalid_json_lines_raise_an_error(tmp_path: Path, line: str, expected: 
     assert "eng_Latn.jsonl, line 2" in message
 
 
-def test_parquet_that_is_damaged_or_lacks_the_column_raises_an_error(tmp_path: Path) -> None:
-    pl.DataFrame({"sentence": ["x"], "n": [1]}).write_parquet(tmp_path / "eng_Latn.parquet")
-    assert "the file has sentence, n" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
-    pl.DataFrame({"text": [1]}).write_parquet(tmp_path / "eng_Latn.parquet")
-    assert "holds int64" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
-    (tmp_path / "eng_Latn.parquet").write_bytes(b"PAR1 and nothing more")
-    assert "cannot be read as Parquet" in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("eng_Latn.txt.gz", gzip.compress(b"abc\n" * 1000)[:-12], "damaged gzip data"),
+        ("eng_Latn.parquet", b"PAR1 and nothing more", "cannot be read as Parquet"),
+        ("eng_Latn.parquet", {"sentence": ["x"], "n": [1]}, "the file has sentence, n"),
+        ("eng_Latn.parquet", {"text": [1]}, "holds int64"),
+    ],
+)
+def test_damaged_files_and_wrong_columns_raise_an_error(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        pl.DataFrame(content).write_parquet(tmp_path / name)
+    assert message in error_of(tmp_path, {"adapter": "text_folder", "path": str(tmp_path)})
 
 
 def test_wrong_folders_and_file_names_raise_an_error(tmp_path: Path) -> None:

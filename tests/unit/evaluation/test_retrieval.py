@@ -8,26 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+from modeling_cases import FAMILY_NAMES, SIZES, plain_model, vocabulary
+from tagging_cases import word_tokenizer
 
 from lexigraft.errors import InputError
-from lexigraft.evaluation.retrieval import (
-    SentenceEncoder,
-    check_languages,
-    layer_to_read,
-    layers_to_read,
-    rank_of,
-)
+from lexigraft.evaluation.retrieval import SentenceEncoder, check_languages, layer_to_read, layers_to_read, rank_of
 from lexigraft.evaluation.sentences import budget_batches
 from lexigraft.evaluation.tasks.retrieval import RetrievalTask
-from lexigraft.modeling.encoder import usable_positions
 
 TASK = RetrievalTask(kind="retrieval", corpus="bible")
-TEXTS = ["a b c", "d", "a a b b c c d d e e", "e d c", "", "b"]
+TEXTS = ["w7 w8 w30", "w9", "w7 w8 w30 w31 w32 w33 w34 w35 w36 w37 w12", "w12 w9 w8", "", "w8"]
+CPU = torch.device("cpu")
 
 
 @settings(max_examples=30, deadline=None)
@@ -42,83 +33,64 @@ def test_ranks_are_those_of_brute_force(seed: int, queries: int, keys: int, top_
     np.testing.assert_array_equal(rank_of(ours.astype(np.float32), theirs.astype(np.float32), right, top_k), expected)
 
 
-def test_a_faiss_without_gpu_searches_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked of a GPU is found by whichever FAISS is installed."""
-    monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
-    rng = np.random.default_rng(0)
-    ours, theirs = (rng.standard_normal((size, 16)).astype(np.float32) for size in (50, 3000))
-    right = rng.integers(0, 3000, 50)
-    np.testing.assert_array_equal(rank_of(ours, theirs, right, 10, gpu=True), rank_of(ours, theirs, right, 10))
-
-
 @pytest.mark.skipif(
     not (torch.cuda.is_available() and hasattr(faiss, "StandardGpuResources")), reason="no GPU, or FAISS without its GPU part"
 )
 @pytest.mark.parametrize("top_k", [10, 2048, 3000])
 def test_ranks_on_a_gpu_are_those_of_the_cpu(top_k: int) -> None:
+    check_ranks_on_a_gpu(top_k)
+
+
+def test_a_faiss_without_gpu_searches_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of a GPU is found by whichever FAISS is installed."""
+    monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
+    check_ranks_on_a_gpu(10)
+
+
+def check_ranks_on_a_gpu(top_k: int) -> None:
     rng = np.random.default_rng(0)
     ours, theirs = (rng.standard_normal((size, 16)).astype(np.float32) for size in (50, 3000))
     right = rng.integers(0, 3000, 50)
     np.testing.assert_array_equal(rank_of(ours, theirs, right, top_k, gpu=True), rank_of(ours, theirs, right, top_k))
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {token: index for index, token in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", *"abcde"])}
-    backend = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-    backend.pre_tokenizer = Whitespace()
-    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]"
-    )
-
-
-def model(kind: str) -> torch.nn.Module:
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 9, "hidden_size": 16, "num_hidden_layers": 6, "num_attention_heads": 2, "intermediate_size": 32}
-    if kind == "bert":
-        return BertForMaskedLM(BertConfig(**sizes, max_position_embeddings=24)).eval()
-    return RobertaForMaskedLM(RobertaConfig(**sizes, max_position_embeddings=24, pad_token_id=0)).eval()
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(kind: str) -> None:
-    network, texts = model(kind), tokenizer()
-    expected = []
-    for text in TEXTS:
-        inputs = texts(text, return_tensors="pt", return_token_type_ids=False)
+@pytest.mark.parametrize("layer", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(name: str, layer: int) -> None:
+    """Also before the last layer, where the LayerNorm behind the layers of a ModernBERT has no say."""
+    model, tokenizer = plain_model(name, num_hidden_layers=4), word_tokenizer(vocabulary(name))
+    layers = [layer, *(other for other in (3, 1, 2) if other < layer)]
+    found = SentenceEncoder(model, tokenizer, layers, 512, CPU).encode_layers(TEXTS, "test")
+    for place, text in enumerate(TEXTS):
         with torch.no_grad():
-            states = network(**inputs, output_hidden_states=True).hidden_states
-        expected.append(states[4][0].mean(dim=0).numpy())
-    encoder = SentenceEncoder(network, texts, layers_to_read(6, TASK), 512, torch.device("cpu"))
-    assert encoder.layers == (4,)
-    np.testing.assert_allclose(encoder.encode(TEXTS, "test"), np.stack(expected), atol=1e-5)
+            inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+            states = model(**inputs, output_hidden_states=True).hidden_states
+        expected = np.stack([states[which][0].mean(dim=0).numpy() for which in layers])
+        np.testing.assert_allclose(found[:, place], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_layers_behind_the_last_one_read_are_never_run(kind: str) -> None:
-    network = model(kind)
-    run: list[int] = []
-    for number, layer in enumerate(network.base_model.encoder.layer, start=1):
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_layers_behind_the_last_one_read_are_never_run(name: str) -> None:
+    model, run = plain_model(name, num_hidden_layers=6), list[int]()
+    for number, layer in enumerate(model.base_model.encoder.layer, start=1):
         layer.register_forward_hook(lambda *_, number=number: run.append(number))
-    network.base_model.encoder.layer[4].register_forward_pre_hook(lambda *_: pytest.fail("layer 5 was run"))
-    vectors = SentenceEncoder(network, tokenizer(), [4, 2], 512, torch.device("cpu")).encode_layers(TEXTS, "test")
+    model.base_model.encoder.layer[4].register_forward_pre_hook(lambda *_: pytest.fail("layer 5 was run"))
+    vectors = SentenceEncoder(model, word_tokenizer(vocabulary(name)), [4, 2], 512, CPU).encode_layers(TEXTS, "test")
     assert run == [1, 2, 3, 4]
-    assert vectors.shape == (2, len(TEXTS), 16)
+    assert vectors.shape == (2, len(TEXTS), SIZES["hidden_size"])
 
 
-@pytest.mark.parametrize(("kind", "positions"), [("bert", 24), ("roberta", 23)])
-def test_texts_longer_than_the_model_are_cut(kind: str, positions: int) -> None:
-    network = model(kind)
-    assert usable_positions(network.config) == positions
-    encoder = SentenceEncoder(network, tokenizer(), [2], 512, torch.device("cpu"))
-    long = encoder.encode(["a b " * 100], "test")
-    np.testing.assert_allclose(long, encoder.encode(["a b " * 50], "test"), atol=1e-6)
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_texts_longer_than_the_model_are_cut(name: str) -> None:
+    encoder = SentenceEncoder(plain_model(name), word_tokenizer(vocabulary(name)), [2], 512, CPU)
+    np.testing.assert_allclose(encoder.encode(["w7 w8 " * 100], "test"), encoder.encode(["w7 w8 " * 50], "test"), atol=1e-6)
 
 
 @pytest.mark.parametrize(("layers", "expected"), [(12, 8), (6, 4), (24, 16), (2, 1)])
 def test_the_layer_nearest_two_thirds(layers: int, expected: int) -> None:
     assert layer_to_read(layers, "two_thirds") == expected
-    with pytest.raises(InputError, match="layer 25"):
+    assert layers_to_read(layers, TASK) == (expected,)
+    with pytest.raises(InputError, match="layer 25 asked for"):
         layer_to_read(layers, 25)
 
 

@@ -179,9 +179,3 @@ def test_languages_none_of_whose_sentences_is_asked_for_are_named(held_out: Path
     write_table(path, first, Provenance("corpus"))
     found = ranked(task_of(**RETRIEVAL), path, model, tmp_path / "ranks.parquet")
     assert found.select("language", "query_id").rows() == [("tur_Latn", "000"), ("fra_Latn", "000")]
-
-
-def test_more_layers_than_the_model_has(held_out: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="layer 9 asked for"):
-        ranked(task_of(**RETRIEVAL, layers=[9]), held_out, model, tmp_path / "ranks.parquet")
-    assert not (tmp_path / "ranks.parquet").exists()

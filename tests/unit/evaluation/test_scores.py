@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from ranks_cases import retrieval_tasks, write_ranks
+from ranks_cases import retrieval_tasks, run_row, write_ranks
 from report_cases import scored
 
 from lexigraft.artifacts import Provenance, read_provenance, read_table, write_table
@@ -19,20 +19,6 @@ from lexigraft.evaluation.summary import score_table
 
 LANGUAGES = ("tur_Latn", "kor_Hang", "arb_Arab")
 Row = dict[str, Any]
-
-
-def row(model: str, step: int, task: str = "sr-b") -> Row:
-    return {
-        "run": "try",
-        "model": f"{model}-tiny-8",
-        "method": model,
-        "source": "tiny",
-        "target": "bible-1k",
-        "dim": "8",
-        "seed": 3,
-        "step": step,
-        "task": task,
-    }
 
 
 @pytest.fixture
@@ -45,7 +31,7 @@ def run(tmp_path: Path) -> tuple[list[Path], list[Row], list[dict[str, list[int 
             for place, language in enumerate(LANGUAGES)
         }
         paths.append(write_ranks(tmp_path / f"{model}-{step}.parquet", drawn))
-        rows.append(row(model, step))
+        rows.append(run_row(f"{model}-tiny-8", step))
         ranks.append(drawn)
     return paths, rows, ranks
 
@@ -95,16 +81,15 @@ def test_ranks_that_make_no_sense_are_errors(tmp_path: Path) -> None:
         (foreign, ArtifactError, "expected 'ranks'"),
     ):
         with pytest.raises(error, match=message):
-            scored(tmp_path, [path], [row("ofa", 0)], seed=1)
+            scored(tmp_path, [path], [run_row("ofa-tiny-8")], seed=1)
     with pytest.raises(ValueError, match="shorter"):
-        scored(tmp_path, [good], [row("ofa", 0), row("ofa", 1)], seed=1)
+        scored(tmp_path, [good], [run_row("ofa-tiny-8")] * 2, seed=1)
     assert not (tmp_path / "scores.parquet").exists()
 
 
 @pytest.mark.parametrize(("top_k", "expected"), [([1, 5, 10, 50], "top_10"), ([5, 1], "top_5")])
 def test_headline_of_retrieval(top_k: list[int], expected: str) -> None:
-    (task,) = retrieval_tasks(["sr-b"], top_k=top_k).values()
-    assert task.headline_metric() == expected
+    assert retrieval_tasks(["sr-b"], top_k=top_k)["sr-b"].headline_metric() == expected
 
 
 def test_table_shows_means_and_intervals(run: Any, tmp_path: Path) -> None:

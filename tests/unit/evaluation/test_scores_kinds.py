@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from page_cases import page_of
+from ranks_cases import run_row
 from report_cases import no_significance, scored, scored_inputs, written
 
 from lexigraft.artifacts import Provenance, write_table
@@ -28,14 +29,12 @@ def predicted_and_tagged(folder: Path) -> ReportInputs:
     """A run of language modeling and tagging in two languages."""
     rows, tables = [], []
     for model, bits in BITS.items():
-        method, source, dim, *_ = model.split("-")
-        names = {"run": "try", "model": model, "method": method, "source": source, "target": "t", "dim": dim}
         seed = 2 if model.endswith("seed2") else SEED
         for task, metrics in (
             ("text", {"bits_per_byte": bits, "masked_perplexity": (120.0, 130.0)}),
             ("tags", {"f1": (F1[model], F1[model] + 10), "accuracy": (90.0, 92.0)}),
         ):
-            rows.append({**names, "seed": seed, "step": 0, "task": task})
+            rows.append(run_row(model, task=task, seed=seed))
             tables += [
                 {**rows[-1], "language": language, "metric": metric, "score": values[place], "n": 40}
                 | {"unit": "words", "headline": metric in ("bits_per_byte", "f1"), "lower_is_better": task == "text"}

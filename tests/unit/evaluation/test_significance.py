@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.stats
-from ranks_cases import write_ranks
+from ranks_cases import run_row, write_ranks
 from report_cases import scored
 from tagging_cases import tagging_values
 
@@ -30,15 +30,6 @@ from lexigraft.evaluation.tasks import Metric, tasks_of
 SENTENCES, SEED = 120, 5
 LANGUAGES = {"tur_Latn": 0.5, "kor_Hang": 0.3, "rus_Cyrl": 0.7}
 Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
-
-
-def row(model: str, step: int, task: str, seed: int = 42) -> dict[str, Any]:
-    method, source, dim, *_ = model.split("-")
-    return {"run": "r", "model": model, "method": method, "source": source, "target": "t", "dim": dim} | {
-        "seed": seed,
-        "step": step,
-        "task": task,
-    }
 
 
 def found(rows: list[dict[str, Any]], ranks: list[Path], folder: Path) -> Tables:
@@ -71,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Tables:
         ("ofa-m-16", 42, (0.0, 0.0)),
     ):
         for step, ease in zip((0, 9), eases, strict=True):
-            rows.append(row(model, step, "sr_b", seed))
+            rows.append(run_row(model, step, "sr_b", seed))
             paths.append(write_ranks(folder / f"{len(paths)}.parquet", drawn_ranks(generator, ease, hard)))
     return found(rows, paths, folder)
 
@@ -94,7 +85,7 @@ def test_every_score_has_an_interval_around_it(run: Tables) -> None:
 def test_interval_of_the_mean_is_that_of_a_loop(tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
     ranks = drawn_ranks(generator, 0.0, generator.normal(size=SENTENCES))
-    _, intervals, _ = found([row("ofa-m-8", 0, "sr_b")], [write_ranks(tmp_path / "a.parquet", ranks)], tmp_path)
+    _, intervals, _ = found([run_row("ofa-m-8", 0, "sr_b")], [write_ranks(tmp_path / "a.parquet", ranks)], tmp_path)
     hits = {language: np.array([rank is not None and rank <= 10 for rank in of]) for language, of in ranks.items()}
     draws = []
     for _ in range(4000):
@@ -154,7 +145,7 @@ def test_p_value_of_a_language_is_mcnemars(tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     ranks = [drawn_ranks(generator, ease, np.zeros(SENTENCES)) for ease in (0.0, 0.12)]
     paths = [write_ranks(tmp_path / f"{at}.parquet", of) for at, of in enumerate(ranks)]
-    _, _, comparisons = found([row("ofa-m-8", 0, "sr_b"), row("graft-m-8", 0, "sr_b")], paths, tmp_path)
+    _, _, comparisons = found([run_row("ofa-m-8", 0, "sr_b"), run_row("graft-m-8", 0, "sr_b")], paths, tmp_path)
     for language in LANGUAGES:
         one, other = (np.array([rank is not None for rank in of[language]]) for of in ranks)
         gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
@@ -167,7 +158,7 @@ def test_a_model_scored_in_fewer_languages_is_compared_in_those(tmp_path: Path) 
     ranks = drawn_ranks(generator, 0.0, np.zeros(SENTENCES))
     fewer = {language: of for language, of in drawn_ranks(generator, 0.1, np.zeros(SENTENCES)).items() if "rus" not in language}
     paths = [write_ranks(tmp_path / "0.parquet", ranks), write_ranks(tmp_path / "1.parquet", fewer)]
-    scores, intervals, comparisons = found([row("ofa-m-8", 0, "sr_b"), row("ofa-m-8", 9, "sr_b")], paths, tmp_path)
+    scores, intervals, comparisons = found([run_row("ofa-m-8", 0, "sr_b"), run_row("ofa-m-8", 9, "sr_b")], paths, tmp_path)
     (mean,) = comparisons.filter(language=MEAN).iter_rows(named=True)
     both = scores.filter(pl.col("language").is_in(list(fewer)), metric="top_10", step=0)
     assert mean["languages"] == 2
@@ -225,8 +216,8 @@ def likelihood_file(path: Path, generator: np.random.Generator, quality: float) 
 
 
 def test_tags_and_likelihoods_have_intervals_and_tests_as_well(tmp_path: Path) -> None:
-    tagged = [row(model, 0, "ner") for model in ("ofa-m-8", "graft-m-8")]
-    modeled = [row(model, 0, "text") for model in ("ofa-m-8", "graft-m-8")]
+    tagged = [run_row(model, 0, "ner") for model in ("ofa-m-8", "graft-m-8")]
+    modeled = [run_row(model, 0, "text") for model in ("ofa-m-8", "graft-m-8")]
     tags = [
         [tag_file(tmp_path / f"{model}-{seed}", np.random.default_rng(seed), quality) for seed in (1, 2)]
         for model, quality in (("ofa", 0.3), ("graft", 0.8))
@@ -274,7 +265,7 @@ def test_sentences_of_different_sets_are_drawn_apart() -> None:
 def test_other_sentences_cannot_be_compared(tmp_path: Path) -> None:
     paths = [write_ranks(tmp_path / "0", {"tur_Latn": [1, 2]}), write_ranks(tmp_path / "1", {"tur_Latn": [1, 2, 3]})]
     with pytest.raises(ArtifactError, match="other test sentences in tur_Latn"):
-        found([row("ofa-m-8", 0, "sr_b"), row("graft-m-8", 0, "sr_b")], paths, tmp_path)
+        found([run_row("ofa-m-8", 0, "sr_b"), run_row("graft-m-8", 0, "sr_b")], paths, tmp_path)
 
 
 def test_a_metric_of_one_model_only_has_rows_of_that_model(tmp_path: Path) -> None:
@@ -282,7 +273,7 @@ def test_a_metric_of_one_model_only_has_rows_of_that_model(tmp_path: Path) -> No
     paths = [write_ranks(tmp_path / f"{at}.parquet", {"tur_Latn": [1, 2, None]}) for at in (0, 1)]
     deeper = pl.read_parquet(paths[1])
     write_table(paths[1], pl.concat([deeper, deeper.with_columns(variant=pl.lit("layer_9"))]), Provenance("ranks"))
-    scores, intervals, _ = found([row("ofa-m-8", 0, "sr_b"), row("ofa-n-8", 0, "sr_b")], paths, tmp_path)
+    scores, intervals, _ = found([run_row("ofa-m-8", 0, "sr_b"), run_row("ofa-n-8", 0, "sr_b")], paths, tmp_path)
     for table in (scores, intervals):
         assert table.filter(metric="top_10_layer_9")["model"].unique().to_list() == ["ofa-n-8"]
         assert set(table.filter(metric="top_10")["model"]) == {"ofa-m-8", "ofa-n-8"}
@@ -292,7 +283,7 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     ranks = drawn_ranks(np.random.default_rng(6), 0.0, np.zeros(SENTENCES))
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        rows = [row("ofa-m-8", 0, "sr_b"), row("ofa-m-8", 1, "sr_b")]
+        rows = [run_row("ofa-m-8", 0, "sr_b"), run_row("ofa-m-8", 1, "sr_b")]
         found(rows, [write_ranks(tmp_path / name / f"{at}.parquet", ranks) for at in (0, 1)], tmp_path / name)
     for table in ("intervals.parquet", "comparisons.parquet"):
         assert (tmp_path / "a" / table).read_bytes() == (tmp_path / "b" / table).read_bytes()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ import polars as pl
 import pytest
 import torch
 from modeling_cases import FAMILY_NAMES, plain_model
+from process_cases import at_pass, python
 from tagging_cases import conllu, learnable, tagging_values, write_model
-from torch.nn.modules.module import register_module_forward_hook
 from transformers import BertForTokenClassification
 
 from lexigraft.artifacts import Provenance, read_table
@@ -30,6 +28,9 @@ from lexigraft.evaluation.tasks.tagging import TaggingTask
 from lexigraft.settings import parse
 from lexigraft.training.checkpoints import Checkpoints
 from lexigraft.training.interruption import EXIT_CODE
+
+Tuned = tuple[TaggingTask, Path, Path]
+"""A task, the model, and the folder of a tagger made of it."""
 
 
 def task_of(folder: Path, **changes: Any) -> TaggingTask:
@@ -102,15 +103,14 @@ def test_a_tagger_of_every_family_learns_its_sentences(tmp_path: Path, name: str
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TaggingTask, Path, Path]:
-    """A task, the model, and the folder of a tagger made of it."""
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     folder = tmp_path_factory.mktemp("tuned")
     task, model = task_of(folder / "text"), write_model(folder)
     tune(task, model, folder / "out")
     return task, model, folder / "out"
 
 
-def test_fine_tuning_follows_from_its_arguments_and_seed(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+def test_fine_tuning_follows_from_its_arguments_and_seed(tuned: Tuned, tmp_path: Path) -> None:
     task, model, out = tuned
     first = {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.name != "sentences.parquet"}
     assert tune(task, model, tmp_path / "again") == first
@@ -118,7 +118,7 @@ def test_fine_tuning_follows_from_its_arguments_and_seed(tuned: tuple[TaggingTas
     assert other["tagger.safetensors"] != first["tagger.safetensors"]
 
 
-def test_the_size_of_micro_batches_changes_rounding_only(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+def test_the_size_of_micro_batches_changes_rounding_only(tuned: Tuned, tmp_path: Path) -> None:
     task, model, _ = tuned
     found = []
     for size in (1, 8):
@@ -147,7 +147,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, checkpoints: int) -> None:
 
 @pytest.mark.parametrize("evaluations", [1, 2])
 def test_a_killed_run_continues_and_ends_with_the_same_bytes(
-    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluations: int
+    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluations: int
 ) -> None:
     task, model, out = tuned
     stop_after(monkeypatch, evaluations)
@@ -159,7 +159,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(
 
 
 def test_a_damaged_checkpoint_is_skipped_and_that_of_another_run_refused(
-    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     task, model, out = tuned
     stop_after(monkeypatch, 2)
@@ -180,29 +180,17 @@ def test_a_damaged_checkpoint_is_skipped_and_that_of_another_run_refused(
 
 
 def tune_and_receive(folder: Path, model: Path, out: Path, number: int) -> None:
-    """`tune`, which gets a signal in the middle of its seventh step."""
-    passes = 0
-
-    def count(module: object, _args: object, _output: object) -> None:
-        nonlocal passes
-        passes += isinstance(module, Tagger) and module.training
-        if passes == 6 * 3 + 1:  # three micro-batches per step
-            os.kill(os.getpid(), number)
-
-    register_module_forward_hook(count)
+    """`tune`, which gets a signal in the middle of its seventh step of three micro-batches."""
+    at_pass(6 * 3 + 1, lambda module: isinstance(module, Tagger) and module.training, lambda: os.kill(os.getpid(), number))
     tune(task_of(folder), model, out)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_writes_a_checkpoint_between_evaluations(
-    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_writes_a_checkpoint_between_evaluations(tuned: Tuned, tmp_path: Path, number: signal.Signals) -> None:
     task, model, out = tuned
     text = Path(task.train["eng_Latn"].path).parent
-    call = f"t.tune_and_receive(t.Path({str(text)!r}), t.Path({str(model)!r}), t.Path({str(tmp_path)!r}), {int(number)})"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", f"import test_tagging as t; {call}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    call = f"import sys, test_tagging as t; t.tune_and_receive(*map(t.Path, sys.argv[1:]), {int(number)})"
+    done = python(call, text, model, tmp_path)
     assert done.returncode == EXIT_CODE, done.stderr
     assert Checkpoints(tmp_path / "checkpoints", {}).steps() == [5, 7]
     whole = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
@@ -222,7 +210,7 @@ def test_the_tagger_is_the_best_on_the_development_sentences(tmp_path: Path) -> 
 
 
 def test_scores_are_reused_until_what_they_follow_from_changes(
-    tuned: tuple[TaggingTask, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tuned: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     task, model, out = tuned
     (tmp_path / "kor.conllu").write_text(conllu(learnable(5, 9)), encoding="utf-8")
@@ -249,7 +237,7 @@ def test_scores_are_reused_until_what_they_follow_from_changes(
     assert "2 languages to score on cpu, 0 reused" in caplog.text
 
 
-def test_bad_test_text_is_told_before_anything_is_tagged(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+def test_bad_test_text_is_told_before_anything_is_tagged(tuned: Tuned, tmp_path: Path) -> None:
     task, model, out = tuned
     strange, empty = tmp_path / "strange.conllu", tmp_path / "empty.conllu"
     strange.write_text(conllu([(["w5"], ["ADJ"])]), encoding="utf-8")
@@ -265,13 +253,13 @@ def test_bad_test_text_is_told_before_anything_is_tagged(tuned: tuple[TaggingTas
         tune(wrong, model, tmp_path / "none")
 
 
-def test_a_tagger_of_another_model_is_refused(tuned: tuple[TaggingTask, Path, Path]) -> None:
+def test_a_tagger_of_another_model_is_refused(tuned: Tuned) -> None:
     _, model, out = tuned
     with pytest.raises(ArtifactError, match=r"do not fit the model: .*classifier"):
         read_tagger(model, out / "tagger.safetensors", 9)
 
 
-def test_seeds_are_averaged_with_their_spread(tuned: tuple[TaggingTask, Path, Path], tmp_path: Path) -> None:
+def test_seeds_are_averaged_with_their_spread(tuned: Tuned, tmp_path: Path) -> None:
     task, model, out = tuned
     tune(task, model, tmp_path, seed=4)
     paths = []

@@ -112,15 +112,10 @@ def test_scores_of_known_sentences() -> None:
     assert scores["f1"] == pytest.approx(100 * 2 * 2 / 7)
     assert scores["token_f1"] == pytest.approx(100 * 2 * 3 / 9)
     assert scores["accuracy"] == pytest.approx(100 * 4 / 6)
-
-
-def test_token_f1_of_tags_without_outside_is_accuracy() -> None:
+    assert scores_of(counted([["O", "O"]], [["O", "O"]])) == {"f1": 0.0, "token_f1": 0.0, "accuracy": 100.0}
+    # without a tag for what is outside of entities
     scores = scores_of(counted([["NOUN", "VERB", "X"]], [["NOUN", "NOUN", "X"]]))
     assert scores["token_f1"] == scores["accuracy"] == pytest.approx(200 / 3)
-
-
-def test_nothing_there_and_nothing_predicted_scores_zero() -> None:
-    assert scores_of(counted([["O", "O"]], [["O", "O"]])) == {"f1": 0.0, "token_f1": 0.0, "accuracy": 100.0}
 
 
 def test_confusion_counts_every_pair_once() -> None:

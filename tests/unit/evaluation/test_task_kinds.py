@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from ranks_cases import write_ranks
+from process_cases import python
+from ranks_cases import run_row, write_ranks
 
 from lexigraft.evaluation.tasks import registry
 from lexigraft.workflow.code_digests import import_closure, script_source
@@ -47,18 +46,15 @@ def test_only_files_of_a_kind_know_it() -> None:
 @pytest.mark.parametrize("stage", ["scores", "significance"])
 def test_the_stage_loads_no_library_for_models(stage: str, tmp_path: Path) -> None:
     ranks = write_ranks(tmp_path / "ranks.parquet", {"tur_Latn": [1, 2, None]})
-    row = {"run": "r", "model": "m", "method": "m", "source": "s", "target": "t", "dim": "8", "seed": 1, "step": 0, "task": "a"}
+    rows, tasks = [run_row("ofa-s-8", task="a")], {"a": {"kind": "retrieval", "corpus": "c"}}
     outputs = {"scores": ["scores"], "significance": ["intervals", "comparisons"]}[stage]
     job = {
         "input": {"results": [str(ranks)]},
         "output": {name: str(tmp_path / f"{name}.parquet") for name in outputs},
-        "params": {"rows": [row], "files_per_row": [1], "tasks": {"a": {"kind": "retrieval", "corpus": "c"}}, "seed": 1},
+        "params": {"rows": rows, "files_per_row": [1], "tasks": tasks, "seed": 1},
         "log": [str(tmp_path / "log")],
         "threads": 1,
     }
-    script = str(ROOT / "workflow_scripts" / f"{stage}.py")
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(job), script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = python(SCRIPT, json.dumps(job), ROOT / "workflow_scripts" / f"{stage}.py")
     assert done.stdout == "[]\n"
     assert all((tmp_path / f"{name}.parquet").is_file() for name in outputs)

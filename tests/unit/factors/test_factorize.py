@@ -48,7 +48,7 @@ def test_blocks_of_rows_and_a_common_mean_change_nothing(monkeypatch: pytest.Mon
     """As in trained embeddings: one direction far above the others."""
     embeddings = matrix(500, 24, 3) + np.linspace(5, 30, 24, dtype=np.float32)
     whole = factorize(embeddings, 20)
-    monkeypatch.setattr("lexigraft.factorization._BLOCK_ROWS", 37)
+    monkeypatch.setattr("lexigraft.factors.factorize._BLOCK_ROWS", 37)
     parts = factorize(embeddings, 20)
     np.testing.assert_allclose(parts.rows, whole.rows, atol=1e-6)
     singular = scipy.linalg.svdvals(embeddings.astype(np.float64))

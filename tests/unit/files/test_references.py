@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from process_cases import python
 
 from lexigraft.errors import InputError, MissingPackageError
 from lexigraft.files.references import resolve, source_files
@@ -93,5 +92,4 @@ def test_the_workflow_can_afford_the_import() -> None:
         "import sys, lexigraft.files.references, lexigraft.sources.settings;"
         "print([m for m in ('torch', 'transformers', 'tokenizers', 'huggingface_hub', 'numpy') if m in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert python(code).stdout == "[]\n"

@@ -18,12 +18,7 @@ from lexigraft.errors import ArtifactError, ConfigError
 from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor, load_predictor, predict_sets
 from lexigraft.hypernetwork.quality import OFA_TEMPERATURE, OFA_TOP_K
 from lexigraft.hypernetwork.sets import WordSets, sample_words
-from lexigraft.hypernetwork.settings import (
-    BiLSTMHypernetwork,
-    HypernetworkSettings,
-    MLPHypernetwork,
-    SetformerHypernetwork,
-)
+from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, HypernetworkSettings, MLPHypernetwork, SetformerHypernetwork
 from lexigraft.hypernetwork.split import split_pairs
 from lexigraft.initializers.ofa import OFA
 from lexigraft.word_vectors.table import WordVectors
@@ -86,10 +81,16 @@ def test_the_stage_is_deterministic_and_its_network_predicts(tmp_path: Path, kin
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_the_artifact_holds_the_network_and_no_word_vectors(tmp_path: Path, kind: str) -> None:
-    path = build(KINDS[kind], write_inputs(tmp_path), tmp_path / "out")
-    tensors = read_tensors(path, "hypernetwork")
+def test_the_artifact_holds_the_network_its_settings_and_no_word_vectors(tmp_path: Path, kind: str) -> None:
+    """Whatever the rule calls its parameters: nothing of the provenance is read."""
+    inputs, settings = write_inputs(tmp_path), KINDS[kind].model_dump(mode="json")
+    path = build(KINDS[kind], inputs, tmp_path / "out", parameters={"options": settings})
+    unnamed = build(KINDS[kind], inputs, tmp_path / "unnamed")
     predictor = load_predictor(path, word_vectors(), CPU)
+    np.testing.assert_array_equal(predictor(counts()), load_predictor(unnamed, word_vectors(), CPU)(counts()))
+    for one in (path, unnamed):
+        assert read_metadata(one) == {"settings": settings, "width": WIDTH, "rank": RANK, "seed": 1}
+    tensors = read_tensors(path, "hypernetwork")
     if isinstance(predictor, MLPPredictor):
         members = [(f"{index}.", member) for index, member in enumerate(predictor.networks)]
         more = {"scale", "singular_values"}
@@ -99,21 +100,6 @@ def test_the_artifact_holds_the_network_and_no_word_vectors(tmp_path: Path, kind
     assert set(tensors) == {*states, *more}
     assert all(tensors[name].shape == tuple(value.shape) for name, value in states.items())
     assert path.stat().st_size < sum(value.nbytes for value in tensors.values()) + 12_000
-
-
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_a_network_is_read_by_its_own_metadata(tmp_path: Path, kind: str) -> None:
-    """Whatever the rule calls its parameters: nothing of the provenance is read."""
-    inputs = write_inputs(tmp_path)
-    named, unnamed = (
-        build(KINDS[kind], inputs, tmp_path / str(len(parameters)), parameters=parameters)
-        for parameters in ({"options": KINDS[kind].model_dump(mode="json")}, {})
-    )
-    settings = KINDS[kind].model_dump(mode="json")
-    for path in (named, unnamed):
-        assert read_metadata(path) == {"settings": settings, "width": WIDTH, "rank": RANK, "seed": 1}
-    rows = [load_predictor(path, word_vectors(), CPU)(counts()) for path in (named, unnamed)]
-    np.testing.assert_array_equal(*rows)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -152,13 +138,10 @@ def test_quality_is_that_of_a_float64_reference(tmp_path: Path, kind: str, own_o
             assert row["l1"] == pytest.approx(np.abs(predicted - true).mean() / np.abs(true).mean(), rel=1e-4)
 
 
-def test_the_name_ofa_is_refused(tmp_path: Path) -> None:
+def test_ofa_as_published_is_compared_with_and_its_name_refused(tmp_path: Path) -> None:
+    assert (OFA().top_k, OFA().temperature) == (OFA_TOP_K, OFA_TEMPERATURE)
     with pytest.raises(ConfigError, match="no hypernetwork can be named 'ofa'"):
         build(KINDS["bilstm"], write_inputs(tmp_path), tmp_path, name="ofa")
-
-
-def test_quality_compares_with_ofa_as_published() -> None:
-    assert (OFA().top_k, OFA().temperature) == (OFA_TOP_K, OFA_TEMPERATURE)
 
 
 def test_quality_equals_the_history_if_predictions_are_single(tmp_path: Path) -> None:

@@ -89,9 +89,8 @@ def test_patience_stops_a_run_that_no_longer_improves() -> None:
     _, whole = train(with_options(settings, patience=None), set_pairs(), seed=1, device=CPU)
     _, history = train(settings, set_pairs(), seed=1, device=CPU)
     losses = whole.epochs().filter(pl.col("split") == "validation").sort("epoch")["loss"].to_list()
-    last = next(
-        epoch for epoch in range(1, 61) if epoch - (1 + int(np.argmin(losses[:epoch]))) >= 3
-    )  # the first epoch after three without a lower loss
+    # the first epoch after three without a lower loss
+    last = next(epoch for epoch in range(1, 61) if epoch - (1 + int(np.argmin(losses[:epoch]))) >= 3)
     found = history.epochs().filter(pl.col("split") == "validation")
     assert last < 60
     assert found["epoch"].max() == last

@@ -41,14 +41,9 @@ METHODS: list[tuple[type[Initializer], dict[str, Any]]] = [
     (Graft, {"hypernetwork": "h", "hypernetwork_share": 0.5}),
 ]
 COMPUTING = METHODS[1:]
-OFF = {
-    "source_word_languages": False,
-    "word_weights": False,
-    "unit_words": False,
-    "verify_copies": None,
-    "copies_need_words": False,
-    "contained_words": False,
-    "fallback": "random",
+OFF: dict[str, Any] = {
+    **dict.fromkeys(("source_word_languages", "word_weights", "unit_words", "copies_need_words", "contained_words"), False),
+    **{"verify_copies": None, "fallback": "random"},
 }
 
 
@@ -66,10 +61,14 @@ def test_graft_without_its_options_is_ofa(view: Case) -> None:
 
 
 @pytest.mark.parametrize(("method", "options"), METHODS)
-def test_fallback(view: Case, method: type[Initializer], options: dict[str, Any]) -> None:
+def test_copies_are_exact_and_all_others_computed_or_filled_by_the_fallback(
+    view: Case, method: type[Initializer], options: dict[str, Any]
+) -> None:
     random = made(method(**options, fallback="random"), view)
     mean = made(method(**options, fallback="mean"), view)
-    left = random.origin == RANDOM
+    copied, left = random.origin == COPIED, random.origin == RANDOM
+    np.testing.assert_array_equal(random.rows[copied], view.table.rows[random.copies[copied]])
+    assert (random.copies[~copied] == -1).all()
     assert left.any()
     np.testing.assert_array_equal(mean.origin == MEAN, left)
     expected = view.table.rows.astype(np.float64).mean(axis=0)

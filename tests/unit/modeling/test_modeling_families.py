@@ -27,14 +27,12 @@ from modeling_cases import (
 )
 from torch.nn.functional import gelu, layer_norm
 from transformers import (
-    AutoTokenizer,
     DebertaV2ForSequenceClassification,
     ModernBertForSequenceClassification,
     ModernBertForTokenClassification,
 )
 
 from lexigraft.artifacts import read_tensors
-from lexigraft.evaluation.retrieval import SentenceEncoder
 from lexigraft.modeling.added_head import OFFSET, log_unigram
 from lexigraft.modeling.classes import class_of, embedding_width
 from lexigraft.modeling.export import multiplied_out
@@ -91,22 +89,6 @@ def test_a_checkpoint_without_masked_lm_head_gets_one(tmp_path: Path, name: str,
     expected = transformed @ table.T + torch.from_numpy(log_unigram(np.zeros(SIZES["vocab_size"], np.int64)))
     torch.testing.assert_close(model(LONG).logits, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(multiplied_out(model)(LONG).logits, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("layer", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", FAMILY_NAMES)
-def test_sentence_vectors_are_the_mean_of_the_layers_hidden_states(tmp_path: Path, name: str, layer: int) -> None:
-    """Also before the last layer, where the LayerNorm behind the layers of a ModernBERT has no say."""
-    plain = plain_model(name, num_hidden_layers=4)
-    tokenizer = AutoTokenizer.from_pretrained(write_checkpoint(tmp_path, plain, name))
-    text = "w7 w8 w30 w31 w32 w33 w34 w35 w36 w37 w12"
-    with torch.no_grad():
-        states = plain(**tokenizer(text, return_tensors="pt", return_token_type_ids=False), output_hidden_states=True)
-    others = [other for other in (3, 1, 2) if other < layer]
-    encoder = SentenceEncoder(plain, tokenizer, [layer, *others], 512, torch.device("cpu"))
-    vectors = encoder.encode_layers([text, "w7"], "test")
-    for vector, which in zip(vectors[:, 0], [layer, *others], strict=True):
-        np.testing.assert_allclose(vector, states.hidden_states[which][0].mean(dim=0).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)

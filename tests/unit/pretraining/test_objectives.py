@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pretraining_cases import DEFAULTS, LENGTH, vocabulary
+from process_cases import python
 
-from lexigraft.errors import ConfigError, InputError
+from lexigraft.errors import InputError
 from lexigraft.pretraining.objectives import objective_of, registry
 from lexigraft.pretraining.objectives.causal import CausalLanguageModeling, next_tokens
 from lexigraft.pretraining.objectives.mlm import MaskedLanguageModeling
@@ -51,23 +49,6 @@ def test_the_registry_holds_both_objectives_and_the_settings_their_options() -> 
     assert objective_of(PretrainingSettings(corpus="c", objective="causal")) == CausalLanguageModeling()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"objective": "casual"}, "objective: Input should be 'causal' or 'mlm'"),
-        ({"mask_probability": 1.0}, "mask_probability: Input should be less than 1"),
-        (
-            {"objective": "causal", "whole_words": True},
-            "whole_words is .* another objective: it needs `objective: mlm`",
-        ),
-        ({"objective": "causal", "mask_probability": 0.2}, "mask_probability is an option of another objective"),
-    ],
-)
-def test_unknown_objectives_and_options_of_others_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        parse(PretrainingSettings, {"corpus": "c", **changes})
-
-
 def test_settings_survive_the_way_through_plain_values() -> None:
     settings = PretrainingSettings(corpus="c", objective="causal")
     assert parse(PretrainingSettings, settings.model_dump(mode="json")) == settings
@@ -89,9 +70,7 @@ def test_a_sequence_of_one_token_is_refused() -> None:
 
 def test_an_objective_is_added_with_one_file(pretraining_inputs: Path, tmp_path: Path) -> None:
     (tmp_path / "every_nth.py").write_text(TOY)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", RUN, str(tmp_path), str(pretraining_inputs), str(tmp_path / "out")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = python(RUN, tmp_path, pretraining_inputs, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     losses, predicted, refused, names, default = json.loads(done.stdout.splitlines()[-1])
     sequences = DEFAULTS["batch_size"] * DEFAULTS["accumulation"]

@@ -8,25 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretraining_cases import (
-    LENGTH,
-    VOCAB,
-    groups_by_name,
-    history,
-    job,
-    run,
-    vocabulary,
-    write_folder,
-    write_shards,
-    write_vocabulary,
-)
-from transformers import (
-    AutoModelForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from pretraining_cases import LENGTH, VOCAB, groups_by_name, history, job, run, write_data, write_folder
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lexigraft.modeling.factorized import FactorizedDecoder, FactorizedEmbedding
 from lexigraft.modeling.output_head import output_head
@@ -56,8 +39,7 @@ def decoder(name: str) -> Any:
 def decoders(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / "decoder"
     write_folder(folder, decoder(request.param))
-    write_vocabulary(folder / "vocabulary.parquet", vocabulary())
-    write_shards(folder)
+    write_data(folder)
     return folder
 
 

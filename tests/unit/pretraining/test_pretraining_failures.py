@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,10 @@ from lexigraft.modeling.load import load_model
 from lexigraft.pretraining.failures import disk_full
 from lexigraft.pretraining.optimizer import GROUPS
 from lexigraft.training.checkpoints import STAGE, Checkpoints
-from tests.small_disk import SmallDisk, small_disk_at
+from tests.small_disk import small_disk_at
 
 CHECKPOINT = 500_000
 """Bytes, a little more than a checkpoint of the tiny model has."""
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(pretraining_inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
 
 
 def inputs_with_bias(folder: Path, bias: float) -> Path:
@@ -38,12 +32,6 @@ def inputs_with_bias(folder: Path, bias: float) -> Path:
     shutil.rmtree(folder / "step-0")
     write_folder(folder, model)
     return folder
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk_at(tmp_path / "disk", 2 * CHECKPOINT) as disk:
-        yield disk
 
 
 class TestDiverged:
@@ -77,20 +65,22 @@ class TestDiverged:
 
 class TestFullDisk:
     def test_the_last_good_checkpoint_stays_and_the_run_continues_from_it(
-        self, pretraining_inputs: Path, uninterrupted: Path, small_disk: SmallDisk
+        self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path
     ) -> None:
-        out = small_disk.folder
-        with pytest.raises(LexigraftError, match=r"checkpoint of step \d+ .* could not be written: No space left") as caught:
+        out = tmp_path / "disk"
+        message = r"checkpoint of step \d+ .* could not be written: No space left"
+        with small_disk_at(out, 2 * CHECKPOINT) as disk:
+            with pytest.raises(LexigraftError, match=message) as caught:
+                run(pretraining_inputs, out, **LONG)
+            whole = checkpoint_steps(out)
+            assert whole
+            assert f"the checkpoint of step {whole[-1]} is whole" in str(caught.value)
+            assert not list(out.rglob("*.part"))
+            for step in whole:
+                check(Checkpoints(out / "state", {}).path(step), STAGE)
+            disk.grow(200 * CHECKPOINT)
             run(pretraining_inputs, out, **LONG)
-        whole = checkpoint_steps(out)
-        assert whole
-        assert f"the checkpoint of step {whole[-1]} is whole" in str(caught.value)
-        assert not list(out.rglob("*.part"))
-        for step in whole:
-            check(Checkpoints(out / "state", {}).path(step), STAGE)
-        small_disk.grow(200 * CHECKPOINT)
-        run(pretraining_inputs, out, **LONG)
-        assert same_files(out, uninterrupted)
+            assert same_files(out, uninterrupted)
 
     def test_checkpoints_stay_if_the_models_do_not_fit_on_the_disk(
         self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

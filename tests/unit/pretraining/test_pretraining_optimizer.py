@@ -9,7 +9,7 @@ from pretraining_cases import write_step_0
 
 from lexigraft.modeling.families import families
 from lexigraft.modeling.load import load_model
-from lexigraft.pretraining.optimizer import GROUPS, adamw
+from lexigraft.pretraining.optimizer import adamw
 from lexigraft.pretraining.settings import PretrainingSettings
 
 
@@ -29,7 +29,3 @@ def test_groups_hold_every_parameter_once(tmp_path: Path, family: str) -> None:
         group = held[id(parameter)]
         assert group["weight_decay"] == (0.0 if "bias" in name or "norm" in name.lower() else 0.01)
         assert group["group"] == special.get(id(parameter), "encoder" if id(parameter) in encoder else "head")
-
-
-def test_the_names_of_groups_are_those_of_the_settings() -> None:
-    assert set(GROUPS) == set(PretrainingSettings(corpus="c").learning_rates.by_group())

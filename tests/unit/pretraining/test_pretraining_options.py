@@ -14,12 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretraining_cases import (
-    history,
-    run,
-    same_files,
-    weights,
-)
+from pretraining_cases import history, run, same_files, weights
 
 from lexigraft.pretraining.optimizer import GROUPS
 from lexigraft.pretraining.progress_log import ProgressLog, duration

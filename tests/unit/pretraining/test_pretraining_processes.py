@@ -126,27 +126,11 @@ def test_the_launchers_configuration_is_complete(pretraining_inputs: Path, tmp_p
     assert values["use_cpu"] is True
 
 
-@pytest.mark.parametrize(
-    ("gpus", "accumulation", "nodes", "message"),
-    [
-        (64, 64, 1, r"64 GPUs are asked for, this machine has \d+"),
-        (0, 2, 3, r"2 micro-batches per step \(`accumulation`\) cannot be shared by 3 GPUs"),
-    ],
-)
-def test_impossible_numbers_of_processes_are_refused(gpus: int, accumulation: int, nodes: int, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        hardware(gpus, accumulation, nodes)
-
-
-def test_uneven_shares_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_micro_batches_that_cannot_be_shared_are_refused_and_uneven_shares_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError, match=r"2 micro-batches per step \(`accumulation`\) cannot be shared by 3 GPUs"):
+        hardware(0, 2, 3)
     assert hardware(0, 5, 2) == ("cpu", 1)
     assert "shared unevenly by 2" in caplog.text
-
-
-def test_several_machines_need_slurm(pretraining_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
-    with pytest.raises(ConfigError, match="this is no Slurm job"):
-        run(pretraining_inputs, tmp_path, nodes=2)
 
 
 def test_a_wrong_number_of_processes_is_refused(pretraining_inputs: Path, tmp_path: Path) -> None:

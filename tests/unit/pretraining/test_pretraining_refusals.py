@@ -75,6 +75,7 @@ def _no_data(folder: Path) -> None:
         (None, {"length": 12}, InputError, "have 16 tokens, the settings ask for 12"),
         (None, {"batch_size": 32}, InputError, "96 sequences of 16 tokens are fewer than one effective batch, 128"),
         (None, {"gpus": 64}, ConfigError, r"64 GPUs are asked for, this machine has \d+"),
+        (None, {"nodes": 2}, ConfigError, "this is no Slurm job"),
         (None, {"objective": "causal"}, InputError, "FactorizedBertForMaskedLM, which predicts no next token"),
         (None, {"attention": "flash_attention_2"}, ConfigError, "attention 'flash_attention_2' cannot be used"),
         (None, {"output_kernel": "liger"}, ConfigError, "'liger' runs on GPUs only"),
@@ -90,11 +91,13 @@ def _no_data(folder: Path) -> None:
 def test_inputs_and_settings_that_do_not_fit_are_refused(
     pretraining_inputs: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[[Path], None] | None,
     changes: dict[str, Any],
     error: type[Exception],
     message: str,
 ) -> None:
+    monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
     given_inputs = shutil.copytree(pretraining_inputs, tmp_path / "inputs")
     if spoil is not None:
         spoil(given_inputs)
@@ -156,9 +159,11 @@ def test_memory_that_is_too_small_names_the_settings() -> None:
         ({"languages": []}, "at least one language"),
         ({"languages": ["tur_Latn"], "max_sentences": {"kor_Hang": 5}}, "max_sentences names kor_Hang, which"),
         ({"step": 8}, "did you mean 'steps'"),
-        ({"mask_probability": 1.0}, "mask_probability"),
+        ({"mask_probability": 1.0}, "mask_probability: Input should be less than 1"),
+        ({"objective": "casual"}, "objective: Input should be 'causal' or 'mlm'"),
+        ({"objective": "causal", "mask_probability": 0.2}, "mask_probability is an option of another objective"),
         ({"attention": "flash_attention_2", "precision": "float32"}, "it needs `precision: bfloat16`"),
-        ({"objective": "causal", "whole_words": True}, "needs `objective: mlm`"),
+        ({"objective": "causal", "whole_words": True}, "whole_words is .* another objective: it needs `objective: mlm`"),
         ({"steps": 8, "phases": [{"until": 4}]}, "the last of the phases ends at 4, which must be `steps`, 8"),
         ({"steps": 8, "phases": [{"until": 8}, {"until": 8}]}, "the ends of phases .* must ascend"),
         (
@@ -176,6 +181,7 @@ def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any]
 def test_defaults_that_follow_from_others() -> None:
     wanted = PretrainingSettings(corpus="c", steps=70, learning_rates={"head": 3e-4}, max_sentences={"tur_Latn": 5})
     assert wanted.checkpoints == [70]
+    assert set(wanted.learning_rates.by_group()) == set(GROUPS)
     assert wanted.rates_at(70) == (1, {"encoder": 5e-5, "primitives": 5e-5, "coordinates": 5e-5, "head": 3e-4, "bias": 3e-4})
     assert [wanted.limit_of(language) for language in ("tur_Latn", "kor_Hang")] == [5, None]
     assert [step for step in range(71) if wanted.measured_at(step)] == [0, 70]

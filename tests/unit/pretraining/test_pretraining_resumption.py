@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,17 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretraining_cases import (
-    LONG,
-    checkpoint_steps,
-    history,
-    run,
-    same_files,
-    vocabulary,
-    write_shards,
-    write_vocabulary,
-)
-from torch.nn.modules.module import register_module_forward_hook
+from pretraining_cases import LONG, checkpoint_steps, history, run, same_files, vocabulary, write_shards, write_vocabulary
+from process_cases import at_pass, python
 
 from lexigraft.artifacts import Provenance
 from lexigraft.errors import ConfigError, LexigraftError
@@ -38,24 +27,11 @@ from lexigraft.training.checkpoints import Checkpoints
 from lexigraft.training.interruption import EXIT_CODE, Interrupted
 
 TIMES = 20
+CALL = "import sys; from pathlib import Path; from test_pretraining_resumption import *; "
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(pretraining_inputs, tmp_path_factory.mktemp("uninterrupted"), **LONG)
-
-
-def at_pass(number: int, act: Any) -> None:
-    """Call `act` once the input table has been looked up so many times."""
-    passes = 0
-
-    def count(module: object, _args: object, _output: object) -> None:
-        nonlocal passes
-        passes += isinstance(module, FactorizedEmbedding)
-        if passes == number:
-            act()
-
-    register_module_forward_hook(count)
+def looks_up(module: Any) -> bool:
+    return isinstance(module, FactorizedEmbedding)
 
 
 # trying the head out in `prepare` and in `train` takes two each, and held-out losses of steps 0 and 2 three each
@@ -64,13 +40,13 @@ BEFORE = 2 * 2 + 2 * 3
 
 def run_and_die(inputs: Path, out: Path) -> None:
     """`run`, killed with signal 9 in the middle of step 9."""
-    at_pass(BEFORE + 2 * 8 + 1, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    at_pass(BEFORE + 2 * 8 + 1, looks_up, lambda: os.kill(os.getpid(), signal.SIGKILL))
     run(inputs, out, **LONG)
 
 
 def run_and_receive(inputs: Path, out: Path, number: int) -> None:
     """`run`, which gets a signal in the middle of step 6."""
-    at_pass(BEFORE + 2 * 5 + 1, lambda: os.kill(os.getpid(), number))
+    at_pass(BEFORE + 2 * 5 + 1, looks_up, lambda: os.kill(os.getpid(), number))
     run(inputs, out, **{**LONG, "save_every": 50})
 
 
@@ -107,17 +83,11 @@ def run_and_die_often(inputs: Path, out: Path) -> None:
     print(f"killed {killed} times, {resumed} times after a checkpoint")
 
 
-def in_python(call: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    body = f"import test_pretraining_resumption as t; {call}"
-    return subprocess.run([sys.executable, "-c", body], env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def interrupted(pretraining_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """State of a killed run."""
     out = tmp_path_factory.mktemp("interrupted")
-    done = in_python(f"t.run_and_die(t.Path({str(pretraining_inputs)!r}), t.Path({str(out)!r}))")
+    done = python(f"{CALL}run_and_die(*map(Path, sys.argv[1:]))", pretraining_inputs, out)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not list(out.glob("step-*"))
     return out
@@ -130,8 +100,12 @@ def killed(interrupted: Path, tmp_path: Path) -> Path:
 
 
 class TestKilled:
-    def test_a_killed_run_ends_with_the_same_bytes(self, pretraining_inputs: Path, uninterrupted: Path, killed: Path) -> None:
+    def test_a_killed_run_ends_with_the_same_bytes_and_without_its_unfinished_files(
+        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path
+    ) -> None:
         (killed / ".languages.parquet.w2s4lsyi.part").write_bytes(b"PAR1")  # what a kill while a table is written leaves
+        (killed / "state" / ".checkpoint-00000009.safetensors.x.part").write_bytes(b"half")
+        (killed / "state" / "stop").touch()
         run(pretraining_inputs, killed, **LONG)
         assert same_files(killed, uninterrupted)
         assert history(killed)["step"].to_list() == list(range(1, 21))
@@ -141,7 +115,7 @@ class TestKilled:
         self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "often"
-        done = in_python(f"t.run_and_die_often(t.Path({str(pretraining_inputs)!r}), t.Path({str(out)!r}))")
+        done = python(f"{CALL}run_and_die_often(*map(Path, sys.argv[1:]))", pretraining_inputs, out)
         assert done.returncode == 0, done.stderr
         killed, resumed = map(int, re.findall(r"\d+", done.stdout.splitlines()[-1]))
         assert killed >= TIMES
@@ -163,16 +137,11 @@ class TestKilled:
         class Stopped(Exception):
             pass
 
-        passes = 0
+        def stop() -> None:
+            raise Stopped
 
-        def stop(module: object, _args: object, _output: object) -> None:
-            nonlocal passes
-            # training steps look a sequence up once a micro-batch, with gradients
-            passes += isinstance(module, FactorizedEmbedding) and torch.is_grad_enabled() and module.training
-            if passes == 2 * step:
-                raise Stopped
-
-        handle = register_module_forward_hook(stop)
+        # training steps look a sequence up once per micro-batch, with gradients
+        handle = at_pass(2 * step, lambda module: looks_up(module) and torch.is_grad_enabled() and module.training, stop)
         try:
             with pytest.raises(Stopped):
                 run(pretraining_inputs, tmp_path / "stopped", **changes)
@@ -181,10 +150,8 @@ class TestKilled:
         assert checkpoint_steps(tmp_path / "stopped")[-1] == step - 1
         assert same_files(run(pretraining_inputs, tmp_path / "stopped", **changes), whole)
 
-    def test_the_last_two_checkpoints_and_those_of_named_steps_are_kept(self, killed: Path) -> None:
+    def test_the_last_two_checkpoints_and_those_of_named_steps_hold_the_position_in_the_data(self, killed: Path) -> None:
         assert checkpoint_steps(killed) == [2, 6, 8]
-
-    def test_a_checkpoint_holds_the_position_in_the_data(self, killed: Path) -> None:
         checkpoints = Checkpoints(killed / "state", {})
         metadata = checkpoints.metadata(8)
         assert (metadata["step"], metadata["needs"]) == (8, [2])
@@ -263,21 +230,13 @@ class TestKilled:
             run(pretraining_inputs, tmp_path, learning_rates=rates, save_every=50, save_minutes=1e-6, checkpoints=[8])
         assert checkpoint_steps(tmp_path) == [1]
 
-    def test_unfinished_files_of_a_killed_process_are_removed(
-        self, pretraining_inputs: Path, killed: Path, uninterrupted: Path
-    ) -> None:
-        (killed / "state" / ".checkpoint-00000009.safetensors.x.part").write_bytes(b"half")
-        (killed / "state" / "stop").touch()
-        run(pretraining_inputs, killed, **LONG)
-        assert same_files(killed, uninterrupted)
-
 
 class TestAskedToStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
     def test_a_signal_writes_a_checkpoint_from_which_the_run_continues(
         self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
     ) -> None:
-        done = in_python(f"t.run_and_receive(t.Path({str(pretraining_inputs)!r}), t.Path({str(tmp_path)!r}), {int(number)})")
+        done = python(f"{CALL}run_and_receive(*map(Path, sys.argv[1:]), {int(number)})", pretraining_inputs, tmp_path)
         assert done.returncode == EXIT_CODE == 75, done.stderr
         assert checkpoint_steps(tmp_path) == [2, 6]
         assert not (tmp_path / "step-20").exists()

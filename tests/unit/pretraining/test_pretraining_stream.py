@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pretraining_cases import LENGTH, sentences, write_sequences, write_tokenizer
 
 from lexigraft.artifacts import Provenance, write_arrow
-from lexigraft.errors import ArtifactError, InputError
+from lexigraft.errors import ArtifactError
 from lexigraft.pretraining.packing import SEQUENCES_A_BATCH, schema_of, tokenizer_digest
 from lexigraft.pretraining.shards import check_shards, held_out_rows, open_shards
 from lexigraft.pretraining.stream import Stream, shares
@@ -118,42 +118,15 @@ def test_training_rows_are_all_but_the_held_out(tokenizer: Path, number: int) ->
     assert not any(part.flags.owndata or part.flags.writeable for part in shard.tokens)  # mapped, not read
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"length": 12}, "the sequences have 16 tokens, the settings ask for 12"),
-        ({"minimum": 41}, "40 sequences of 16 tokens are fewer than one effective batch, 41"),
-        ({"vocab_size": 100}, r"the sequences hold token \d+, the model has 100 tokens"),
-        ({"tokenizer_sha256": "0" * 64}, "made with another tokenizer than the model's"),
-    ],
-)
-def test_shards_that_do_not_fit_are_refused(tokenizer: Path, changes: dict[str, object], message: str) -> None:
-    path = tokenizer / "swh_Latn.arrow"
+def test_altered_and_empty_shards_are_refused(tokenizer: Path) -> None:
+    path, asked = tokenizer / "swh_Latn.arrow", (LENGTH, 300, tokenizer_digest(tokenizer), 1)
     write_sequences(path, sentences(40), tokenizer, "swh_Latn")
-    asked = {"length": LENGTH, "vocab_size": 300, "tokenizer_sha256": tokenizer_digest(tokenizer), "minimum": 40}
-    check_shards([path], **asked)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=message):
-        check_shards([path], **{**asked, **changes})  # type: ignore[arg-type]
-
-
-def test_damaged_shards_and_repeated_languages_are_refused(tokenizer: Path) -> None:
-    one, other = tokenizer / "one.arrow", tokenizer / "other.arrow"
-    for path in (one, other):
-        write_sequences(path, sentences(40), tokenizer, "swh_Latn")
-    asked = (LENGTH, 300, tokenizer_digest(tokenizer), 1)
-    with pytest.raises(InputError, match="two shards hold swh_Latn"):
-        check_shards([one, other], *asked)
-    with pytest.raises(InputError, match="no data to train on"):
-        check_shards([], *asked)
-    content = bytearray(one.read_bytes())
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    one.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(ArtifactError, match="altered"):
-        check_shards([one], *asked)
-    one.write_bytes(content[:-50])
-    with pytest.raises(ArtifactError, match="truncated"):
-        check_shards([one], *asked)
+        check_shards([path], *asked)
     metadata = {"language": "swh_Latn", "length": LENGTH, "tokenizer_sha256": asked[2]}
-    write_arrow(one, schema_of(LENGTH), [], Provenance("pretraining_data"), metadata)
+    write_arrow(path, schema_of(LENGTH), [], Provenance("pretraining_data"), metadata)
     with pytest.raises(ArtifactError, match="holds no sequence"):
-        check_shards([one], *asked)
+        check_shards([path], *asked)

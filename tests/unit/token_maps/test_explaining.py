@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
-from modeling_cases import factors, plain_model, vocabulary, write_source, write_tokenizer
+from modeling_cases import factors, plain_model, vocabulary, write_source, write_tokenizer, write_vocabulary
 from scipy.sparse import csr_matrix
 
-from lexigraft.artifacts import Provenance, identity, write_table
+from lexigraft.artifacts import Provenance, identity
 from lexigraft.cli import main
 from lexigraft.factors.tables import EmbeddingTable
 from lexigraft.modeling.assembling import assemble
@@ -18,7 +17,6 @@ from lexigraft.modeling.saving import token_table, write_model_folder
 from lexigraft.token_maps.explaining import made_of
 from lexigraft.token_maps.nearest import nearest_tokens
 from lexigraft.token_maps.token_map import COMPUTED, COPIED, MEAN, TokenMap
-from lexigraft.tokenizers.vocabulary import SCHEMA
 
 
 @pytest.fixture
@@ -26,8 +24,7 @@ def model(tmp_path: Path) -> Path:
     """A model whose token 9 is three quarters of source token 7 and a quarter of 8, token 10 the mean, all others copied."""
     plain, names = plain_model("bert"), vocabulary("bert")
     source = write_source(tmp_path / "resources" / "sources" / "small", plain)
-    columns = {"id": range(60), "token": names.tokens, "surface": names.surfaces, "role": names.roles, "count": names.counts}
-    write_table(source / "vocabulary.parquet", pl.DataFrame(columns, schema=SCHEMA), Provenance("source"))
+    write_vocabulary(source / "vocabulary.parquet", names, "source")
     coordinates, primitives = factors(plain.get_input_embeddings().weight.detach().numpy(), 7)
     weights = np.eye(60, dtype=np.float32)
     weights[9], weights[10] = 0, 0
@@ -50,7 +47,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_sources_weights_and_nearest_tokens_are_shown(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_weights_and_nearest_tokens_of_a_text_are_shown(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     computed, near, mean, _, copied, nearest = said(capsys, str(model), "w9", "w10", "w12")
     assert computed == "w9 (id 9), computed from w7 .75, w8 .25, and a predicted row"
     assert near.startswith("  nearest source tokens: w7 .")
@@ -58,11 +55,8 @@ def test_sources_weights_and_nearest_tokens_are_shown(model: Path, capsys: pytes
     assert copied == "w12 (id 12), copied from w12 1.00"
     # of rank 7 only, so not exactly itself
     assert "w12 ." in nearest
-
-
-def test_texts_are_cut_into_tokens(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = said(capsys, str(model), "w12 w9 w9")
-    assert [line.split(",")[0] for line in lines[::2]] == ["w12 (id 12)", "w9 (id 9)", "w9 (id 9)"]
+    cut = said(capsys, str(model), "w12 w9 w9")
+    assert [line.split(",")[0] for line in cut[::2]] == ["w12 (id 12)", "w9 (id 9)", "w9 (id 9)"]
 
 
 def test_a_source_that_is_not_found_can_be_named(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,17 +58,14 @@ def test_a_row_a_model_whose_counts_add_up(tmp_path: Path) -> None:
     assert out.read_bytes() == first
 
 
-def test_counts_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
+def test_counts_that_do_not_add_up_and_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     tokens, vocabulary = write_model(tmp_path, "a", [0, 1, 3]), write_vocabulary(tmp_path / "v.parquet", 4)
+    out = tmp_path / "token_origins.parquet"
     with pytest.raises(ArtifactError, match="a: 3 tokens of known origin, but a vocabulary of 4"):
-        write_token_origins([tokens], [vocabulary], [row("a", 1)], tmp_path / "out.parquet", PROVENANCE)
-    assert not (tmp_path / "out.parquet").exists()
-
-
-def test_rows_and_files_must_fit(tmp_path: Path) -> None:
-    tokens, vocabulary = write_model(tmp_path, "a", [0]), write_vocabulary(tmp_path / "v.parquet", 1)
+        write_token_origins([tokens], [vocabulary], [row("a", 1)], out, PROVENANCE)
     incomplete = {key: value for key, value in row("a", 1).items() if key != "seed"}
     with pytest.raises(ValueError, match="lacks seed"):
-        write_token_origins([tokens], [vocabulary], [incomplete], tmp_path / "o.parquet", PROVENANCE)
+        write_token_origins([tokens], [vocabulary], [incomplete], out, PROVENANCE)
     with pytest.raises(ValueError, match="shorter"):
-        write_token_origins([tokens], [], [row("a", 1)], tmp_path / "o.parquet", PROVENANCE)
+        write_token_origins([tokens], [], [row("a", 1)], out, PROVENANCE)
+    assert not out.exists()

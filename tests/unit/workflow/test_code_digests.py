@@ -20,6 +20,7 @@ from lexigraft.workflow.code_digests import code_digest, data_files, forget, imp
 from tools.stage_table import rules_of_scripts
 
 ROOT = Path(__file__).parents[3]
+DEEP = {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.sub.near"}
 SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
 MODULES = sorted((ROOT / "lexigraft").rglob("*.py"))
 
@@ -53,7 +54,7 @@ def closure_of(root: Path, text: str) -> set[str]:
     return import_closure(script_source(root / "script.py").modules)
 
 
-def test_digests_cover_imported_code_but_not_comments(package: Path) -> None:
+def test_digests_cover_the_script_and_imported_code_but_not_comments(package: Path) -> None:
     before = fresh_digest(package)
     assert import_closure(["lexigraft.sub.deep"]) == {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.leaf"}
     (package / "lexigraft" / "leaf.py").write_text('"""Other words."""\n\n# two\nvalue = (\n    1\n)\n')
@@ -65,10 +66,7 @@ def test_digests_cover_imported_code_but_not_comments(package: Path) -> None:
     assert fresh_digest(package) == before
     (package / "lexigraft" / "sub" / "__init__.py").write_text("X = 2\n")
     assert fresh_digest(package) != before
-
-
-def test_digests_cover_the_script_itself(package: Path) -> None:
-    before = fresh_digest(package)
+    (package / "lexigraft" / "sub" / "__init__.py").write_text("X = 1\n")
     (package / "script.py").write_text("def run():\n    from lexigraft.sub import deep\n    return deep\n")
     assert fresh_digest(package) != before
 
@@ -113,20 +111,12 @@ def test_code_that_never_runs_is_not_covered(package: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("module", "text", "found"),
     [
-        ("sub/deep.py", "from . import near", {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.sub.near"}),
-        ("sub/deep.py", "from .near import x", {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.sub.near"}),
+        ("sub/deep.py", "from . import near", DEEP),
+        ("sub/deep.py", "from .near import x", DEEP),
         ("sub/deep.py", "from .. import other", {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.other"}),
         ("sub/deep.py", "from ..other import value", {"lexigraft.sub.deep", "lexigraft.sub", "lexigraft.other"}),
-        (
-            "sub/__init__.py",
-            "from . import near",
-            {"lexigraft.sub", "lexigraft.sub.near", "lexigraft.sub.deep", "lexigraft.leaf"},
-        ),
-        (
-            "sub/__init__.py",
-            "from .near import x",
-            {"lexigraft.sub", "lexigraft.sub.near", "lexigraft.sub.deep", "lexigraft.leaf"},
-        ),
+        ("sub/__init__.py", "from . import near", {*DEEP, "lexigraft.leaf"}),
+        ("sub/__init__.py", "from .near import x", {*DEEP, "lexigraft.leaf"}),
     ],
 )
 def test_relative_imports_are_seen(package: Path, module: str, text: str, found: set[str]) -> None:
@@ -283,14 +273,8 @@ def test_no_module_imports_by_a_name_assembled_at_run_time() -> None:
             if name in importing and not (call.args and isinstance(call.args[0], ast.Constant)):
                 found.add(str(path.relative_to(ROOT / "lexigraft")))
     # registries, and classes of transformers
-    registries = {
-        "evidence",
-        "initializers",
-        "modeling/families",
-        "evaluation/tasks",
-        "pretraining/objectives",
-        "hypernetwork/networks",
-    }
+    registries = ["evidence", "initializers", "modeling/families", "evaluation/tasks", "pretraining/objectives"]
+    registries += ["hypernetwork/networks"]
     assert found == {*(f"{name}/__init__.py" for name in registries), "modeling/classes.py"}
     for family in families().values():
         assert all(name.startswith("transformers.") for name in (family.config, family.base_model, family.language_model))
@@ -333,14 +317,12 @@ def test_no_code_reads_docstrings() -> None:
         assert not re.search(r"__doc__|getdoc|use_attribute_docstrings", read), path.name
 
 
-def test_lock_digest_ignores_comments_and_order(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("# comment\na==1\nb==2  # why\n")
-    (tmp_path / "b").write_text("b==2\n\na==1\n")
-    (tmp_path / "c").write_text("b==2\na==2\n")
-    assert lock_digest(tmp_path / "a") == lock_digest(tmp_path / "b") != lock_digest(tmp_path / "c")
-
-
-def test_lock_digest_covers_the_checksum_of_a_url(tmp_path: Path) -> None:
-    for name, checksum in (("a", "1"), ("b", "2")):
-        (tmp_path / name).write_text(f"x @ https://example.org/x.whl#sha256={checksum}\n")
-    assert lock_digest(tmp_path / "a") != lock_digest(tmp_path / "b")
+def test_lock_digest_ignores_comments_and_order_and_covers_the_checksum_of_a_url(tmp_path: Path) -> None:
+    url = "x @ https://example.org/x.whl#sha256="
+    texts = {"a": "# comment\na==1\nb==2  # why\n", "b": "b==2\n\na==1\n", "c": "b==2\na==2\n"}
+    texts |= {"d": f"{url}1\n", "e": f"{url}2\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    a, b, c, d, e = (lock_digest(tmp_path / name) for name in texts)
+    assert a == b != c
+    assert d != e

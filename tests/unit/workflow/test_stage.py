@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from process_cases import python
 
 from lexigraft.artifacts import Provenance, identity, write_text
 from lexigraft.errors import InputError
@@ -36,6 +35,7 @@ class Files:
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "TQDM_DISABLE"):
         monkeypatch.setenv(variable, "1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("one.txt", "two.txt"):
         write_text(tmp_path / name, name)
     return SimpleNamespace(
@@ -64,22 +64,19 @@ def test_files_are_paths_and_provenance_is_complete(job: SimpleNamespace, tmp_pa
         print("printed")
     text = Path(job.log[0]).read_text()
     assert "stage factors on" in text
-    assert "with 3 threads" in text
+    assert "with 3 threads\n" in text
     assert "halfway" in text
     assert "printed" in text
     assert "stage factors done in" in text
 
 
-def test_a_lexigraft_error_is_shown_without_a_traceback(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_an_unexpected_error_has_a_traceback_in_the_log(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped, stage("factors", job):
         raise InputError("no such thing", where="here", hint="do that")
     assert stopped.value.code == 1
     shown = capsys.readouterr().err
     assert "lexigraft: stage factors failed\nno such thing\n  where: here\n  what to do: do that" in shown
     assert "Traceback" not in shown + Path(job.log[0]).read_text()
-
-
-def test_an_unexpected_error_writes_its_traceback_to_the_log(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), stage("factors", job):
         raise ZeroDivisionError("a bug")
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
@@ -90,10 +87,12 @@ def test_parameters_become_plain_json_values() -> None:
     assert plain({"a": (1, None, True, 2.5, "x"), 3: [{"b": []}]}) == {"a": [1, None, True, 2.5, "x"], "3": [{"b": []}]}
 
 
-def test_the_time_limit_signal_is_logged(job: SimpleNamespace) -> None:
+def test_the_assigned_gpus_and_the_time_limit_signal_are_logged(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     with stage("factors", job):
         os.kill(os.getpid(), signal.SIGUSR1)
+    assert "with 3 threads and GPUs 2,3\n" in Path(job.log[0]).read_text()
     assert "received SIGUSR1: the job is close to its time limit" in Path(job.log[0]).read_text()
     assert signal.getsignal(signal.SIGUSR1) == before
 
@@ -102,10 +101,7 @@ def test_snakemake_and_its_shells_ignore_the_time_limit_signal() -> None:
     script = "kill -USR1 $PPID $$; echo alive; sh -c 'kill -USR1 $$; echo so is its child'"
     body = f"import subprocess; {{}}; subprocess.run(['bash', '-c', {script!r}], check=True)"
     ignoring = "from lexigraft.workflow.stage import ignore_time_limit_signal; ignore_time_limit_signal()"
-    done = [
-        subprocess.run([sys.executable, "-c", body.format(first)], capture_output=True, text=True, check=False)
-        for first in (ignoring, "pass")
-    ]
+    done = [python(body.format(first)) for first in (ignoring, "pass")]
     assert done[0].stdout.split("\n") == ["alive", "so is its child", ""], done[0].stderr
     assert done[1].returncode == -signal.SIGUSR1
 
@@ -128,12 +124,10 @@ def test_a_job_of_an_earlier_run_does_not_start(
 
 
 def test_a_stage_publishes_nothing_after_it_was_started_again(job: SimpleNamespace, tmp_path: Path) -> None:
-    from lexigraft.artifacts import write_text
-
     def outrun() -> None:
         with stage("factors", job):
             write_text(tmp_path / "before.txt", "whole")
-            subprocess.run([sys.executable, "-c", _STARTED_AGAIN.format(log=job.log[0])], check=True)
+            assert python(_STARTED_AGAIN, job.log[0]).returncode == 0
             write_text(tmp_path / "after.txt", "late")
 
     with pytest.raises(SystemExit):
@@ -143,19 +137,9 @@ def test_a_stage_publishes_nothing_after_it_was_started_again(job: SimpleNamespa
 
 
 _STARTED_AGAIN = """
+import sys
 from types import SimpleNamespace
 from lexigraft.workflow.stage import stage
-with stage("factors", SimpleNamespace(input={{}}, output={{}}, params={{}}, log=[{log!r}], threads=1)):
+with stage("factors", SimpleNamespace(input={}, output={}, params={}, log=sys.argv[1:], threads=1)):
     pass
 """
-
-
-def test_the_log_names_the_assigned_gpus(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    with stage("factors", job):
-        pass
-    assert "with 3 threads\n" in Path(job.log[0]).read_text()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    with stage("factors", job):
-        pass
-    assert "with 3 threads and GPUs 2,3\n" in Path(job.log[0]).read_text()
