@@ -1,8 +1,8 @@
 """Resumable state of a training run: one sealed safetensors file per checkpoint.
 
-A checkpoint is renamed into place as a whole, and its seal tells a damaged one, which is skipped for the one before. Its
-metadata holds the fingerprint of the run, where it is in its data, and the earlier checkpoints that it needs. The last two are
-kept, with those that they need.
+A checkpoint is written whole or not at all, and its seal reveals damage: a damaged one is skipped for the one before. Its
+metadata holds the fingerprint of the run, its position in the data, and the earlier checkpoints that it needs. The last two
+stay, with those that they need.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lexigraft.training.state import Tensors
 log = logging.getLogger(__name__)
 
 STAGE = "checkpoint"
-_KEPT = 2
+_LAST = 2
 _PATTERN = "checkpoint-*.safetensors"
 _UNFINISHED = ".checkpoint-*.part"
 
@@ -35,13 +35,7 @@ def fingerprint(
 ) -> dict[str, str]:
     """Everything that decides what a run computes, by name: a checkpoint of a run with another one is refused.
 
-    Args:
-        settings: of the run.
-        excluded: settings that change nothing in the result, or change it through a file only.
-        files: name -> file that is read.
-        seed: of the run.
-        provenance: digests of code and pinned versions.
-        more: further values.
+    Settings in `excluded` change nothing in the result, or change it through one of the `files` only.
     """
     return {
         **{f"setting {name}": str(value) for name, value in settings.model_dump(mode="json", exclude=set(excluded)).items()},
@@ -107,9 +101,9 @@ class Checkpoints:
                 hint=(f"the checkpoint of {self.unit} {before[-1]} is whole: " if before else "")
                 + "make room on the disk and run again, which continues from the last one",
             ) from error
-        last = [*before, step][-_KEPT:]
-        kept = {*last, *(earlier for one in last for earlier in self._needs(one))}
-        for old in set(before) - kept:
+        last = [*before, step][-_LAST:]
+        needed = {*last, *(earlier for one in last for earlier in self._needs(one))}
+        for old in set(before) - needed:
             self.path(old).unlink(missing_ok=True)
         self._written = time.monotonic()
 

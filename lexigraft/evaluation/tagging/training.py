@@ -31,7 +31,7 @@ from lexigraft.training.interruption import Interrupted, Interruption
 from lexigraft.training.optimizer import adamw, schedule, set_rates
 from lexigraft.training.precision import autocast
 from lexigraft.training.seeds import derived_seed, own_generators
-from lexigraft.training.state import model_names, restore_state, state_tensors
+from lexigraft.training.state import model_names, restore_state, set_parameters, state_tensors
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def fine_tune(
                 run.save(checkpoints, step)
             if stop and step < steps:
                 raise Interrupted(step, checkpoints.folder)
-    restore_state(checkpoints.read(run.best_step, model_names(tagger)), tagger)
+    set_parameters(tagger, checkpoints.read(run.best_step, model_names(tagger)), "model/")
     log.info("best after step %d: %s %.2f on the development sentences", run.best_step, headline, run.best_score)
     return run.history.table("history")
 

@@ -156,9 +156,7 @@ def test_memory_that_is_too_small_names_the_settings() -> None:
         ({"languages": []}, "at least one language"),
         ({"languages": ["tur_Latn"], "max_sentences": {"kor_Hang": 5}}, "max_sentences names kor_Hang, which"),
         ({"step": 8}, "did you mean 'steps'"),
-        ({"mask_probability": 1.0}, "mask_probability"),
         ({"attention": "flash_attention_2", "precision": "float32"}, "it needs `precision: bfloat16`"),
-        ({"objective": "causal", "whole_words": True}, "needs `objective: mlm`"),
         ({"steps": 8, "phases": [{"until": 4}]}, "the last of the phases ends at 4, which must be `steps`, 8"),
         ({"steps": 8, "phases": [{"until": 8}, {"until": 8}]}, "the ends of phases .* must ascend"),
         (
