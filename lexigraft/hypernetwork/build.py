@@ -29,7 +29,7 @@ from lexigraft.hypernetwork.split import Split, split_pairs
 from lexigraft.hypernetwork.train import SetPairs, train
 from lexigraft.hypernetwork.train_mlp import MeanPairs, nearest_foreign, train_networks
 from lexigraft.tokenizers.vocabulary import read_vocabulary
-from lexigraft.training.checkpoints import Checkpoints, fingerprint
+from lexigraft.training.checkpoints import Checkpoints, fingerprint, parameters_of
 from lexigraft.training.precision import product_type
 from lexigraft.word_vectors.similarity import mean_vectors
 from lexigraft.word_vectors.table import WordVectors, read_word_vectors
@@ -189,7 +189,7 @@ def _train_sets(
     sets = WordSets.of(pairs.evidence, weighted=settings.word_weights)
     examples = SetPairs(sets, pairs.targets, pairs.words.vectors, pairs.split)
     network, history = train(settings, examples, seed=seed, device=device, checkpoints=checkpoints)
-    return SetPredictor(network, settings, pairs.words, seed, device), _state(network), [history]
+    return SetPredictor(network, settings, pairs.words, seed, device), parameters_of(network), [history]
 
 
 def _train_mlp(
@@ -197,8 +197,8 @@ def _train_mlp(
 ) -> tuple[Predictor, Tensors, list[EpochHistory]]:
     examples = mlp_pairs(settings, pairs)
     networks, histories = train_networks(settings, examples, seed=seed, device=device)
-    tensors: Tensors = {
-        f"{index}.{name}": value for index, network in enumerate(networks) for name, value in _state(network).items()
+    tensors = {
+        name: value for index, network in enumerate(networks) for name, value in parameters_of(network, f"{index}.").items()
     }
     tensors["scale"] = np.array([_target_scale(pairs.table)], dtype=np.float32)
     tensors["singular_values"] = pairs.table.scale
@@ -223,10 +223,6 @@ def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
 
 def _target_scale(table: EmbeddingTable) -> float:
     return float(np.mean(np.abs(table.rows * table.scale), dtype=np.float64))
-
-
-def _state(network: torch.nn.Module) -> Tensors:
-    return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
 
 
 def _report(histories: list[EpochHistory]) -> None:

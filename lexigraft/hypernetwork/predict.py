@@ -40,7 +40,7 @@ class SetPredictor:
     Attributes:
         network: on `device`, in evaluation mode.
         words: the word vectors, of the width that the network reads.
-        seed: of the words that are read where a token has too many, and of the draws.
+        seed: of the words that are read if a token has too many, and of the draws.
     """
 
     network: SetNetwork
@@ -104,7 +104,7 @@ def load_predictor(path: Path, words: WordVectors, device: torch.device) -> SetP
 
 
 def network_metadata(settings: SetSettings | MLPHypernetwork, width: int, rank: int, seed: int) -> dict[str, Any]:
-    """What `load_predictor` needs besides the weights, for `network.safetensors`."""
+    """What `load_predictor` needs in addition to the weights: the metadata of `network.safetensors`."""
     return {"settings": settings.model_dump(mode="json"), "width": width, "rank": rank, "seed": seed}
 
 

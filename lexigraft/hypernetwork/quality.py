@@ -1,7 +1,7 @@
 """How well rows of held-out source tokens are predicted: by a hypernetwork, and by OFA from the same words.
 
 Both see the same words of each token with the same weights, and learn from the same tokens: the network was trained on those
-of the training split, OFA combines their rows. So the two methods can be compared before any model is made.
+of the training split, OFA combines their rows. So the two methods can be compared before a model is initialized.
 """
 
 from __future__ import annotations

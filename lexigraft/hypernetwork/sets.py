@@ -58,27 +58,27 @@ class WordSets:
     def heaviest(self, max_words: int) -> WordSets:
         """The `max_words` of each set with the largest weights, of equal ones the first, in their order in the set."""
         assert self.weights is not None
-        kept = np.minimum(self.lengths, max_words)
+        sizes = np.minimum(self.lengths, max_words)
         ranked = np.lexsort((-self.weights, self._rows()))
-        return self._select(np.sort(ranked[self._among_first(kept)]), kept)
+        return self._select(np.sort(ranked[self._among_first(sizes)]), sizes)
 
-    def smallest(self, keys: Keys, kept: Integers, order: Keys | None = None) -> WordSets:
-        """The `kept[i]` words of set i with the smallest keys.
+    def smallest(self, keys: Keys, sizes: Integers, order: Keys | None = None) -> WordSets:
+        """The `sizes[i]` words of set i with the smallest keys.
 
         Args:
             keys: (pairs,) numbers in [0, 1).
-            kept: (N,) at most the number of words of each set.
+            sizes: (N,) how many words of each set, at most all of them.
             order: (pairs,) numbers in [0, 1) by which the words of a set are then sorted; None leaves them in their
                 order in the set.
         """
         # the number of the set makes one sortable number of both: many times faster than sorting by two keys
         ranked = np.argsort(self._rows() + keys)
-        chosen = ranked[self._among_first(kept)]
+        chosen = ranked[self._among_first(sizes)]
         if order is None:
             chosen = np.sort(chosen)
         elif order is not keys:
-            chosen = chosen[np.argsort(np.repeat(np.arange(len(self)), kept) + order[chosen])]
-        return self._select(chosen, kept)
+            chosen = chosen[np.argsort(np.repeat(np.arange(len(self)), sizes) + order[chosen])]
+        return self._select(chosen, sizes)
 
     def draw_keys(self, uniform: Keys) -> Keys:
         """Keys in [0, 1) whose `smallest` are a random draw without replacement, by weight where there are weights.
@@ -105,13 +105,13 @@ class WordSets:
     def _rows(self) -> Integers:
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def _among_first(self, kept: Integers) -> NDArray[np.bool_]:
-        """Mask over pairs sorted by set: those that come among the first `kept[i]` of their set."""
+    def _among_first(self, sizes: Integers) -> NDArray[np.bool_]:
+        """Mask over pairs sorted by set: those that come among the first `sizes[i]` of their set."""
         place = np.arange(len(self.words)) - np.repeat(self.starts[:-1], self.lengths)
-        return np.asarray(place < np.repeat(kept, self.lengths))
+        return np.asarray(place < np.repeat(sizes, self.lengths))
 
-    def _select(self, pairs: Integers, kept: Integers) -> WordSets:
-        starts = np.concatenate([[0], np.cumsum(kept)])
+    def _select(self, pairs: Integers, sizes: Integers) -> WordSets:
+        starts = np.concatenate([[0], np.cumsum(sizes)])
         return WordSets(starts, self.words[pairs], None if self.weights is None else self.weights[pairs])
 
 

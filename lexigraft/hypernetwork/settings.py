@@ -33,7 +33,7 @@ class _SetHypernetwork(_Hypernetwork):
 
     dropout: Dropout = 0.4
     epochs: PositiveInt = 370
-    """The epoch with the lowest validation loss is kept."""
+    """The weights of the epoch with the lowest validation loss are the result."""
     patience: PositiveInt | None = None
     """Stop after so many epochs without a lower validation loss; None trains all epochs."""
     batch_size: PositiveInt = 256
@@ -49,11 +49,12 @@ class _SetHypernetwork(_Hypernetwork):
     source_word_languages: bool = False
     """Train on words of the source model's own languages only."""
     word_weights: bool = False
-    """Where not all words of a token are read, they are drawn by weight; prediction reads the heaviest."""
+    """If a token has more words than are read, they are drawn by weight; prediction reads the heaviest."""
     prediction_draws: PositiveInt = 1
     """Predictions are averaged over so many random draws of the words; 1 predicts once, from the same words every time."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products in training; weights, losses and predictions are float32. `auto`: bfloat16 on GPUs that have it."""
+    """Of matrix products in training; weights, losses and predictions are float32. `auto`: bfloat16 on GPUs that compute
+    in it."""
     checkpoint_minutes: NonNegativeFloat = 10.0
     """Minutes between checkpoints that a killed run continues from; 0 writes one after every epoch."""
 

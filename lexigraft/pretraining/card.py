@@ -8,21 +8,15 @@ from lexigraft.pretraining.objectives import objective_of
 from lexigraft.pretraining.settings import PretrainingSettings
 
 
-def training_section(settings: PretrainingSettings, history: pl.DataFrame, given: pl.DataFrame, step: int, seed: int) -> str:
-    """Return the section of the model card on training up to `step`.
-
-    Args:
-        settings: of the run.
-        history: table of all steps.
-        given: table of the languages.
-        step: which model the card is for.
-        seed: of the run.
-    """
+def training_section(
+    settings: PretrainingSettings, history: pl.DataFrame, languages: pl.DataFrame, step: int, seed: int
+) -> str:
+    """Return the section of the model card on training up to `step`, from the tables of all steps and of the languages."""
     row = history.row(by_predicate=pl.col("step") == step, named=True)
     warmup = f" after {settings.warmup_steps} steps of warm-up" if settings.warmup_steps else ""
     objective = objective_of(settings)
     shares = ", ".join(
-        f"{language} ({sequences:,})" for language, sequences in given.select("language", "sequences").iter_rows()
+        f"{language} ({sequences:,})" for language, sequences in languages.select("language", "sequences").iter_rows()
     )
     return f"""## Continual pre-training
 

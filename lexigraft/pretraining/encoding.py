@@ -1,9 +1,9 @@
-"""Token ids of many sentences, each stretch between two spaces tokenized once and not once for each of its occurrences.
+"""Token ids of many sentences: each stretch between two spaces is tokenized once, not once per occurrence.
 
 A corpus repeats its words: thirty thousand verses hold seven hundred thousand stretches, of which thirty thousand differ. A
-tokenizer that never looks across a space gives a stretch the same ids wherever it stands, so a sentence's ids are those of its
-stretches, one after the other. Whether a tokenizer is of that kind is tried out, and every thousandth sentence is tokenized as
-a whole besides and compared; where this fails, sentences are tokenized whole.
+tokenizer that never looks across a space gives a stretch the same ids in every sentence, so a sentence's ids are those of its
+stretches, one after the other. Some texts show whether a tokenizer is of that kind, and every thousandth sentence is also
+tokenized as a whole and compared; if this fails, all sentences are tokenized as a whole.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _compare(tokenizer: Tokenizer, texts: list[str], ids: Ids, which: NDArray[np
 
 
 class _Stretches:
-    """Ids of stretches that have been met, and how they are put together."""
+    """Ids of the stretches seen so far, and how sentences are put together from them."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -126,7 +126,7 @@ class _Stretches:
         first, later = tokenizer.encode("b", add_special_tokens=False).ids, self._later(["b"])
         self.first_differs = first != later.flat.tolist()
         added = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values() if token.content)
-        # sentences in which a space has no text on both sides, or with text that stands for a special token
+        # sentences in which a space has no text on both sides, or with the text of a special token
         self.odd = ["^ ", " $", "  ", "^$", *map(re.escape, added)]
         self.characters: set[str] = set()
         self.nothing = ""
@@ -139,7 +139,7 @@ class _Stretches:
     def encode(self, texts: list[str]) -> Ids:
         """Ids of sentences with the special tokens around them."""
         sentences = pa.array(texts, pa.string())
-        self._meet(set("".join(texts)) - self.characters)
+        self._learn_characters(set("".join(texts)) - self.characters)
         odd = pc.match_substring_regex(sentences, "|".join(self.odd)).to_numpy(zero_copy_only=False)
         parts = pc.split_pattern(sentences, " ")
         counts = pc.list_value_length(parts).to_numpy().astype(np.int64)
@@ -156,8 +156,8 @@ class _Stretches:
         whole = Ids.of(self.tokenizer.encode_batch_fast([texts[index] for index in np.flatnonzero(odd)]))
         return self._framed(ids, counts, odd, whole)
 
-    def _meet(self, characters: set[str]) -> None:
-        """Learn which characters become spaces or nothing: sentences in which they change where spaces are, are odd."""
+    def _learn_characters(self, characters: set[str]) -> None:
+        """Learn which characters become spaces or nothing: sentences in which they change the places of spaces are odd."""
         self.characters |= characters
         spaces, nothing = [], []
         for character in sorted(characters - {" "}):
@@ -189,7 +189,7 @@ class _Stretches:
         return codes
 
     def _later(self, words: list[str]) -> Ids:
-        """Ids of words as they stand after a space: many are tokenized as one text, and offsets tell whose an id is."""
+        """Ids of words after a space: many are tokenized as one text, and offsets assign the ids to them."""
         groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
         texts = [" ".join([_ANCHOR, *group]) for group in groups]
         parts = []
@@ -206,7 +206,7 @@ class _Stretches:
         return Ids(np.concatenate([part.flat for part in parts]), np.concatenate([part.lengths for part in parts]))
 
     def _with_first(self, ids: Ids, words: pa.Array, first: NDArray[np.int64]) -> Ids:
-        """Replace the ids of words that begin a sentence by those that they have there."""
+        """Replace the ids of words at the beginning of a sentence by those that they have there."""
         coded = pc.dictionary_encode(words.take(pa.array(first)))
         begun = Ids.of(self.tokenizer.encode_batch_fast(coded.dictionary.to_pylist(), add_special_tokens=False))
         order = np.arange(len(ids.lengths))
@@ -214,7 +214,7 @@ class _Stretches:
         return (ids + begun).take(order)
 
     def _framed(self, ids: Ids, counts: NDArray[np.int64], odd: NDArray[np.bool_], whole: Ids) -> Ids:
-        """Put words together to sentences, special tokens around them, and odd sentences in between."""
+        """Join words to sentences with special tokens around them, and insert the odd sentences."""
         before, after = self.frame
         of_word = np.repeat(np.arange(len(counts)), counts)
         lengths = np.bincount(of_word, weights=ids.lengths, minlength=len(counts)).astype(np.int64)

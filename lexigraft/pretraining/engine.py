@@ -35,7 +35,7 @@ from lexigraft.pretraining.progress_log import summary_writer
 from lexigraft.pretraining.settings import PretrainingSettings
 from lexigraft.pretraining.shards import check_shards
 from lexigraft.tokenizers.vocabulary import read_vocabulary
-from lexigraft.training.checkpoints import Checkpoints, fingerprint, model_names, restore_state
+from lexigraft.training.checkpoints import Checkpoints, fingerprint, model_names, set_parameters
 from lexigraft.training.history import History
 
 log = logging.getLogger(__name__)
@@ -81,14 +81,10 @@ def pretrain(
     bytes. The results are written when training is done, the resumable state is removed after that.
 
     Args:
-        settings: of the run.
-        model_folder: the model at step 0.
-        data_paths: what `write_shard` wrote, one file per language; their order is part of the result.
-        vocabulary_path: `vocabulary.parquet` of the model's tokenizer.
+        settings, model_folder, data_paths, vocabulary_path, seed: see `Job`.
         out_folders: named step -> folder of the model after it; its steps are `settings.checkpoints`.
         tables: where histories and counts go.
         checkpoint_folder: resumable state; about three times the model's size for each of a few checkpoints.
-        seed: of order, masking and dropout, at least 0.
         threads: of the CPU, over all processes of a machine.
         gpus: of each machine; 0 trains on the CPU.
         provenance: of everything written.
@@ -202,10 +198,10 @@ def finish(job: Job, out_folders: Mapping[int, Path], tables: Tables, provenance
     tokens = read_table(job.model_folder / "tokens.parquet", STAGES)
     card = (job.model_folder / "README.md").read_text(encoding="utf-8")
     data, checkpoints, history = TrainingData.of(job), job.checkpoints(), History(TABLES)
-    history.restore(checkpoints.read(job.settings.steps))
+    history.restore(checkpoints.read(job.settings.steps, history.names))
     sequences = sequences_by_language(data, job.settings)
     for step, folder in out_folders.items():
-        restore_state(checkpoints.read(step, model_names(model)), model)
+        set_parameters(model, checkpoints.read(step, model_names(model)), "model/")
         text = trained_card(card, training_section(job.settings, history.table("history"), sequences, step, job.seed))
         write_model_folder(model, job.model_folder, folder, tokens, text, provenance)
         log.info("model after step %d: %s", step, folder)

@@ -18,8 +18,8 @@ class Job(Settings):
     Attributes:
         settings: of the run.
         model_folder: the model at step 0.
-        data_paths: the packed sequences, one file per language.
-        vocabulary_path: vocabulary of the model's tokenizer.
+        data_paths: the packed sequences, one file per language; their order is part of the result.
+        vocabulary_path: `vocabulary.parquet` of the model's tokenizer.
         folder: where checkpoints are.
         tensorboard_folder: where TensorBoard files go, if they are wanted.
         start: step of the checkpoint to continue from, 0 for none.

@@ -150,8 +150,8 @@ def _free_port() -> tuple[str, int]:
 def _on_all_machines(machines: int) -> list[str]:
     """The call of `srun` that runs a command once on each machine of a Slurm job.
 
-    This process is in a step of the job itself, started by Snakemake as one task: the new step must share what that one holds,
-    and say how many tasks and processors it wants, for it inherits the numbers of that one.
+    This process runs in a step of the job itself, which Snakemake started as one task: the new step must share its resources,
+    and must state its own numbers of tasks and processors, or it inherits those of that step.
     """
     options = [f"--nodes={machines}", f"--ntasks={machines}", "--ntasks-per-node=1", "--overlap", "--kill-on-bad-exit=1"]
     processors = os.environ.get("SLURM_CPUS_PER_TASK")

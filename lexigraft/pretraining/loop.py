@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
@@ -21,7 +22,7 @@ from lexigraft.errors import ConfigError
 from lexigraft.modeling.output_head import OutputHead, output_head
 from lexigraft.pretraining.data import DROPOUT, TrainingData
 from lexigraft.pretraining.failures import out_of_memory, save_batches
-from lexigraft.pretraining.group import Group
+from lexigraft.pretraining.group import sum_gradients, total
 from lexigraft.pretraining.history import TABLES, write_so_far
 from lexigraft.pretraining.job import Job
 from lexigraft.pretraining.model import MODEL_KINDS, prepared_for_training
@@ -80,7 +81,7 @@ class TrainingState:
             return self.objective.loss(self.encode, self.head, batch, self.model.device)
 
 
-def train(job: Job, group: Group) -> None:
+def train(job: Job, group: Accelerator) -> None:
     """Train up to the last step; the result is the checkpoints of the named steps in `job.folder`.
 
     Args:
@@ -92,9 +93,9 @@ def train(job: Job, group: Group) -> None:
         LexigraftError: the loss or the gradient is no longer finite, memory or disk are full.
     """
     torch.set_num_threads(job.threads)
-    expected = job.processes * job.machines
-    if group.size != expected:
-        raise ConfigError(f"{group.size} processes were started, the run is for {expected}", hint="set `gpus` and `nodes`")
+    found, expected = group.num_processes, job.processes * job.machines
+    if found != expected:
+        raise ConfigError(f"{found} processes were started, the run is for {expected}", hint="set `gpus` and `nodes`")
     with (
         own_generators(group.device),
         Interruption(job.stop_file).watched() as interruption,
@@ -103,7 +104,7 @@ def train(job: Job, group: Group) -> None:
         _train(job, group, interruption)
 
 
-def _train(job: Job, group: Group, interruption: Interruption) -> None:
+def _train(job: Job, group: Accelerator, interruption: Interruption) -> None:
     settings, history, checkpoints = job.settings, History(TABLES), job.checkpoints()
     data, state = TrainingData.of(job), TrainingState.of(job, group.device)
     held_out = list(data.held_out())
@@ -111,12 +112,12 @@ def _train(job: Job, group: Group, interruption: Interruption) -> None:
     if job.start:
         _resume(job, data, state, history)
     _announce(job, group, data)
-    progress = ProgressLog.of(job, history) if group.rank == 0 else None
+    if group.device.type == "cuda":
+        _try_out(data, state, job.start + 1)
+    progress = ProgressLog(job, history) if group.is_main_process else None
     measure = partial(_measure, data, held_out, state, history, group, progress)
     if job.start == 0 and settings.measured_at(0):
         measure(0)
-    if group.device.type == "cuda":
-        _try_out(data, state, job.start + 1)
 
     try:
         for step in range(job.start + 1, settings.steps + 1):
@@ -126,9 +127,9 @@ def _train(job: Job, group: Group, interruption: Interruption) -> None:
             set_rates(optimizer, peaks, factor)
 
             # this process's share of the step's micro-batches; the loss is the mean over the predicted tokens of all of them
-            numbers = range(group.rank, settings.accumulation, group.size)
+            numbers = range(group.process_index, settings.accumulation, group.num_processes)
             batches = [data.batch(step, number) for number in numbers]
-            predicted = int(group.sum(torch.tensor(sum(len(batch.labels) for batch in batches), device=group.device)))
+            predicted = int(total(group, torch.tensor(sum(len(batch.labels) for batch in batches), device=group.device)))
             losses = []
             for number, batch in zip(numbers, batches, strict=True):
                 torch.manual_seed(derived_seed(job.seed, DROPOUT, step, number))
@@ -138,8 +139,8 @@ def _train(job: Job, group: Group, interruption: Interruption) -> None:
 
             # loss, gradients and requests to stop of all processes
             requested = torch.tensor(float(interruption.requested), device=group.device)
-            totals = group.sum(torch.stack([torch.stack(losses).sum(), requested]))
-            group.sum_gradients(model.parameters())
+            totals = total(group, torch.stack([torch.stack(losses).sum(), requested]))
+            sum_gradients(group, model.parameters())
             trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
             norm = nn.utils.clip_grad_norm_(trained, settings.clip_norm)
             loss, stop, gradient_norm = torch.cat([totals, norm[None]]).tolist()
@@ -147,7 +148,7 @@ def _train(job: Job, group: Group, interruption: Interruption) -> None:
             check_finite(
                 f"pre-training diverged at step {step}",
                 _DIVERGED,
-                partial(save_batches, job, group.rank, step, own),
+                partial(save_batches, job, group.process_index, step, own),
                 loss=loss,
                 gradient_norm=gradient_norm,
             )
@@ -173,7 +174,7 @@ def _train(job: Job, group: Group, interruption: Interruption) -> None:
 
             # a checkpoint, where one is due
             named = step in settings.checkpoints
-            if group.rank == 0 and (named or step % settings.save_every == 0 or checkpoints.due or stop):
+            if group.is_main_process and (named or step % settings.save_every == 0 or checkpoints.due or stop):
                 needs = [earlier for earlier in settings.checkpoints if earlier < step]
                 tensors = {**history.tensors(), **state_tensors(model, optimizer)}
                 checkpoints.save(step, tensors, needs, drawn=data.drawn(step))
@@ -190,7 +191,7 @@ def _measure(
     batches: list[tuple[int, Batch]],
     state: TrainingState,
     history: History,
-    group: Group,
+    group: Accelerator,
     progress: ProgressLog | None,
     step: int,
 ) -> None:
@@ -201,12 +202,11 @@ def _measure(
     eager: Any = torch.compiler.set_stance("force_eager") if data.settings.compile else nullcontext()
     with eager, torch.no_grad():
         for number, (language, batch) in enumerate(batches):
-            if number % group.size == group.rank and len(batch.labels):
+            if number % group.num_processes == group.process_index and len(batch.labels):
                 sums[language, 0] += state.loss(batch).double()
                 sums[language, 1] += len(batch.labels)
     state.model.train()
-    totals = group.sum(sums).tolist()
-    losses = {language: (total / count, int(count)) for language, (total, count) in enumerate(totals) if count}
+    losses = {n: (loss / count, int(count)) for n, (loss, count) in enumerate(total(group, sums).tolist()) if count}
     tokens = sum(data.drawn(step).values()) * data.settings.length
     for language, (loss, predicted) in losses.items():
         history.add("held_out", step=step, tokens=tokens, language=language, loss=loss, predicted=predicted)
@@ -237,13 +237,13 @@ def _resume(job: Job, data: TrainingData, state: TrainingState, history: History
     history.restore(tensors)
 
 
-def _announce(job: Job, group: Group, data: TrainingData) -> None:
+def _announce(job: Job, group: Accelerator, data: TrainingData) -> None:
     settings, stream = job.settings, data.stream
     device = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else "CPU"
     precision = str(product_type(settings.precision, group.device)).removeprefix("torch.")
     log.info(
         "device: %s, %d process(es) on %d machine(s), %d threads each, %s",
-        *(device, group.size, job.machines, job.threads, precision),
+        *(device, group.num_processes, job.machines, job.threads, precision),
     )
     batch = settings.batch_size * settings.accumulation
     log.info("effective batch: %d sequences of %d tokens in %d micro-batches", batch, settings.length, settings.accumulation)

@@ -41,32 +41,16 @@ def summary_writer(folder: Path, step: int) -> Any:
 
 
 class ProgressLog:
-    """Shows each step, in the first process of a run.
+    """Shows each step of a job, in its first process; `history` gets a row of speed for each."""
 
-    Args:
-        history: gets a row of speed for each step.
-        start: step that training continues from.
-        steps: the last step.
-        tokens_per_step: positions of an effective batch.
-        writer: of TensorBoard files, None for none.
-    """
-
-    def __init__(self, history: History, start: int, steps: int, tokens_per_step: int, writer: Any = None) -> None:
-        self.history, self.steps, self.tokens_per_step, self.writer = history, steps, tokens_per_step, writer
-        self.lines_every = max(1, steps // _LINES)
+    def __init__(self, job: Job, history: History) -> None:
+        self.history, self.steps, self.tokens_per_step = history, job.settings.steps, job.tokens_per_step
+        self.writer = summary_writer(job.tensorboard_folder, job.start) if job.settings.tensorboard else None
+        self.lines_every = max(1, self.steps // _LINES)
         self.durations: deque[float] = deque(maxlen=_STEPS_OF_SPEED)
         self.last = self.last_line = time.monotonic()
-        self.bar = tqdm(initial=start, total=steps, desc="pre-training", unit="steps") if sys.stderr.isatty() else None
-
-    @classmethod
-    def of(cls, job: Job, history: History) -> ProgressLog:
-        """The progress of a job."""
-        writer = summary_writer(job.tensorboard_folder, job.start) if job.settings.tensorboard else None
-        return cls(history, job.start, job.settings.steps, job.tokens_per_step, writer)
-
-    def restart_clock(self) -> None:
-        """Begin timing now: what came before was no training."""
-        self.last = time.monotonic()
+        terminal = sys.stderr.isatty()
+        self.bar = tqdm(initial=job.start, total=self.steps, desc="pre-training", unit="steps") if terminal else None
 
     def step(self, step: int, loss: float, rates: dict[str, float], gradient_norm: float) -> None:
         """Show a step that has just ended."""
@@ -93,7 +77,7 @@ class ProgressLog:
             self.last_line = now
 
     def held_out(self, step: int, losses: dict[str, float]) -> None:
-        """Show held-out losses by language, and begin timing again."""
+        """Show held-out losses by language; the time that they took counts for no step."""
         if losses:
             shown = ", ".join(f"{language} {loss:.3f}" for language, loss in losses.items())
             mean = sum(losses.values()) / len(losses)
@@ -101,7 +85,7 @@ class ProgressLog:
         if self.writer is not None:
             for language, loss in losses.items():
                 self.writer.add_scalar(f"held_out/{language}", loss, step)
-        self.restart_clock()
+        self.last = time.monotonic()
 
     def close(self) -> None:
         """End the bar and the files."""

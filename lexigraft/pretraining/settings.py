@@ -110,7 +110,8 @@ class PretrainingSettings(ObjectiveKeys):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout rate everywhere in the model (the model's own rates by default)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products; weights and optimizer are always float32. `auto`: bfloat16 on GPUs that have it, float32 on CPUs."""
+    """Of matrix products; weights and optimizer are always float32. `auto`: bfloat16 on GPUs that compute in it,
+    float32 elsewhere."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] | None = None
     """Implementation of attention: torch's own (`sdpa`) wherever the model has it by default; `flash_attention_2` needs its
     package and a GPU."""
@@ -150,7 +151,7 @@ class PretrainingSettings(ObjectiveKeys):
         return self.max_sentences
 
     def measured_at(self, step: int) -> bool:
-        """Whether held-out loss is measured after a step."""
+        """Whether held-out losses are measured after a step."""
         due = step % self.evaluate_every == 0 if self.evaluate_every is not None else step == 0
         return self.held_out_sequences > 0 and (due or step in self.checkpoints)
 

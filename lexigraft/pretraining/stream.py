@@ -1,10 +1,9 @@
 """The order in which sequences are seen: languages in fixed shares, shuffled over the shards and within a buffer.
 
-The order follows from seed and position alone, so a position is all that a resumed run needs, and any process can read any
-part of it. An epoch draws a fixed number of sequences of each language. It is cut into buffers in each of which every language
-has its share; a language's part of a buffer is a run of sequences in an order of blocks that is drawn anew whenever the
-language begins again, and the buffer is shuffled as a whole. So reading stays near sequential within blocks, and memory is
-bounded by a buffer.
+The order follows from seed and position alone, so a resumed run needs nothing but its position, and any process can read any
+part of it. An epoch draws a fixed number of sequences of each language. It is cut into buffers, every language with its share
+of each buffer: consecutive sequences in a random order of blocks, which is drawn again each time that the language is through.
+The buffer is shuffled as a whole. So reading is nearly sequential within blocks, and memory is bounded by a buffer.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
-_BLOCKS, _BUFFERS = range(2)  # what a seed is for, mixed into it
+_BLOCKS, _BUFFERS = range(2)  # purposes of a seed, mixed into it
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,10 @@ class Stream:
 
     Attributes:
         sizes: training sequences of each language.
-        drawn: how many of each an epoch draws; equal to `sizes`, it draws every sequence once.
+        drawn: how many of each an epoch draws; if equal to `sizes`, every sequence once.
         seed: of the order.
         buffer: sequences that are shuffled together, at least 1.
-        block: neighboring sequences of a language that stay together until the buffer is shuffled, at least 1.
+        block: adjacent sequences of a language that stay together until the buffer is shuffled, at least 1.
     """
 
     sizes: tuple[int, ...]
@@ -62,7 +61,7 @@ class Stream:
         return languages, ranks
 
     def counts(self, position: int) -> Integers:
-        """(languages,) how many sequences of each language stand before `position`: an exact count."""
+        """(languages,) exact number of sequences of each language before `position`."""
         epoch, place = divmod(position, self.epoch)
         number, start = self._find(place)
         whole = epoch * np.array(self.drawn) + self._up_to(number)
@@ -98,7 +97,7 @@ class Stream:
         return languages[order], np.concatenate(parts)[order]
 
     def _ranks(self, language: int, first: int, count: int) -> Integers:
-        """Ranks at places first, first + 1, … of a language's own endless stream."""
+        """Ranks at places first, first + 1, … of the endless stream of one language."""
         size = self.sizes[language]
         places = np.arange(first, first + count)
         ranks = np.empty(count, np.int64)
@@ -121,10 +120,10 @@ class Stream:
 
 
 def shares(sizes: Sequence[int], exponent: float) -> tuple[int, ...]:
-    """Sequences that an epoch draws of each language: p ~ n^exponent, as many together as there are; at least 1 each.
+    """Sequences that an epoch draws of each language: p ~ n^exponent, as many in total as there are; at least 1 each.
 
     With exponent 1 every sequence is drawn once. Sampling of languages as in XLM-R (Conneau et al. 2020, section 3.1,
-    https://aclanthology.org/2020.acl-main.747), with numbers of sequences in place of numbers of sentences.
+    https://aclanthology.org/2020.acl-main.747), with numbers of sequences instead of sentences.
     """
     if exponent == 1.0:
         return tuple(sizes)

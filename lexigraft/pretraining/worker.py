@@ -37,8 +37,8 @@ def work(folder: Path) -> None:
 
     with group_of(job.device) as group:
         # all processes do the same: only the first one logs it
-        level = logging.INFO if group.rank == 0 else logging.WARNING
-        logging.basicConfig(stream=sys.stdout, level=level, format=f"[process {group.rank}] %(message)s", force=True)
+        level = logging.INFO if group.is_main_process else logging.WARNING
+        logging.basicConfig(stream=sys.stdout, level=level, format=f"[process {group.process_index}] %(message)s", force=True)
         try:
             train(job, group)
         except Interrupted as interrupted:
@@ -46,7 +46,7 @@ def work(folder: Path) -> None:
             raise
         except LexigraftError as error:
             description = {"problem": error.problem, "where": error.where and str(error.where), "hint": error.hint}
-            (folder / f"error-{group.rank}.json").write_text(json.dumps(description), encoding="utf-8")
+            (folder / f"error-{group.process_index}.json").write_text(json.dumps(description), encoding="utf-8")
             sys.exit(1)
 
 

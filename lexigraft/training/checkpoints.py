@@ -1,8 +1,8 @@
 """Resumable state of a training run: one sealed safetensors file per checkpoint.
 
-A checkpoint is renamed into place as a whole, and its seal tells a damaged one, which is skipped for the one before. Its
-metadata holds the fingerprint of the run, where it is in its data, and the earlier checkpoints that it needs. The last two are
-kept, with those that they need.
+A checkpoint is written whole or not at all, and its seal reveals damage: a damaged one is skipped for the one before. Its
+metadata holds the fingerprint of the run, its position in the data, and the earlier checkpoints that it needs. The last two
+stay, with those that they need.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, NDArray[Any]]
 STAGE = "checkpoint"
-_KEPT = 2
+_LAST = 2
 _PATTERN = "checkpoint-*.safetensors"
 _UNFINISHED = ".checkpoint-*.part"
 
@@ -37,13 +37,7 @@ def fingerprint(
 ) -> dict[str, str]:
     """Everything that decides what a run computes, by name: a checkpoint of a run with another one is refused.
 
-    Args:
-        settings: of the run.
-        excluded: settings that change nothing in the result, or change it through a file only.
-        files: name -> file that is read.
-        seed: of the run.
-        provenance: digests of code and pinned versions.
-        more: further values.
+    Settings in `excluded` change nothing in the result, or change it through one of the `files` only.
     """
     return {
         **{f"setting {name}": str(value) for name, value in settings.model_dump(mode="json", exclude=set(excluded)).items()},
@@ -109,9 +103,9 @@ class Checkpoints:
                 hint=(f"the checkpoint of {self.unit} {before[-1]} is whole: " if before else "")
                 + "make room on the disk and run again, which continues from the last one",
             ) from error
-        last = [*before, step][-_KEPT:]
-        kept = {*last, *(earlier for one in last for earlier in self._needs(one))}
-        for old in set(before) - kept:
+        last = [*before, step][-_LAST:]
+        needed = {*last, *(earlier for one in last for earlier in self._needs(one))}
+        for old in set(before) - needed:
             self.path(old).unlink(missing_ok=True)
         self._written = time.monotonic()
 
@@ -178,6 +172,18 @@ class Checkpoints:
             )
 
 
+def parameters_of(model: nn.Module, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """All parameters by name, behind `prefix`, on the CPU."""
+    return {f"{prefix}{name}": parameter.detach().cpu().numpy() for name, parameter in model.named_parameters()}
+
+
+def set_parameters(model: nn.Module, tensors: Tensors, prefix: str = "") -> None:
+    """Set all parameters to those of `parameters_of`; other tensors are ignored."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.from_numpy(tensors[f"{prefix}{name}"]))
+
+
 def model_names(model: nn.Module) -> list[str]:
     """Names of a model's parameters among the tensors of a checkpoint."""
     return [f"model/{name}" for name, _ in model.named_parameters()]
@@ -185,26 +191,21 @@ def model_names(model: nn.Module) -> list[str]:
 
 def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
     """All parameters as `model/NAME`, and what the optimizer holds of each as `optimizer/KEY/NAME`."""
-    tensors = {}
+    tensors = parameters_of(model, "model/")
     for name, parameter in model.named_parameters():
-        tensors[f"model/{name}"] = parameter.detach().cpu().numpy()
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value.cpu().numpy()
     return tensors
 
 
-def restore_state(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Set all parameters, and the state of an optimizer, to what `state_tensors` returned; other tensors are left alone."""
+def restore_state(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Set parameters and optimizer state to what `state_tensors` returned; other tensors are ignored."""
+    set_parameters(model, tensors, "model/")
     parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(torch.from_numpy(tensors[f"model/{name}"]))
-    if optimizer is None:
-        return
     for full_name, array in tensors.items():
         if full_name.startswith("optimizer/"):
             _, key, name = full_name.split("/", 2)
-            value, parameter = torch.from_numpy(array), parameters[name]
+            value, device = torch.from_numpy(array), parameters[name].device
             if key == "step":  # a scalar, on the CPU unless one kernel updates all parameters
-                value = value.reshape(()).to(parameter.device if optimizer.defaults.get("fused") else "cpu")
-            optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+                value, device = value.reshape(()), device if optimizer.defaults.get("fused") else torch.device("cpu")
+            optimizer.state[parameters[name]][key] = value.to(device)

@@ -36,6 +36,11 @@ class History:
         """All rows of a table."""
         return pl.DataFrame(self._columns[table], schema=self.schemas[table])
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the tensors."""
+        return [f"{table}/{name}" for table, schema in self.schemas.items() for name in schema]
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """All columns as `TABLE/COLUMN`, for a checkpoint."""
         return {

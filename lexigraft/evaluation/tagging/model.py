@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lexigraft.artifacts import read_tensors
 from lexigraft.errors import ArtifactError
 from lexigraft.modeling.load import load_model
+from lexigraft.training.checkpoints import set_parameters
 
 STAGE = "tagger"
 
@@ -40,16 +39,6 @@ class Tagger(nn.Module):
         with torch.no_grad():
             self.classifier.weight.normal_(0.0, getattr(self.encoder.config, "initializer_range", 0.02), generator=generator)
             self.classifier.bias.zero_()
-
-    def weights(self) -> dict[str, NDArray[Any]]:
-        """All parameters by name, float32 on the CPU."""
-        return {name: value.detach().to("cpu", torch.float32).numpy() for name, value in self.named_parameters()}
-
-    def set_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        """Take all parameters from `weights`, by name."""
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                parameter.copy_(torch.from_numpy(weights[name]))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
         """Return (n, tags) logits.
@@ -89,5 +78,5 @@ def read_tagger(model_folder: Path, weights: Path, tags: int) -> Tagger:
         raise ArtifactError(
             f"the tagger's weights do not fit the model: {', '.join(wrong[:5])}", where=weights, hint="fine-tune it again"
         )
-    tagger.set_weights(tensors)
+    set_parameters(tagger, tensors)
     return tagger.eval()

@@ -20,7 +20,7 @@ from lexigraft.evaluation.tasks.tagging import TaggerSettings
 from lexigraft.tagged_corpora.read import check_tags, read_all, tag_set
 from lexigraft.tagged_corpora.settings import TaggedFile
 from lexigraft.tokenizers.load import load_tokenizer
-from lexigraft.training.checkpoints import Checkpoints, fingerprint
+from lexigraft.training.checkpoints import Checkpoints, fingerprint, parameters_of
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def write_tagger(
     table = pl.DataFrame({"tag": tags}).join(counts, on="tag", how="left", maintain_order="left").cast(TAGS)
     write_table(tags_path, table, provenance)
     write_table(history_path, history, provenance)
-    write_tensors(tagger_path, tagger.weights(), provenance)
+    write_tensors(tagger_path, parameters_of(tagger), provenance)
     checkpoints.clear()
 
 

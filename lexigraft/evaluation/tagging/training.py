@@ -24,7 +24,7 @@ from lexigraft.evaluation.tagging.model import Tagger
 from lexigraft.evaluation.tagging.prediction import Labeled, logits_of, predict, scores_of
 from lexigraft.evaluation.tasks.tagging import FineTuning
 from lexigraft.progress import progress
-from lexigraft.training.checkpoints import Checkpoints, model_names, restore_state, state_tensors
+from lexigraft.training.checkpoints import Checkpoints, model_names, restore_state, set_parameters, state_tensors
 from lexigraft.training.divergence import check_finite
 from lexigraft.training.history import History
 from lexigraft.training.interruption import Interrupted, Interruption
@@ -189,7 +189,7 @@ def fine_tune(
                 run.save(checkpoints, step)
             if stop and step < steps:
                 raise Interrupted(step, checkpoints.folder)
-    restore_state(checkpoints.read(run.best_step, model_names(tagger)), tagger)
+    set_parameters(tagger, checkpoints.read(run.best_step, model_names(tagger)), "model/")
     log.info("best after step %d: %s %.2f on the development sentences", run.best_step, headline, run.best_score)
     return run.history.table("history")
 

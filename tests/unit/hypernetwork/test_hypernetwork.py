@@ -148,8 +148,8 @@ def test_the_setformer_does_not_see_the_order_of_words(seed: int, words: int, tr
 def test_padding_changes_nothing(kind: str, seed: int, padding: int) -> None:
     network, generator = small(kind), torch.Generator().manual_seed(seed)
     vectors = torch.randn(1, 3, 4, generator=generator)
-    beside = torch.randn(1, 3 + padding, 4, generator=generator)
-    padded = torch.cat([torch.cat([vectors, torch.full((1, padding, 4), 9.0)], dim=1), beside])
+    longer = torch.randn(1, 3 + padding, 4, generator=generator)
+    padded = torch.cat([torch.cat([vectors, torch.full((1, padding, 4), 9.0)], dim=1), longer])
     with torch.no_grad():
         alone, together = network(vectors, torch.tensor([3])), network(padded, torch.tensor([3, 3 + padding]))
     torch.testing.assert_close(alone[0], together[0], atol=1e-6, rtol=1e-5)

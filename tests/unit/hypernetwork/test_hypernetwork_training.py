@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -19,7 +18,6 @@ import torch
 from hypernetwork_cases import OUTPUTS, RANK, WORDS, build, set_pairs, word_vectors, write_inputs
 
 from lexigraft.artifacts import read_tensors
-from lexigraft.errors import ConfigError
 from lexigraft.hypernetwork.predict import predict_sets
 from lexigraft.hypernetwork.settings import BiLSTMHypernetwork, MLPHypernetwork, SetformerHypernetwork, SetSettings
 from lexigraft.hypernetwork.train import train
@@ -186,26 +184,6 @@ def test_checkpoints_hold_no_word_vectors_and_are_written_when_due(tmp_path: Pat
     assert not [name for name, value in tensors.items() if WORDS in value.shape]
     stopping.clear()
     assert not tmp_path.exists()
-
-
-def test_damaged_checkpoints_are_skipped_and_foreign_ones_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings, pairs = with_options(BILSTM, epochs=4), set_pairs()
-    expected, _ = train(settings, pairs, seed=1, device=CPU)
-    stopping = Stopping(tmp_path, {"setting hidden": "16", "seed": "1"}, 0.0, "epoch")
-    stopping.stop_after = 3
-    with pytest.raises(KeyboardInterrupt):
-        train(settings, pairs, seed=1, device=CPU, checkpoints=stopping)
-    newest = stopping.path(3)
-    newest.write_bytes(newest.read_bytes()[:-5])
-    with caplog.at_level(logging.INFO):
-        again = Checkpoints(tmp_path, stopping.fingerprint, 9.0, "epoch")
-        resumed, _ = train(settings, pairs, seed=1, device=CPU, checkpoints=again)
-    assert "checkpoint of epoch 3 is skipped" in caplog.text
-    assert "continuing after epoch 2" in caplog.text
-    assert torch.equal(next(resumed.parameters()), next(expected.parameters()))
-    other = Checkpoints(tmp_path, {"setting hidden": "17", "seed": "1"}, 9.0)
-    with pytest.raises(ConfigError, match="a run that differs in: setting hidden"):
-        other.newest()
 
 
 def test_the_mlp_learns_and_its_networks_differ() -> None:

@@ -126,7 +126,7 @@ LANGUAGES = {"tur_Latn": 150, "kor_Hang": 60, "swh_Latn": 20}
 
 
 def corpus(folder: Path, sizes: dict[str, int]) -> pl.DataFrame:
-    """Sentences of 0 to 8 words; every word tells its language by its first letter."""
+    """Sentences of 0 to 8 words; the first letter of every word is that of its language."""
     rng = np.random.default_rng(0)
     rows = [
         (language, f"{number:04d}", " ".join(f"{language[0]}{word}" for word in rng.integers(30, size=rng.integers(9))))
@@ -216,7 +216,7 @@ def test_a_shard_has_the_same_bytes_every_time(folder: Path, monkeypatch: pytest
 
 
 def test_memory_is_bounded_by_a_block(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a corpus eight times as large no more is held at once, by Python and numpy or by Arrow."""
+    """A corpus eight times as large takes no more memory, neither in Python and numpy nor in Arrow."""
     monkeypatch.setattr(packing, "SENTENCES_A_BLOCK", 200)
     monkeypatch.setattr(packing, "SEQUENCES_A_BATCH", 8)
     peaks = []

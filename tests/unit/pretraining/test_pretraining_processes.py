@@ -65,7 +65,7 @@ def test_two_processes_train_like_one(
 def test_two_machines_train_like_one(
     pretraining_inputs: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With stand-ins for the two programs of Slurm: `srun` starts the command twice, as on two machines that meet at one."""
+    """Two scripts replace the programs of Slurm: `srun` starts the command twice, as on two machines that meet at one."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, text in {"srun": SRUN, "scontrol": "#!/bin/sh\necho 127.0.0.1\n"}.items():
@@ -108,11 +108,11 @@ def test_all_processes_stop_at_the_same_step_when_one_receives_a_signal(pretrain
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    telling = threading.Thread(target=signal_this_process, daemon=True)
-    telling.start()
+    signaling = threading.Thread(target=signal_this_process, daemon=True)
+    signaling.start()
     with pytest.raises(Interrupted) as caught:
         launch(started)
-    telling.join()
+    signaling.join()
     assert caught.value.code == EXIT_CODE
     assert 1 < caught.value.step < 4000
     assert started.checkpoints().path(caught.value.step).exists()

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from lexigraft.modeling.factorized import FactorizedEmbedding
 from lexigraft.pretraining.optimizer import GROUPS
 from lexigraft.tokenizers.vocabulary import Vocabulary
 from lexigraft.training.checkpoints import Checkpoints
-from lexigraft.training.interruption import EXIT_CODE, Interrupted
+from lexigraft.training.interruption import EXIT_CODE
 
 TIMES = 20
 CALL = "import sys; from pathlib import Path; from test_pretraining_resumption import *; "
@@ -160,16 +159,6 @@ class TestKilled:
         names = {name.split("/")[0] for name in checkpoints.read(8)}
         assert names == {"model", "optimizer", "history", "speed", "held_out"}
 
-    def test_a_damaged_checkpoint_is_skipped(
-        self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        Checkpoints(killed / "state", {}).path(8).write_bytes(b"")
-        with caplog.at_level(logging.INFO):
-            run(pretraining_inputs, killed, **LONG)
-        assert "checkpoint of step 8 is skipped: artifact " in caplog.text
-        assert "continuing after step 6" in caplog.text
-        assert same_files(killed, uninterrupted)
-
     def test_without_the_checkpoint_of_a_named_step_it_starts_before_that_step(
         self, pretraining_inputs: Path, uninterrupted: Path, killed: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -240,23 +229,5 @@ class TestAskedToStop:
         assert done.returncode == EXIT_CODE == 75, done.stderr
         assert checkpoint_steps(tmp_path) == [2, 6]
         assert not (tmp_path / "step-20").exists()
-        run(pretraining_inputs, tmp_path, **LONG)
-        assert same_files(tmp_path, uninterrupted)
-
-    def test_a_file_that_asks_to_stop(self, pretraining_inputs: Path, uninterrupted: Path, tmp_path: Path) -> None:
-        state = tmp_path / "state"
-
-        def ask() -> None:
-            while not Checkpoints(state, {}).path(2).exists():
-                time.sleep(0.001)
-            (state / "stop").touch()
-
-        asking = threading.Thread(target=ask)
-        asking.start()
-        with pytest.raises(Interrupted) as caught:
-            run(pretraining_inputs, tmp_path, **LONG)
-        asking.join()
-        assert caught.value.code == EXIT_CODE
-        assert caught.value.step in checkpoint_steps(tmp_path)
         run(pretraining_inputs, tmp_path, **LONG)
         assert same_files(tmp_path, uninterrupted)

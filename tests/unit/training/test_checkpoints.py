@@ -1,4 +1,4 @@
-"""Checkpoints of any run: which are written, kept, skipped and refused."""
+"""Checkpoints of any run: written, removed, skipped and refused; requests to stop; divergence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     assert checkpoints.metadata(7) == {"step": 7, "needs": [], "drawn": {"tur": 7}, "fingerprint": RUN}
 
 
-def test_the_last_two_and_those_that_they_need_are_kept(tmp_path: Path) -> None:
+def test_the_last_two_and_those_that_they_need_stay(tmp_path: Path) -> None:
     checkpoints = checkpoints_of(tmp_path)
     save(checkpoints, 1, 2, 3, 4, needs=(2,))
     assert checkpoints.steps() == [2, 3, 4]
@@ -64,7 +64,7 @@ def test_a_checkpoint_is_skipped_if_it_or_one_that_it_needs_is_damaged(
         assert checkpoints.newest() == 0
     assert "checkpoint of step 3 is skipped: that of step 2, which it needs, is lost or damaged" in caplog.text
     assert ("checkpoint of step 2 is skipped: artifact" in caplog.text) == (damage != "missing")
-    # new ones are kept in spite of the damaged later one
+    # a damaged later one does not count as one of the last two
     save(checkpoints, 1)
     save(checkpoints, 2)
     assert checkpoints.steps() == [1, 2, 3]

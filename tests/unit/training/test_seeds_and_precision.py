@@ -47,6 +47,7 @@ def test_a_history_comes_back_from_tensors() -> None:
     for step in range(3):
         history.add("steps", step=step, loss=1 / (step + 3))
     history.add("speed", seconds=0.1)
+    assert history.names == list(history.tensors()) == ["steps/step", "steps/loss", "speed/seconds"]
     restored = History(schemas)
     restored.restore({name: np.array(value) for name, value in history.tensors().items()})
     assert history.table("steps").to_dict(as_series=False) == {"step": [0, 1, 2], "loss": [1 / 3, 1 / 4, 1 / 5]}
