@@ -72,15 +72,10 @@ class MLPPredictor:
 
 
 def load_predictor(path: Path, words: WordVectors, device: torch.device) -> SetPredictor | MLPPredictor:
-    """Load a network that `build.write_hypernetwork` wrote.
-
-    Args:
-        path: `network.safetensors`.
-        words: the word vectors that the network was trained on.
-        device: where to predict.
+    """Load `network.safetensors`, as `build.write_hypernetwork` wrote it, and the word vectors that it was trained on.
 
     Raises:
-        ArtifactError: the file is damaged, or the network was trained on vectors of another width.
+        ArtifactError: the file is damaged, or the network was trained on word vectors of another width.
     """
     tensors = {name: torch.from_numpy(value) for name, value in read_tensors(path, STAGE).items()}
     metadata = read_metadata(path)

@@ -28,15 +28,7 @@ _HELD_OUT_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Sequences, their order, and what makes batches of them.
-
-    Attributes:
-        shards: the sequences of each language.
-        stream: the order in which they are trained on.
-        make_batch: of the objective.
-        settings: of the run.
-        seed: of the run.
-    """
+    """The sequences of each language, the order in which they are trained on, and what makes batches of them."""
 
     shards: list[Shard]
     stream: Stream
@@ -64,7 +56,8 @@ class TrainingData:
         """(B, L) tokens of micro-batch `number` (from 0) of `step` (from 1)."""
         first = ((step - 1) * self.settings.accumulation + number) * self.settings.batch_size
         languages, ranks = self.stream.at(first, self.settings.batch_size)
-        return np.stack([self._sequence(int(language), int(rank)) for language, rank in zip(languages, ranks, strict=True)])
+        found = [(self.shards[language], ranks[index : index + 1]) for index, language in enumerate(languages)]
+        return np.stack([shard[int(shard.row_of(rank)[0])] for shard, rank in found])
 
     def batch(self, step: int, number: int) -> Batch:
         """Micro-batch `number` (from 0) of `step` (from 1)."""
@@ -82,7 +75,3 @@ class TrainingData:
         """Language -> sequences of it that the steps up to `step` train on."""
         position = step * self.settings.accumulation * self.settings.batch_size
         return dict(zip(self.languages, self.stream.counts(position).tolist(), strict=True))
-
-    def _sequence(self, language: int, rank: int) -> NDArray[np.int32]:
-        shard = self.shards[language]
-        return shard[int(shard.row_of(np.array([rank]))[0])]

@@ -78,7 +78,7 @@ def accelerate_configuration(job: Job, host: str, port: int) -> str:
             "rdzv_backend": "static",
             "same_network": True,
             "gpu_ids": "all",
-            "mixed_precision": "no",  # the worker sets it
+            "mixed_precision": "no",  # the training loop sets its own
             "use_cpu": job.device == "cpu",
             "main_training_function": "main",
             "downcast_bf16": "no",

@@ -48,16 +48,7 @@ _DIVERGED = (
 
 @dataclass(slots=True)
 class TrainingState:
-    """The model and what changes it.
-
-    Attributes:
-        model: on the device of this process.
-        encode: the model without its head, compiled where the settings say so.
-        head: turns hidden states into a loss.
-        objective: asks the model to predict something.
-        optimizer: of all parameters.
-        precision: of matrix products.
-    """
+    """The model and what changes it; `encode` is the model without its head, compiled if the settings say so."""
 
     model: PreTrainedModel
     encode: Callable[..., Any]
@@ -227,8 +218,7 @@ def _resume(job: Job, data: TrainingData, state: TrainingState, history: History
     found, expected = checkpoints.metadata(job.start)["drawn"], data.drawn(job.start)
     if found != expected:
         raise ConfigError(
-            f"at the checkpoint of step {job.start} {sum(found.values())} sequences were drawn ({found}), "
-            f"in this run it is {sum(expected.values())} ({expected})",
+            f"the checkpoint of step {job.start} is at other sequences ({found}) than this run ({expected})",
             where=job.folder,
             hint=f"delete the folder {job.folder} to start again from the beginning",
         )
@@ -248,10 +238,8 @@ def _announce(job: Job, group: Accelerator, data: TrainingData) -> None:
     batch = settings.batch_size * settings.accumulation
     log.info("effective batch: %d sequences of %d tokens in %d micro-batches", batch, settings.length, settings.accumulation)
     for shard, drawn in zip(data.shards, stream.drawn, strict=True):
-        share = 100 * drawn / stream.epoch
-        log.info(
-            "%s: %d sequences, %d held out, %.2f %% of the batches", shard.language, shard.rows, len(shard.held_out), share
-        )
+        counts = (shard.language, shard.rows, len(shard.held_out), 100 * drawn / stream.epoch)
+        log.info("%s: %d sequences, %d held out, %.2f %% of the batches", *counts)
     start = f"continuing after step {job.start}" if job.start else "from the start"
     epochs = settings.steps * batch / stream.epoch
     log.info("%d steps over %d sequences: %.2f epochs; %s", settings.steps, stream.epoch, epochs, start)

@@ -46,10 +46,7 @@ def write_shard(
         tokenizer_folder: has `tokenizer.json`.
         out_path: Arrow file with the columns `tokens`, `length` int32 in each row, and `sentences`, int32, the number of
             sentences that begin in the row. Its metadata names language, length and tokenizer.
-        language: which one.
-        max_sentences: how many of its first sentences are used; None for all.
-        length: tokens per sequence.
-        provenance: of the file.
+        max_sentences: how many of the first sentences are used; None for all.
 
     Raises:
         InputError: the language has no sentences, or its text is shorter than one sequence.

@@ -15,11 +15,8 @@ class DivergedError(LexigraftError):
 def check_finite(what: str, hint: str, explain: Callable[[], tuple[str, str]] = lambda: ("", ""), **measured: float) -> None:
     """Raise DivergedError if one of the values is NaN or infinite.
 
-    Args:
-        what: training and step, for the message: `fine-tuning diverged at step 3`.
-        hint: what to do about it.
-        explain: called before it is raised; returns what to add to the message, and where the reader finds more.
-        measured: name -> value, `_` standing for a space.
+    The message begins with `what` (`fine-tuning diverged at step 3`) and names the values; `explain`, called first, returns the
+    end of the message, and where the reader finds more.
     """
     if not all(map(math.isfinite, measured.values())):
         values = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in measured.items())

@@ -51,19 +51,12 @@ def labeled(encoder: WordEncoder, sentences: TaggedSentences, tags: list[str], w
     words, unknown = len(sentences.words), encoder.unknown_words(pieces)
     log.info(
         "%s: %d sentences, %d words (%.1f %% of them hold an unknown token), %d tokens",
-        what,
-        len(sentences),
-        words,
-        100 * unknown / words,
-        len(pieces.tokens),
+        *(what, len(sentences), words, 100 * unknown / words, len(pieces.tokens)),
     )
     if cut or pieces.shortened:
         log.warning(
             "%s: %d sentences are longer than %d tokens and read in pieces; %d words alone are longer and cut",
-            what,
-            cut,
-            encoder.room,
-            pieces.shortened,
+            *(what, cut, encoder.room, pieces.shortened),
         )
     return Labeled(pieces, sentences.tag_ids(tags), sentences.starts)
 

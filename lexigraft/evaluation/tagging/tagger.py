@@ -42,20 +42,16 @@ def write_tagger(
 ) -> None:
     """Fine-tune a tagger on the training sentences and write the one that is best on the development sentences.
 
-    Killed and called again with the same arguments it continues from its last evaluation and, on a CPU, ends with the same
+    Killed and called again with the same arguments it continues from its last checkpoint and, on a CPU, ends with the same
     bytes.
 
     Args:
-        task: what to train on, and how.
         model_folder: a masked language model of lexigraft.
         tagger_path: weights, all parameters of `model.Tagger` by name.
         tags_path: the tag set in the order of the linear layer, and the words of each tag in the training text (`TAGS`).
         history_path: `training.HISTORY`.
         checkpoint_folder: resumable state, three times the model's size for each of up to four checkpoints; removed in the end.
         seed: of the linear layer, order and dropout.
-        threads: of the CPU.
-        gpus: 0 trains on the CPU.
-        provenance: of everything written.
 
     Raises:
         InputError: a file is missing, broken or empty, the tag sets do not fit, or the model is none of lexigraft's.

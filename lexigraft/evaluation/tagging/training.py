@@ -45,11 +45,6 @@ class TaggerTraining:
     """A tagger in training.
 
     Attributes:
-        tagger: on `device`.
-        encoder: made the pieces.
-        settings: of the run.
-        device: where it computes.
-        optimizer: of all parameters.
         history: a row per evaluation, and the losses of the steps since the last one.
         best_step, best_score: of the best evaluation, the first of equal ones.
     """
@@ -75,13 +70,7 @@ class TaggerTraining:
         return cls(tagger, encoder, settings, device, optimizer)
 
     def step(self, step: int, train: Labeled, chosen: Integers, factor: float = 1.0) -> float:
-        """One optimizer step on the pieces `chosen`; returns the mean loss over their words.
-
-        Args:
-            step: for the message of an error.
-            train: all training sentences.
-            chosen: pieces of the batch.
-            factor: on the learning rate.
+        """One optimizer step on the pieces `chosen`, with `factor` on the learning rate; returns the mean loss of their words.
 
         Raises:
             DivergedError: loss or gradient is not finite.
@@ -149,14 +138,10 @@ def fine_tune(
 
     Args:
         tagger: with a fresh linear layer; it is changed.
-        encoder: made the pieces.
-        train, dev: sentences.
-        tags: the tag set.
-        settings: of the run.
+        encoder: made the pieces of `train` and `dev`.
         headline: of `prediction.HEADLINES`, the score that chooses.
         seed: of order and dropout.
         checkpoints: of this run, to continue from and to write.
-        device: where it computes.
 
     Returns:
         history, `HISTORY`: a row per evaluation.

@@ -56,11 +56,7 @@ class Objective(Settings):
 
     @abstractmethod
     def check(self, length: int, vocabulary: Vocabulary, where: object = None) -> None:
-        """Check that sequences of `length` tokens of a vocabulary, which `where` holds, can be trained on.
-
-        Raises:
-            InputError: they cannot.
-        """
+        """Raise InputError if sequences of `length` tokens of a vocabulary, which is in `where`, cannot be trained on."""
 
     @abstractmethod
     def batches(self, vocabulary: Vocabulary) -> MakeBatch:
@@ -73,15 +69,10 @@ class Objective(Settings):
     def loss(self, encode: Callable[..., Any], head: OutputHead, batch: Batch, device: torch.device) -> torch.Tensor:
         """Sum of the cross-entropies of a batch's predicted tokens, float32.
 
-        Args:
-            encode: the model without its head: ids (B, L) -> an output with `last_hidden_state` (B, L, D).
-            head: turns hidden states into the loss.
-            batch: of `batches`.
-            device: of the model.
+        `encode` is the model without its head: ids (B, L) on `device` -> an output with `last_hidden_state` (B, L, D).
         """
         import torch
 
-        ids, positions, labels = (
-            torch.from_numpy(array).to(device) for array in (batch.input_ids, batch.positions, batch.labels)
-        )
+        arrays = (batch.input_ids, batch.positions, batch.labels)
+        ids, positions, labels = (torch.from_numpy(array).to(device) for array in arrays)
         return head.loss(encode(ids).last_hidden_state.flatten(0, 1)[positions], labels)
