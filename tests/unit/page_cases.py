@@ -21,9 +21,9 @@ def page_of(report: Path) -> Page:
     return Page(report.read_text(encoding="utf-8"))
 
 
-def console(report: Path, folder: Path, width: int = 1200) -> tuple[list[str], str]:
+def console(report: Path, folder: Path) -> tuple[list[str], str]:
     """What a browser writes to its console about a page, and the page as it stands then."""
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},4000"]
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--window-size=1200,4000"]
     result = subprocess.run([*command, "--dump-dom", report.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     shutil.rmtree(folder / "profile", ignore_errors=True)
     return [line for line in result.stderr.splitlines() if "CONSOLE" in line], result.stdout

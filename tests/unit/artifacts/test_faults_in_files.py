@@ -44,17 +44,13 @@ def write_folder(folder: Path) -> Path:
     return folder / "config.json"
 
 
-def test_an_artifact_stores_the_digests_of_its_companions(tmp_path: Path) -> None:
+def test_an_artifact_stores_the_digests_of_its_companions_if_it_has_any(tmp_path: Path) -> None:
     path = write_folder(tmp_path)
     assert read_provenance(tmp_path / "model.safetensors")["companions"] == {"config.json": identity(path)}
     check_companion(path)
-
-
-def test_provenance_without_companions_has_no_such_key(tmp_path: Path) -> None:
     write_tensors(tmp_path / "x.safetensors", ONE, Provenance("source"))
-    assert set(read_provenance(tmp_path / "x.safetensors")) == {
-        *("format_version", "stage", "parameters", "seed", "code", "lock", "inputs")
-    }
+    keys = {"format_version", "stage", "parameters", "seed", "code", "lock", "inputs"}
+    assert set(read_provenance(tmp_path / "x.safetensors")) == keys
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,11 +87,12 @@ def test_a_page_is_sealed(tmp_path: Path, damage: Callable[[str], str]) -> None:
         check_page(path)
 
 
-def test_verify_reports_every_damaged_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_counts_each_file_once_and_reports_every_damaged_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_folder(tmp_path / "one")
     write_folder(tmp_path / "two")
     assert main(["verify", str(tmp_path)]) == 0
     assert "4 files, none damaged" in capsys.readouterr().out
+    assert verify([config, config, tmp_path / "two" / "model.safetensors"]) == 2
     config.write_text("{}")
     weights = tmp_path / "two" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
@@ -144,9 +141,7 @@ def test_a_refused_write_raises_an_error_with_a_hint(tmp_path: Path, number: int
         raise OSError(number, os.strerror(number))
     assert caught.value.where == tmp_path / "out.txt"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_errors_of_reading_elsewhere_in_the_body_pass_through(tmp_path: Path) -> None:
+    # an error of reading elsewhere in the body passes through
     with pytest.raises(PermissionError), atomic_file(tmp_path / "out" / "out.txt"):
         raise PermissionError(errno.EACCES, "no", str(tmp_path / "in" / "in.txt"))
 
@@ -169,11 +164,6 @@ def test_only_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_leftovers(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a1.parquet.abcd.part", "a[1].parquet", "a[1].parquet.part"]
-
-
-def test_verify_counts_each_file_once(tmp_path: Path) -> None:
-    path = write_folder(tmp_path)
-    assert verify([path, path, tmp_path / "model.safetensors"]) == 2
 
 
 def test_jobs_use_the_configuration_their_run_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:

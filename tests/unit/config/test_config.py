@@ -35,10 +35,14 @@ def changed(**values: Any) -> dict[str, Any]:
     return config
 
 
-def test_the_demo_is_valid_and_names_its_models() -> None:
+def test_the_demo_is_valid_names_its_models_and_finds_its_external_files() -> None:
     config = load_config(DEMO)
     assert list(config.models_by_name()) == [f"{m}-minilm-100" for m in ("random", "ofa", "hyperofa", "graft")]
     assert config.seed == 42
+    found, missing = outside_files(config)
+    assert missing == ""
+    assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]
+    assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,7 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
     assert python(code, ROOT / "config" / "config.yaml").stdout == "[]\n"
 
 
-def test_all_missing_files_are_reported_at_once() -> None:
+def test_all_missing_files_are_reported_at_once_and_a_plan_continues() -> None:
     config = changed(sources__minilm__model="package:no-such-package/model")
     config["corpora"]["other"] = {"adapter": "text_folder", "path": "no/such/folder"}
     config["tokenizers"]["theirs"] = {"kind": "existing", "path": "./no/tokenizer.json", "corpus": "other"}
@@ -162,13 +166,9 @@ def test_all_missing_files_are_reported_at_once() -> None:
         outside_files(load_config(config))
     for name in ("no-such-package", "no/such/folder", "no/tokenizer.json", "no/vectors.vec"):
         assert name in str(caught.value)
-
-
-def test_the_external_files_of_the_demo_are_found() -> None:
-    found, missing = outside_files(load_config(DEMO))
-    assert missing == ""
-    assert [Path(file).name for file in found["corpora"]["bible"]] == ["bible.db"]
-    assert "model.safetensors" in {Path(file).name for file in found["sources"]["minilm"]}
+    found, missing = outside_files(load_config(config), only_plan=True)
+    assert found["word_vectors"]["theirs"] == []
+    assert "word_vectors.theirs: the file 'no/vectors.vec' does not exist" in missing
 
 
 @pytest.mark.parametrize("file", ["a.wv", "a.kv", "a", "[a].v"])
@@ -179,14 +179,6 @@ def test_side_files_of_gensim_vectors_are_found(tmp_path: Path, file: str) -> No
     config["word_vectors"]["theirs"] = {"kind": "files", "paths": str(tmp_path / file)}
     found, _ = outside_files(load_config(config), only_plan=True)
     assert [Path(file).name for file in found["word_vectors"]["theirs"]] == [file, f"{file}.vectors.npy"]
-
-
-def test_a_plan_reports_missing_files_and_continues() -> None:
-    config = changed()
-    config["word_vectors"]["theirs"] = {"kind": "files", "paths": "no/vectors.vec"}
-    found, missing = outside_files(load_config(config), only_plan=True)
-    assert found["word_vectors"]["theirs"] == []
-    assert "word_vectors.theirs: the file 'no/vectors.vec' does not exist" in missing
 
 
 def test_nearest_suggests_similar_names_or_lists_all() -> None:

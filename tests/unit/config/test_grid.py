@@ -104,9 +104,12 @@ def test_methods_may_use_a_network_per_source_and_dimension() -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"pretraining": {"models": ["ofa-minilm-10"]}}, "models: no model is named 'ofa-minilm-10'; did you mean"),
-        ({"methods": {"h": {"initializer": "hyperofa", "hypernetwork": "{seed}"}}}, "hypernetwork: String should match"),
-        ({"corpora": PAIRS, "pretraining": {"corpus": "pairs"}}, "all sentences of corpus 'pairs' are for testing"),
+        ({"pretraining": {"models": ["ofa-minilm-10"]}}, "pretraining.models: no model is named 'ofa-minilm-10'; did you mean"),
+        (
+            {"methods": {"h": {"initializer": "hyperofa", "hypernetwork": "{seed}"}}},
+            "methods.h.hypernetwork: String should match",
+        ),
+        ({"corpora": PAIRS, "pretraining": {"corpus": "pairs"}}, "pretraining.corpus: all sentences of corpus 'pairs' are for"),
     ],
 )
 def test_unknown_models_other_placeholders_and_test_sets_as_training_text_are_refused(

@@ -22,9 +22,12 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_output_is_an_artifact_like_any_other(path: Path) -> None:
+def test_the_output_is_an_artifact_like_any_other_and_a_newer_one_replaces_it(path: Path) -> None:
     assert read_table(path, "ranks").equals(TABLE)
     assert sorted(file.name for file in path.parent.iterdir()) == [".previous-ranks.parquet", "ranks.parquet"]
+    write_reusable(path, TABLE.with_columns(score=pl.col("score") + 10), Provenance("ranks"))
+    path.unlink()
+    assert reusable_rows(path, "ranks", SCHEMA, KEYS)["fra_Latn"]["score"].to_list() == [12]
 
 
 @pytest.mark.parametrize("removed", [False, True])
@@ -43,9 +46,3 @@ def test_nothing_of_a_damaged_table_or_one_of_another_stage_or_schema_is_reused(
     path.unlink()
     assert reusable_rows(path, "ranks", SCHEMA, KEYS) == {}
     assert reusable_rows(path.with_name("never.parquet"), "ranks", SCHEMA, KEYS) == {}
-
-
-def test_a_newer_table_replaces_the_previous_one(path: Path) -> None:
-    write_reusable(path, TABLE.with_columns(score=pl.col("score") + 10), Provenance("ranks"))
-    path.unlink()
-    assert reusable_rows(path, "ranks", SCHEMA, KEYS)["fra_Latn"]["score"].to_list() == [12]

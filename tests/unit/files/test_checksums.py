@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import yaml
 from corpora_cases import text_folder
+from fuzz_readers import READERS
 from hypothesis import given
 from hypothesis import strategies as st
-from modeling_cases import write_checkpoint
+from modeling_cases import plain_model, write_checkpoint
+from pickle_cases import gensim_pickle
 from word_vector_cases import error_of, read
 
 from lexigraft.artifacts import Provenance
+from lexigraft.config.configuration import load_config
 from lexigraft.corpora.build import write_corpus
 from lexigraft.corpora.settings import CorpusSettings
 from lexigraft.errors import ConfigError, InputError, LexigraftError
@@ -107,8 +110,6 @@ def _tags(folder: Path) -> Case:
 
 
 def _tokenizer(folder: Path) -> Case:
-    from fuzz_readers import READERS
-
     (folder / "t.json").write_bytes(READERS["tokenizers"].whole()["unigram.json"])
 
     def run(digests: Any) -> None:
@@ -134,8 +135,6 @@ def test_digests_are_checked_before_files_are_read(tmp_path: Path, make: Callabl
 
 
 def test_all_files_of_a_checkpoint_need_a_digest(tmp_path: Path) -> None:
-    from modeling_cases import plain_model
-
     folder = write_checkpoint(tmp_path / "model", plain_model("bert"), "bert")
     (folder / "run_me.py").write_text("raise RuntimeError")
     files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".safetensors", ".txt", ".model")]
@@ -162,8 +161,6 @@ def test_all_files_of_a_checkpoint_need_a_digest(tmp_path: Path) -> None:
 
 
 def test_side_files_of_gensim_need_a_digest(tmp_path: Path) -> None:
-    from pickle_cases import gensim_pickle
-
     (tmp_path / "a.kv").write_bytes(gensim_pickle({"index_to_key": ["x"], "__numpys": ["vectors"]}, 4))
     np.save(tmp_path / "a.kv.vectors.npy", np.ones((1, 2), np.float32))
     files = {path.name: sha256(path) for path in tmp_path.iterdir()}
@@ -174,8 +171,6 @@ def test_side_files_of_gensim_need_a_digest(tmp_path: Path) -> None:
 
 def test_digests_that_match_no_file_stop_the_plan(tmp_path: Path) -> None:
     demo = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
-    from lexigraft.config.configuration import load_config
-
     (tmp_path / "eng_Latn.txt").write_text("a\n")
     corpus = {"adapter": "text_folder", "path": str(tmp_path)}
     hub = {"adapter": "huggingface", "dataset": "owner/name", "languages": {"eng_Latn": "en"}}

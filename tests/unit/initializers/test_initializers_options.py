@@ -138,14 +138,11 @@ def test_a_copied_token_is_computed_as_if_the_source_did_not_have_it(view: Case)
     np.testing.assert_array_equal(new.rows[words], everything.rows[words])
 
 
-def test_words_of_the_source_languages_alone(view: Case) -> None:
+def test_words_of_the_source_languages_alone_and_their_absence(view: Case) -> None:
     kept = view.words.vectors.of_languages(("eng_Latn",))
     cut = view.with_words(source=csr_matrix(view.words.source.multiply(kept)))
     cut.words.source.eliminate_zeros()
     np.testing.assert_array_equal(made(OFA(source_word_languages=True), view).rows, made(OFA(), cut).rows)
-
-
-def test_word_vectors_without_the_sources_languages_are_refused(view: Case) -> None:
     with pytest.raises(InputError, match=r"no source token matches a word of the source's languages \(fin_Latn\)"):
         made(Graft(), view.with_tokens(source_languages=("fin_Latn",)))
 

@@ -144,15 +144,18 @@ class TestFull:
         write_factors(tmp_path / "source" / "model.safetensors", 24, tmp_path / "all.safetensors", Provenance("factors"))
         assert read_embedding_table(tmp_path / "all.safetensors").dim == 24
 
-    def test_with_added_tokens_it_is_a_plain_model_in_its_folder_its_card_and_its_export(self, tmp_path: Path) -> None:
-        _, folder = run_stage(tmp_path, "roberta", "full", extended("roberta", 15))
+    @pytest.mark.parametrize("name", ["roberta", "xlm-roberta"])
+    def test_with_added_tokens_it_is_a_plain_model_in_its_folder_its_card_and_its_export(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        _, folder = run_stage(tmp_path, name, "full", extended(name, 15))
         table = read_table(folder / "tokens.parquet", "initialized_model")
         assert dict(table["origin"].value_counts().iter_rows()) == {"copied": 60, "computed": 15}
         config = json.loads((folder / "config.json").read_text())
-        assert (config["model_type"], config["vocab_size"]) == ("roberta", 75)
+        assert (config["model_type"], config["vocab_size"]) == (name, 75)
         assert "factor_dim" not in config
         plain, report = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-        assert type(plain) is plain_class("roberta")
+        assert type(plain) is plain_class(name)
         assert not any(report.values())
         torch.testing.assert_close(logits_of(plain, 75), logits_of(load_model(folder), 75), rtol=0, atol=0)
         np.testing.assert_array_equal(

@@ -46,23 +46,17 @@ def test_the_registry_holds_both_objectives_and_the_settings_their_options() -> 
     assert {name: objective.model_kind for name, objective in registry().items()} == {"causal": "causal", "mlm": "masked"}
     chosen = objective_of(PretrainingSettings(corpus="c", mask_probability=0.3, whole_words=True))
     assert chosen == MaskedLanguageModeling(mask_probability=0.3, whole_words=True)
-    assert objective_of(PretrainingSettings(corpus="c", objective="causal")) == CausalLanguageModeling()
-
-
-def test_settings_survive_the_way_through_plain_values() -> None:
     settings = PretrainingSettings(corpus="c", objective="causal")
+    assert objective_of(settings) == CausalLanguageModeling()
     assert parse(PretrainingSettings, settings.model_dump(mode="json")) == settings
 
 
-def test_a_causal_batch_predicts_the_next_token() -> None:
+def test_a_causal_batch_predicts_the_next_token_of_sequences_that_have_one() -> None:
     tokens = np.random.default_rng(0).integers(300, size=(3, 7))
     batch = next_tokens(tokens)
     assert (batch.input_ids == tokens).all()
     labels = {(position // 7, position % 7): label for position, label in zip(batch.positions, batch.labels, strict=True)}
     assert labels == {(row, place): tokens[row, place + 1] for row in range(3) for place in range(6)}
-
-
-def test_a_sequence_of_one_token_is_refused() -> None:
     CausalLanguageModeling().check(2, vocabulary())
     with pytest.raises(InputError, match="no next token"):
         CausalLanguageModeling().check(1, vocabulary())

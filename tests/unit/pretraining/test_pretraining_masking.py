@@ -68,12 +68,16 @@ def test_special_tokens_are_never_masked() -> None:
         assert len(mask_tokens(specials, rule, 0.99, np.random.default_rng(0)).positions) == 0
 
 
-def test_a_mask_token_and_text_are_needed() -> None:
+def test_a_mask_token_and_text_are_needed_and_tokens_that_begin_words_for_whole_ones() -> None:
     without = Vocabulary(("a", "b"), ("a", "b"), (None, "bos"), np.ones(2, np.int64))
     with pytest.raises(InputError, match="no mask token"):
         masking_rule(without)
     with pytest.raises(InputError, match="all tokens of the tokenizer are special"):
         masking_rule(Vocabulary(("a",), ("a",), ("mask",), np.ones(1, np.int64)))
+    plain = vocabulary()
+    bare = Vocabulary(plain.tokens, tuple(surface.strip() for surface in plain.surfaces), plain.roles, plain.counts)
+    with pytest.raises(InputError, match="no token begins a word"):
+        masking_rule(bare, whole_words=True)
 
 
 def words_of(row: np.ndarray) -> list[list[int]]:
@@ -118,10 +122,3 @@ def test_in_scripts_without_spaces_every_token_is_a_word() -> None:
     counts = np.bincount(np.bincount(chosen // 12, minlength=2000), minlength=13)
     wanted = [2000 * math.comb(12, n) * 0.3**n * 0.7 ** (12 - n) for n in range(13)]
     assert all(abs(found - expected) < 5 * math.sqrt(expected) + 1 for found, expected in zip(counts, wanted, strict=True))
-
-
-def test_whole_words_need_tokens_that_begin_words() -> None:
-    plain = vocabulary()
-    bare = Vocabulary(plain.tokens, tuple(surface.strip() for surface in plain.surfaces), plain.roles, plain.counts)
-    with pytest.raises(InputError, match="no token begins a word"):
-        masking_rule(bare, whole_words=True)

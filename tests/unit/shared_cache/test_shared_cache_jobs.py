@@ -91,11 +91,16 @@ def test_a_job_that_ran_with_other_packages_than_the_lock_is_not_stored(cache: P
     assert list(cache.iterdir()) == []
 
 
-def test_the_cache_must_be_an_absolute_path_of_a_folder(tmp_path: Path) -> None:
+def test_a_cache_must_be_given_and_be_an_absolute_path_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ConfigError, match="is not an absolute path"):
         SharedCache("cache", tmp_path, no_software)
     with pytest.raises(ConfigError, match="nowhere' is not a folder"):
         SharedCache(str(tmp_path / "nowhere"), tmp_path, no_software)
+    monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
+    assert main(["cache", "ls"]) == 1
+    assert "no shared cache is given" in capsys.readouterr().err
 
 
 def test_the_oldest_entries_are_removed_first(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,9 +122,3 @@ def test_the_oldest_entries_are_removed_first(cache: Path, tmp_path: Path, capsy
     printed = capsys.readouterr().out
     assert "rule_2 dim=8" in printed.splitlines()[-2]
     assert printed.splitlines()[-1].startswith("1 entries")
-
-
-def test_cache_commands_need_a_cache(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
-    assert main(["cache", "ls"]) == 1
-    assert "no shared cache is given" in capsys.readouterr().err

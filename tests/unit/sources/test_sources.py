@@ -110,11 +110,13 @@ def test_the_same_bytes_twice_and_a_vocabulary_by_role(tmp_path: Path) -> None:
     assert vocabulary.roles == ("pad", "bos", "eos", "unk", "mask", None, None, None)
 
 
-def test_padded_embedding_rows_are_special(tmp_path: Path) -> None:
+def test_padded_embedding_rows_are_special_and_too_few_refused(tmp_path: Path) -> None:
     make(checkpoint(tmp_path / "model", rows=16), tmp_path / "out")
     vocabulary = read_vocabulary(tmp_path / "out" / "vocabulary.parquet")
     assert len(vocabulary) == 16
     assert vocabulary.roles[8:] == ("special",) * 8
+    with pytest.raises(InputError, match=r"ids go up to 7 .*, the model has 6 embedding rows"):
+        make(checkpoint(tmp_path / "few", rows=6), tmp_path / "out")
 
 
 def test_torch_files_are_read_without_running_code(tmp_path: Path) -> None:
@@ -211,28 +213,18 @@ def test_weights_that_are_not_whole(tmp_path: Path, change: Callable[[dict[str, 
     assert not (tmp_path / "out").exists()
 
 
-def test_files_of_weights_that_cannot_be_read(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "model")
-    weights = folder / "model.safetensors"
+def test_files_of_weights_that_cannot_be_read_or_are_missing(tmp_path: Path) -> None:
+    folder, shards = checkpoint(tmp_path / "model"), checkpoint(tmp_path / "shards", max_shard_size="1KB")
+    weights, shard = folder / "model.safetensors", sorted(shards.glob("model-*.safetensors"))[1]
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(InputError, match="cannot be read"):
         make(folder, tmp_path / "out")
     weights.unlink()
     with pytest.raises(InputError, match="no weights"):
         make(folder, tmp_path / "out")
-
-
-def test_a_tokenizer_with_more_tokens_than_the_model_has_rows(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"ids go up to 7 .*, the model has 6 embedding rows"):
-        make(checkpoint(tmp_path / "few", rows=6), tmp_path / "out")
-
-
-def test_a_missing_shard_is_named(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "model", max_shard_size="1KB")
-    shard = sorted(folder.glob("model-*.safetensors"))[1]
     shard.unlink()
     with pytest.raises(InputError, match=shard.name):
-        make(folder, tmp_path / "out")
+        make(shards, tmp_path / "out")
 
 
 def test_models_of_another_kind(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def save(checkpoints: Checkpoints, *steps: int, needs: tuple[int, ...] = ()) -> 
         checkpoints.save(step, {"model/a": np.full(3, step)}, [one for one in needs if one < step], drawn={"tur": step})
 
 
-def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+def test_a_checkpoint_is_due_when_the_minutes_are_over_and_comes_back(tmp_path: Path) -> None:
+    assert [Checkpoints(tmp_path, {}, minutes).due for minutes in (0.0, 10.0, None)] == [True, False, False]
     checkpoints = checkpoints_of(tmp_path / "state")
     assert checkpoints.newest() == 0
     save(checkpoints, 7)
@@ -102,12 +103,6 @@ def test_clearing_removes_checkpoints_and_leaves_other_files(tmp_path: Path) -> 
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
-def test_one_is_due_when_the_minutes_are_over(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path, {}, minutes=0.0).due
-    assert not Checkpoints(tmp_path, {}, minutes=10.0).due
-    assert not Checkpoints(tmp_path, {}).due
-
-
 def test_a_fingerprint_names_settings_files_and_code(tmp_path: Path) -> None:
     class Options(Settings):
         rate: float = 0.5
@@ -127,7 +122,7 @@ def test_a_fingerprint_names_settings_files_and_code(tmp_path: Path) -> None:
         fingerprint(Options(), (), {"data": path}, 7, Provenance("s"))
 
 
-def test_signals_are_noted_and_their_handlers_restored(tmp_path: Path) -> None:
+def test_signals_are_noted_and_an_interrupted_run_exits_with_75(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in SIGNALS:
         before = signal.getsignal(number)
         with Interruption().watched() as interruption:
@@ -139,9 +134,6 @@ def test_signals_are_noted_and_their_handlers_restored(tmp_path: Path) -> None:
     assert not by_file.requested
     (tmp_path / "stop").touch()
     assert by_file.requested
-
-
-def test_an_interrupted_run_exits_with_75_and_names_the_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SystemExit) as caught:
         raise Interrupted(5, tmp_path, "epoch")
     assert caught.value.code == EXIT_CODE == 75

@@ -58,28 +58,22 @@ def test_every_gpu_rule_is_warned_before_its_time_limit(read: Any) -> None:
     assert {entry.partition("=")[2] for entry in read()["set-resources"]} == {"'--signal=USR1@300'"}
 
 
-def test_the_default_site_sets_nothing(read: Any) -> None:
+def test_the_default_site_sets_nothing_but_a_cache_whose_variable_is_set(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     profile = read()
     assert profile["slurm-status-command"] == "squeue"
     assert profile["retries"] == "3"
     assert not {"slurm-partition-config", "resources", "set-resource-scopes", "cache"} & set(profile)
     assert profile["default-resources"] == ["tmpdir=system_tmpdir"]
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", "cache")
+    assert set(read()["cache"]) == set(RULES)
 
 
-def test_site_settings_reach_the_profile(read: Any) -> None:
+def test_site_settings_reach_the_profile_and_misspelled_keys_are_reported(read: Any) -> None:
     site = "account: lab\npartitions: {big: {max_gpu: 2}}\nmax_minutes: 720\nmax_memory: 64000\n"
     profile = read(site)
     assert profile["slurm-partition-config"].endswith("slurm/site.yaml")
     assert "slurm_account='lab'" in profile["default-resources"]
     assert profile["resources"] == ["runtime=720", "mem_mb=64000"]
     assert profile["set-resource-scopes"] == ["runtime=local", "mem_mb=local"]
-
-
-def test_a_misspelled_site_key_is_reported(read: Any) -> None:
     with pytest.raises(ConfigFileParserException, match=r"unknown keys in .*site.yaml: \['partition'\]"):
         read("partition: big\n")
-
-
-def test_the_cache_is_enabled_if_its_variable_is_set(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", "cache")
-    assert set(read()["cache"]) == set(RULES)

@@ -13,10 +13,14 @@ from lexigraft.workflow.run_context import use_library_of
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_child_processes_import_the_library_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "before")
-    use_library_of(ROOT)
-    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "before"]
+def test_child_processes_import_the_library_of_the_checkout_or_a_link_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(ROOT)
+    for folder, before in ((ROOT, "before"), (tmp_path / "link", "")):
+        monkeypatch.setenv("PYTHONPATH", before)
+        use_library_of(folder)
+        assert os.environ["PYTHONPATH"] == os.pathsep.join(filter(None, [str(folder), before]))
 
 
 def test_a_library_from_another_checkout_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,10 +34,3 @@ def test_a_library_from_another_checkout_is_refused(tmp_path: Path, monkeypatch:
 def test_rules_fetched_without_the_library_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"https:.*does not contain the library\n.*clone lexigraft"):
         use_library_of(Path("https://example.org/lexigraft"))
-
-
-def test_a_checkout_may_be_given_as_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "")
-    (tmp_path / "link").symlink_to(ROOT)
-    use_library_of(tmp_path / "link")
-    assert os.environ["PYTHONPATH"] == str(tmp_path / "link")
