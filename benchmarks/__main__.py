@@ -18,9 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="parts of names, or of the modules' names; all by default")
     parser.add_argument("--fraction", type=float, default=1.0, help="of the full size (default 1)")
     parser.add_argument("--cores", type=int, default=2, help="for either side (default 2)")
-    parser.add_argument(
-        "--output", type=Path, help="page to update (docs/benchmarks.md at full size)"
-    )
+    parser.add_argument("--output", type=Path, help="page to update (docs/benchmarks.md at full size)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     given = parser.parse_args(arguments)
     known = collect()
