@@ -20,8 +20,8 @@ from tests.checkout import ROOT, Checkout, edit
 from tests.small_disk import small_disk_at
 
 FACTORS = "resources/factors/minilm-8.safetensors"
-MODEL = "results/shared/models/random-minilm-8/step-0/model.safetensors"
-JOBS = 17
+MODEL = "results/shared/models/ofa-minilm-8/step-0/model.safetensors"
+JOBS = 18
 
 
 class Lab(Checkout):
