@@ -88,8 +88,8 @@ def test_another_workflow_can_run_and_plan_the_rules(scratch: Checkout, tmp_path
     planned = jobs(lab.run("-n", "lexigraft_all"))
     assert planned.pop("lexigraft_all") == 1
     assert {name for name in planned if not name.startswith("lexigraft_")} == set()
-    # all 31 jobs of the small run except the source and the factors, which exist already
-    assert sum(planned.values()) == 29
+    # all 35 jobs of the small run except the source and the factors, which exist already
+    assert sum(planned.values()) == 33
     assert planned["lexigraft_initialized_model"] == 4
     # the run has the name in the module's configuration
     assert jobs(lab.run("-n", "results/mini/scores.parquet"))["lexigraft_scores"] == 1
