@@ -16,21 +16,8 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 OUTSIDE = "O"
-COUNTS = pl.Schema(
-    dict.fromkeys(
-        (
-            "words",
-            "right_words",
-            "marked",
-            "predicted_marked",
-            "right_marked",
-            "entities",
-            "predicted_entities",
-            "right_entities",
-        ),
-        pl.Int64,
-    )
-)
+_NAMES = ("words", "right_words", "marked", "predicted_marked", "right_marked")
+COUNTS = pl.Schema(dict.fromkeys((*_NAMES, "entities", "predicted_entities", "right_entities"), pl.Int64))
 """Of each sentence: words, those with the right tag; words whose tag is not O (by gold, by
 prediction, by both with the same tag); entities (by gold, by prediction, by both: same place and type)."""
 
@@ -101,8 +88,3 @@ def _per_sentence(flags: NDArray[np.bool_], starts: Integers) -> Integers:
     total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(flags, dtype=np.int64)])
     counts: Integers = total[starts[1:]] - total[starts[:-1]]
     return counts
-
-
-def f1(right: float, predicted: float, gold: float) -> float:
-    """Harmonic mean of precision and recall in percent; 0 where nothing is predicted or nothing there."""
-    return 200.0 * right / (predicted + gold) if predicted + gold else 0.0

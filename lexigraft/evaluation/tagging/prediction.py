@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lexigraft.evaluation.sentences import budget_batches
 from lexigraft.evaluation.tagging.encoding import Batch, Pieces, WordEncoder
-from lexigraft.evaluation.tagging.entities import f1
 from lexigraft.evaluation.tagging.model import Tagger
 from lexigraft.evaluation.tasks.tagging import TaggerSettings
 from lexigraft.modeling.encoder import usable_positions
@@ -25,7 +23,6 @@ from lexigraft.training.precision import autocast
 log = logging.getLogger(__name__)
 
 Integers = NDArray[np.int64]
-HEADLINES = ("f1", "token_f1", "accuracy")
 TOKENS_AT_ONCE = 4096
 
 
@@ -81,16 +78,6 @@ def predict(tagger: Tagger, encoder: WordEncoder, pieces: Pieces, device: torch.
             with autocast(precision, device):
                 found[batch.words] = logits_of(tagger, batch, device).argmax(dim=1).cpu().numpy()
     return found
-
-
-def scores_of(counts: pl.DataFrame) -> dict[str, float]:
-    """The `HEADLINES` in percent: micro F1 of entities, micro F1 of words whose tag is not O, share of right tags."""
-    total = {name: float(value or 0) for name, value in zip(counts.columns, counts.sum().row(0), strict=True)}
-    return {
-        "f1": f1(total["right_entities"], total["predicted_entities"], total["entities"]),
-        "token_f1": f1(total["right_marked"], total["predicted_marked"], total["marked"]),
-        "accuracy": 100.0 * total["right_words"] / total["words"] if total["words"] else 0.0,
-    }
 
 
 def logits_of(tagger: Tagger, batch: Batch, device: torch.device) -> Tensor:

@@ -19,8 +19,8 @@ from lexigraft.evaluation.tagging.encoding import WordEncoder
 from lexigraft.evaluation.tagging.entities import COUNTS, sentence_counts
 from lexigraft.evaluation.tagging.model import STAGE as TAGGER
 from lexigraft.evaluation.tagging.model import read_tagger
-from lexigraft.evaluation.tagging.prediction import labeled, predict, read_at_once, scores_of
-from lexigraft.evaluation.tasks.tagging import STAGE, TaggingTask
+from lexigraft.evaluation.tagging.prediction import labeled, predict, read_at_once
+from lexigraft.evaluation.tasks.tagging import STAGE, TaggingTask, scores_of
 from lexigraft.tagged_corpora.read import check_tags, read_tagged
 from lexigraft.tokenizers.load import load_tokenizer
 

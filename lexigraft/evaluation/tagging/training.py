@@ -21,8 +21,8 @@ from torch.nn.functional import cross_entropy
 from lexigraft.evaluation.tagging.encoding import Pieces, WordEncoder
 from lexigraft.evaluation.tagging.entities import sentence_counts
 from lexigraft.evaluation.tagging.model import Tagger
-from lexigraft.evaluation.tagging.prediction import Labeled, logits_of, predict, scores_of
-from lexigraft.evaluation.tasks.tagging import FineTuning
+from lexigraft.evaluation.tagging.prediction import Labeled, logits_of, predict
+from lexigraft.evaluation.tasks.tagging import FineTuning, scores_of
 from lexigraft.progress import progress
 from lexigraft.training.checkpoints import Checkpoints, model_names, restore_state, set_parameters, state_tensors
 from lexigraft.training.divergence import check_finite
@@ -139,7 +139,7 @@ def fine_tune(
     Args:
         tagger: with a fresh linear layer; it is changed.
         encoder: made the pieces of `train` and `dev`.
-        headline: of `prediction.HEADLINES`, the score that chooses.
+        headline: of `METRICS`, the score that chooses.
         seed: of order and dropout.
         checkpoints: of this run, to continue from and to write.
 

@@ -106,12 +106,21 @@ class TaggingTask(TaggerSettings, Task):
 
     def read(self, path: Path) -> tuple[pl.DataFrame, dict[str, Metric]]:
         """Read counts of words and entities: `METRICS`, the headline first."""
-        import polars as pl
-
         from lexigraft.artifacts import read_table
 
-        table = read_table(path, STAGE).with_columns(
-            all_entities=pl.col("entities") + pl.col("predicted_entities"),
-            all_marked=pl.col("marked") + pl.col("predicted_marked"),
-        )
-        return table, {self.headline: METRICS[self.headline], **METRICS}
+        return _with_sums(read_table(path, STAGE)), {self.headline: METRICS[self.headline], **METRICS}
+
+
+def scores_of(counts: pl.DataFrame) -> dict[str, float]:
+    """All `METRICS` of sentences, from the counts of `tagging.entities.sentence_counts`."""
+    sums = _with_sums(counts)
+    return {name: metric.of_rows(sums) for name, metric in METRICS.items()}
+
+
+def _with_sums(counts: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    return counts.with_columns(
+        all_entities=pl.col("entities") + pl.col("predicted_entities"),
+        all_marked=pl.col("marked") + pl.col("predicted_marked"),
+    )

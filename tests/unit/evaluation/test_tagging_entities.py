@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexigraft.evaluation.tagging.entities import COUNTS, sentence_counts
-from lexigraft.evaluation.tagging.prediction import scores_of
 from lexigraft.evaluation.tagging.scoring import confusion
+from lexigraft.evaluation.tasks.tagging import scores_of
 
 ENTITY_TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "E-LOC", "S-PER"]
 WORD_TAGS = ["NOUN", "VERB", "X", "SYM", "SCONJ", "INTJ", "PUNCT", "ADJ", "ADP", "PROPN", "NUM", "."]
