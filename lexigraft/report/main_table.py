@@ -157,10 +157,9 @@ def main_table(
     column_of = {(column.task, column.step): column for column in columns}
     places = {(row["seed_group"], column_of[row["task"], row["step"]]): row for row in summary}
     for (name, column), row in places.items():
-        key = (setting_of[name], column)
-        ahead = places[best[key], column]["mean"] if key in best else None
-        if ahead is None or (row["mean"] != ahead and column.best((row["mean"], ahead)) == row["mean"]):
-            best[key] = name
+        ahead = places[best.setdefault((setting_of[name], column), name), column]["mean"]
+        if row["mean"] != ahead and column.best((row["mean"], ahead)) == row["mean"]:
+            best[setting_of[name], column] = name
     cells = {}
     for (name, column), row in places.items():
         leader = best[setting_of[name], column]
@@ -175,6 +174,8 @@ def main_table(
             change=change[0] if len(change) == 1 else None,
         )
     names_of = Counter(name for name, _ in settings)
+    n = pl.col("n")
+    sizes = scores.filter("headline").group_by("task", maintain_order=True).agg(n.min().alias("low"), n.max().alias("high"))
     return MainTable(
         columns=columns,
         settings={name if names_of[name] == 1 else f"{name}, {target}": names for (name, target), names in settings.items()},
@@ -184,13 +185,7 @@ def main_table(
         methods=tests["methods"],
         steps=tests["steps"],
         languages=dict(scores.group_by("task", maintain_order=True).agg(pl.col("language").n_unique()).iter_rows()),
-        sizes={
-            task: (low, high)
-            for task, low, high in scores.filter("headline")
-            .group_by("task", maintain_order=True)
-            .agg(pl.col("n").min().alias("low"), pl.col("n").max().alias("high"))
-            .iter_rows()
-        },
+        sizes={task: (low, high) for task, low, high in sizes.iter_rows()},
     )
 
 
