@@ -114,7 +114,8 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, 
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("score:Q", scale=scale, legend=None),
         tooltip=[
-            *("language:N", "model:N"),
+            "language:N",
+            "model:N",
             alt.Tooltip("label:N", title=column.name if column.lower_is_better else "percent"),
             alt.Tooltip("n:Q", title=column.unit),
         ],
