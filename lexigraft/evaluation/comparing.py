@@ -15,25 +15,10 @@ from lexigraft.evaluation.statistics import SignSums, holm, percentile_interval,
 from lexigraft.evaluation.tasks import Doubles, Metric
 
 COMPARISONS = pl.Schema(
-    {
-        "task": pl.String,
-        "metric": pl.String,
-        "kind": pl.String,
-        "first": pl.String,
-        "first_step": pl.Int64,
-        "second": pl.String,
-        "second_step": pl.Int64,
-        "language": pl.String,
-        "languages": pl.Int64,
-        "first_score": pl.Float64,
-        "second_score": pl.Float64,
-        "difference": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "p": pl.Float64,
-        "p_adjusted": pl.Float64,
-        "verdict": pl.String,
-    }
+    dict.fromkeys(("task", "metric", "kind", "first"), pl.String)
+    | {"first_step": pl.Int64, "second": pl.String, "second_step": pl.Int64, "language": pl.String, "languages": pl.Int64}
+    | dict.fromkeys(("first_score", "second_score", "difference", "low", "high", "p", "p_adjusted"), pl.Float64)
+    | {"verdict": pl.String}
 )
 """`kind` is `methods` or `steps`, `difference` first - second with its interval, `verdict` says what the first is.
 
@@ -139,7 +124,8 @@ class PairTests:
             (there,) = np.nonzero(self.both[place])
             if not len(there):
                 continue
-            turned = pair.kind == "methods" and _ahead(scores[pair.second, there], scores[pair.first, there], lower)
+            lead = scores[pair.first, there].mean() - scores[pair.second, there].mean()
+            turned = pair.kind == "methods" and (lead > 0 if lower else lead < 0)
             one, other = (pair.second, pair.first) if turned else (pair.first, pair.second)
             first, second = (np.append(scores[it, there].mean(), scores[it, there]) for it in (one, other))
             apart = drawn[one, there] - drawn[other, there]
@@ -186,7 +172,3 @@ class PairTests:
             chosen = np.array([other == kind for other in kinds]) & (self.languages > 0)
             found[chosen] = holm(p_values[chosen])
         return found
-
-
-def _ahead(one: Doubles, other: Doubles, lower: bool) -> bool:
-    return bool(one.mean() < other.mean() if lower else one.mean() > other.mean())

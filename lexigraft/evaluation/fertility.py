@@ -20,17 +20,9 @@ log = logging.getLogger(__name__)
 
 STAGE = "fertility"
 FERTILITY = pl.Schema(
-    {
-        "language": pl.String,
-        "sentences": pl.Int64,
-        "words": pl.Int64,
-        "characters": pl.Int64,
-        "bytes": pl.Int64,
-        "tokens": pl.Int64,
-        "unknown": pl.Int64,
-        "tokens_per_word": pl.Float64,
-        "characters_per_token": pl.Float64,
-    }
+    {"language": pl.String}
+    | dict.fromkeys(("sentences", "words", "characters", "bytes", "tokens", "unknown"), pl.Int64)
+    | dict.fromkeys(("tokens_per_word", "characters_per_token"), pl.Float64)
 )
 """Counts over a language's sentences and their two ratios. Words are what spaces separate, null in scripts without spaces;
 characters are code points, spaces among them; tokens do not include special ones, `unknown` are unknown tokens."""
@@ -55,15 +47,10 @@ def write_fertility(sentences: Path, tokenizer_folder: Path, path: Path, provena
         raise InputError("the corpus has no held-out sentences", where=sentences, hint="set its `held_out`")
     tokenizer = load_tokenizer(tokenizer_folder)
     parts = [fertility(tokenizer, rows["text"], str(code)) for (code,), rows in table.group_by("language", maintain_order=True)]
-    for part in parts:
-        row = part.row(0, named=True)
-        log.info(
-            "%s: tokens per word %s, characters per token %s",
-            row["language"],
-            row["tokens_per_word"],
-            row["characters_per_token"],
-        )
-    write_table(path, pl.concat(parts), provenance)
+    found = pl.concat(parts)
+    for ratios in found.select("language", "tokens_per_word", "characters_per_token").iter_rows():
+        log.info("%s: tokens per word %s, characters per token %s", *ratios)
+    write_table(path, found, provenance)
 
 
 def fertility(tokenizer: Any, texts: pl.Series, language: str) -> pl.DataFrame:

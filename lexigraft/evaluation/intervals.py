@@ -21,17 +21,8 @@ from lexigraft.evaluation.statistics import DRAWS, percentile_interval, resample
 from lexigraft.evaluation.tasks import Doubles
 
 INTERVALS = pl.Schema(
-    {
-        "task": pl.String,
-        "model": pl.String,
-        "step": pl.Int64,
-        "seeds": pl.Int64,
-        "language": pl.String,
-        "metric": pl.String,
-        "score": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-    }
+    {"task": pl.String, "model": pl.String, "step": pl.Int64, "seeds": pl.Int64, "language": pl.String, "metric": pl.String}
+    | dict.fromkeys(("score", "low", "high"), pl.Float64)
 )
 """`model` is a model, `seeds` 0; or the common name of models that differ in their seed only, `seeds` their number."""
 
@@ -102,7 +93,7 @@ class _Scores:
             (there,) = np.nonzero(~np.isnan(self.scores[place]))
             if not len(there):  # a metric of other models only, as of a layer that this one lacks
                 continue
-            scores = self.scores[place, there]
+            scores = np.append(self.scores[place, there].mean(), self.scores[place, there])
             parts.append(
                 pl.DataFrame(
                     {
@@ -112,10 +103,10 @@ class _Scores:
                         "seeds": system.seeds,
                         "language": [MEAN, *(languages[at] for at in there.tolist())],
                         "metric": metric,
-                        "score": [round(float(scores.mean()), MEAN_DIGITS), *scores.tolist()],
+                        "score": [round(float(scores[0]), MEAN_DIGITS), *scores[1:].tolist()],
                         # a score that no draw changes, as of a language without entities, is its own interval
-                        "low": np.fmin(np.append(low[place], self.ends[0, place, there]), np.append(scores.mean(), scores)),
-                        "high": np.fmax(np.append(high[place], self.ends[1, place, there]), np.append(scores.mean(), scores)),
+                        "low": np.fmin(np.append(low[place], self.ends[0, place, there]), scores),
+                        "high": np.fmax(np.append(high[place], self.ends[1, place, there]), scores),
                     },
                     schema=INTERVALS,
                 )

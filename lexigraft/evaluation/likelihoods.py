@@ -24,14 +24,7 @@ log = logging.getLogger(__name__)
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 LIKELIHOODS = pl.Schema(
-    {
-        "measure": pl.String,
-        "tokens": pl.Int64,
-        "cut_tokens": pl.Int64,
-        "bytes": pl.Int64,
-        "scored": pl.Int64,
-        "log_likelihood": pl.Float64,
-    }
+    {"measure": pl.String, **dict.fromkeys(("tokens", "cut_tokens", "bytes", "scored"), pl.Int64), "log_likelihood": pl.Float64}
 )
 """A row for each sentence: how it was measured (`masked`, `pseudo_perplexity`, `causal`), tokens that were read, tokens beyond
 the model's length, bytes of what was read, tokens that were predicted, and the sum of their log-probabilities (nats)."""
@@ -61,12 +54,10 @@ def masked_scores(
     _log_cuts(sentences, room, what)
     scored = np.zeros(len(sentences), dtype=np.int64)
     likelihood = np.zeros(len(sentences))
-    single = task.measure == "pseudo_perplexity"
-    batches = list(
-        _single_masks(sentences, model.config.vocab_size)
-        if single
-        else _joint_masks(sentences, task.mask_probability, seed, model.config.vocab_size)
-    )
+    if task.measure == "pseudo_perplexity":
+        batches = list(_single_masks(sentences, model.config.vocab_size))
+    else:
+        batches = list(_joint_masks(sentences, task.mask_probability, seed, model.config.vocab_size))
     with torch.inference_mode():
         for rows, places, row_of in progress(batches, len(batches), f"predicting {what}", "batches"):
             lengths = sentences.lengths[rows]
@@ -77,8 +68,7 @@ def masked_scores(
             arrays = (ids, mask, row_of * ids.shape[1] + columns, labels)
             input_ids, attention_mask, positions, targets = (torch.from_numpy(array).to(model.device) for array in arrays)
             logits = masked_logits(model, input_ids, attention_mask, positions)
-            gained = -_losses(logits, targets)
-            np.add.at(likelihood, rows[row_of], gained)
+            np.add.at(likelihood, rows[row_of], -_losses(logits, targets))
             np.add.at(scored, rows[row_of], 1)
     return _table(task.measure, sentences, scored, likelihood)
 

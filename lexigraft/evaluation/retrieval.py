@@ -75,7 +75,9 @@ def write_ranks(
             made_from = pl.lit(keys[language]).alias("made_from")
             rows[language] = ranks.select(pl.lit(language).alias("language"), pl.all(), made_from).cast(SCHEMA)
             count = ranks.filter(pl.col("variant") == "").height
-            log.info("%s: %d queries among %d sentences%s", language, count, len(index), _repeated(index))
+            repeated = len(index) - index["text"].n_unique()
+            note = f", {repeated} of them repeat another" if repeated else ""
+            log.info("%s: %d queries among %d sentences%s", language, count, len(index), note)
     write_reusable(path, pl.concat([rows[language] for language in languages]), provenance)
 
 
@@ -144,11 +146,6 @@ def _digests(
         )
         found[language] = digest_of(*same, index.rows(), asked.select("sentence_id", "text").rows())
     return found
-
-
-def _repeated(index: pl.DataFrame) -> str:
-    repeated = len(index) - index["text"].n_unique()
-    return f", {repeated} of them repeat another" if repeated else ""
 
 
 def check_languages(task: RetrievalTask, present: Sequence[str], where: object) -> list[str]:

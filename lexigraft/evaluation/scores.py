@@ -21,15 +21,8 @@ log = logging.getLogger(__name__)
 Rows = Sequence[Mapping[str, Any]]
 ROW_KEYS = ("run", "model", "method", "source", "target", "dim", "seed", "step", "task")
 _MEASURED = pl.Schema(
-    {
-        "language": pl.String,
-        "metric": pl.String,
-        "score": pl.Float64,
-        "n": pl.Int64,
-        "unit": pl.String,
-        "headline": pl.Boolean,
-        "lower_is_better": pl.Boolean,
-    }
+    {"language": pl.String, "metric": pl.String, "score": pl.Float64, "n": pl.Int64, "unit": pl.String}
+    | dict.fromkeys(("headline", "lower_is_better"), pl.Boolean)
 )
 SCHEMA = pl.Schema({key: pl.Int64 if key in ("seed", "step") else pl.String for key in ROW_KEYS} | dict(_MEASURED))
 """`ROW_KEYS` say what a score is about. `n` is its sample size, counted in `unit`; `headline` marks the metric of a task that
@@ -78,8 +71,7 @@ def task_scores(task: Task, paths: Sequence[Path]) -> pl.DataFrame:
     tables = [language_scores(*task.read(path)) for path in paths]
     grouped = pl.concat(tables).group_by("language", "metric", maintain_order=True)
     same = [pl.col(name).first() for name in ("n", "unit", "lower_is_better")]
-    found = grouped.agg(pl.col("score").mean(), *same)
-    found = found.with_columns(headline=pl.col("metric") == task.headline_metric())
+    found = grouped.agg(pl.col("score").mean(), *same).with_columns(headline=pl.col("metric") == task.headline_metric())
     if len(paths) > 1:
         spread = grouped.agg(pl.col("score").std(), *same, headline=pl.lit(False))
         found = pl.concat([found, spread.with_columns(pl.col("metric") + "_deviation")], how="diagonal")

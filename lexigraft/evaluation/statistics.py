@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -96,15 +96,9 @@ class SignSums:
         )
 
     def __add__(self, other: SignSums) -> SignSums:
-        return SignSums(
-            self.total + other.total,
-            self.squares + other.squares,
-            self.fourths + other.fourths,
-            np.maximum(self.largest, other.largest),
-            np.minimum(self.smallest, other.smallest),
-            self.positive + other.positive,
-            self.differing + other.differing,
-        )
+        joins = {"largest": np.maximum, "smallest": np.minimum}
+        names = [field.name for field in fields(self)]
+        return SignSums(*(joins.get(name, np.add)(getattr(self, name), getattr(other, name)) for name in names))
 
     def p_values(self) -> Doubles:
         """Two-sided p-values, (pairs,): 1 where no sentence differs; see the module's docstring."""
@@ -127,9 +121,8 @@ def holm(p_values: Doubles) -> Doubles:
     The i-th smallest of m is multiplied by m - i + 1, and none is smaller than the one before it.
     """
     order = np.argsort(p_values, kind="stable")
-    count = len(p_values)
-    adjusted = np.empty(count)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(count, 0, -1)), 1.0)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)), 1.0)
     return adjusted
 
 

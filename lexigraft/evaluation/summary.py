@@ -97,9 +97,8 @@ def markdown_table(folder: Path, tasks: Sequence[str] = ()) -> str:
 
     def table(means: pl.DataFrame) -> str:
         rows = means.to_dicts()
-        return _markdown(
-            rows, "{task}, step {step}", sorted(rows, key=lambda row: (tasks_there.index(row["task"]), row["step"]))
-        )
+        columns = sorted(rows, key=lambda row: (tasks_there.index(row["task"]), row["step"]))
+        return _markdown(rows, "{task}, step {step}", columns)
 
     parts = [table(with_intervals(scores, intervals).rename({"model": "name"}))]
     summary = seed_summary(scores)
@@ -189,24 +188,18 @@ def verdict_lines(comparisons: pl.DataFrame, scores: pl.DataFrame) -> list[str]:
 def _verdict_line(row: Mapping[str, Any]) -> str:
     verdict, lower = row["verdict"], row["lower_is_better"]
     if row["kind"] == "steps":
-        who, other = f"{row['first']} after {row['first_step']:,} steps", f"at step {row['second_step']:,}"
-        place = row["task"]
+        place, who, other = row["task"], f"{row['first']} after {row['first_step']:,} steps", f"at step {row['second_step']:,}"
     else:
-        who, other = row["first"], row["second"]
-        place = f"{row['task']}, step {row['first_step']:,}"
+        place, who, other = f"{row['task']}, step {row['first_step']:,}", row["first"], row["second"]
     result = f"{who} and {other}: {NO_DIFFERENCE}" if verdict == NO_DIFFERENCE else f"{who} {verdict} than {other}"
     difference, low, high = (signed(row[name], lower) for name in ("difference", "low", "high"))
+    p_value = "p < 0.001" if row["p_adjusted"] < 0.001 else f"p = {row['p_adjusted']:.3f}"
     note = " (lower is better)" if lower else ""
     better = f"better in {row['better_in']} of {row['languages']} languages"
-    return f"{place}: {result}, {difference} [{low}, {high}]{note}, {p_text(row['p_adjusted'])}; {better}"
+    return f"{place}: {result}, {difference} [{low}, {high}]{note}, {p_value}; {better}"
 
 
 def signed(value: float, lower_is_better: bool) -> str:
     """A difference of scores as text, with its sign."""
     text = score_text(value, lower_is_better)
     return text if text.startswith("-") else f"+{text}"
-
-
-def p_text(p_value: float) -> str:
-    """A p-value as text."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"

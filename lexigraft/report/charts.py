@@ -55,14 +55,11 @@ def finish(chart: alt.TopLevelMixin, data: Mapping[str, list[dict[str, Any]]], l
         "font": FONT,
         "view": {"stroke": None},
         "axis": {
-            "labelFontSize": 11,
-            "titleFontSize": 11,
+            **dict.fromkeys(("labelFontSize", "titleFontSize"), 11),
             "titleFontWeight": "normal",
-            "labelColor": "#444c56",
-            "titleColor": "#444c56",
+            **dict.fromkeys(("labelColor", "titleColor"), "#444c56"),
             "gridColor": "#e4e7eb",
-            "domainColor": "#9aa1ab",
-            "tickColor": "#9aa1ab",
+            **dict.fromkeys(("domainColor", "tickColor"), "#9aa1ab"),
             "labelPadding": 4,
         },
         "legend": {
@@ -117,17 +114,15 @@ def heat_map(scores: pl.DataFrame, models: Mapping[str, Model], column: Column, 
     cells = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("score:Q", scale=scale, legend=None),
         tooltip=[
-            alt.Tooltip("language:N"),
-            alt.Tooltip("model:N"),
+            "language:N",
+            "model:N",
             alt.Tooltip("label:N", title=column.name if column.lower_is_better else "percent"),
             alt.Tooltip("n:Q", title=column.unit),
         ],
     )
     dark = f"datum.score {'<' if column.lower_is_better else '>'} {highest * 0.5:.4f}"
-    numbers = base.mark_text(fontSize=11, tooltip=None).encode(
-        text="label:N",
-        color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a")),
-    )
+    color = alt.condition(dark, alt.value("#ffffff"), alt.value("#1d2a3a"))
+    numbers = base.mark_text(fontSize=11, tooltip=None).encode(text="label:N", color=color)
     height = (11 if low else 22) * len(languages)
     chart = alt.layer(cells, *([numbers] if spacious else [])).properties(width="container", height=height)
     if spacious:
@@ -168,12 +163,7 @@ def origin_bars(counts: pl.DataFrame, models: Mapping[str, Model]) -> Spec:
             y=alt.Y("model:N", sort=names, title=None).axis(ticks=False, domain=False),
             color=alt.Color("origin:N", scale=alt.Scale(domain=list(ORIGINS), range=list(ORIGIN_COLOURS.values()))),
             order=alt.Order("place:Q"),
-            tooltip=[
-                alt.Tooltip("model:N"),
-                alt.Tooltip("origin:N"),
-                alt.Tooltip("tokens:Q", format=","),
-                alt.Tooltip("share:Q", format=".1%"),
-            ],
+            tooltip=["model:N", "origin:N", alt.Tooltip("tokens:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
         )
         .properties(width="container", height=30 * len(names))
     )
@@ -201,12 +191,7 @@ def pretraining_curves(history: pl.DataFrame, models: Mapping[str, Model], title
             y=alt.Y("loss:Q", title=title).scale(zero=False),
             color=alt.Color("model:N").scale(domain=domain, range=[colors[models[name].method] for name in present]),
             strokeDash=alt.StrokeDash("model:N").scale(domain=domain, range=dashes),
-            tooltip=[
-                alt.Tooltip("model:N"),
-                alt.Tooltip("step:Q"),
-                alt.Tooltip("loss:Q", format=".3f"),
-                alt.Tooltip("tokens:Q", format=","),
-            ],
+            tooltip=["model:N", "step:Q", alt.Tooltip("loss:Q", format=".3f"), alt.Tooltip("tokens:Q", format=",")],
         )
         .properties(width="container", height=320)
     )
@@ -230,12 +215,7 @@ def hypernetwork_curves(history: pl.DataFrame, column: str, title: str) -> Spec:
             y=alt.Y("value:Q", title=title).scale(zero=False),
             color=alt.Color("name:N").scale(domain=names, range=[PALETTE[place % len(PALETTE)] for place in range(len(names))]),
             strokeDash=alt.StrokeDash("split:N", legend=None).scale(domain=splits, range=dashes),
-            tooltip=[
-                alt.Tooltip("name:N"),
-                alt.Tooltip("split:N"),
-                alt.Tooltip("epoch:Q"),
-                alt.Tooltip("value:Q", format=".4f", title=title),
-            ],
+            tooltip=["name:N", "split:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f", title=title)],
         )
         .properties(width="container", height=260)
     )
@@ -248,8 +228,7 @@ def thinned(history: pl.DataFrame, by: str, points: int = _POINTS_A_CURVE) -> pl
     if len(history) <= points:
         return history
     bins = pl.Series("bin", np.arange(len(history)) * points // len(history))
-    numbers = [name for name, dtype in history.schema.items() if dtype.is_numeric()]
-    means = [pl.col(name).mean() if name in numbers else pl.col(name).first() for name in history.columns]
+    means = [pl.col(name).mean() if dtype.is_numeric() else pl.col(name).first() for name, dtype in history.schema.items()]
     thin = history.with_columns(bins).group_by("bin", maintain_order=True).agg(means).drop("bin")
     whole = [name for name, dtype in history.schema.items() if dtype.is_integer()]
     return thin.with_columns(pl.col(name).round().cast(history.schema[name]) for name in whole)

@@ -111,13 +111,10 @@ def comparisons(scores: pl.DataFrame) -> list[Comparison]:
         rows = [_mean_row(run.filter(model=model), paper.filter(model=model), task, model) for model in _names(run)]
         known = [row for row in rows if row.pretrained or row.all]
         if known:
-            blocks = [
-                _language_block(run, paper.filter(table=number), number)
-                for number in sorted(set(paper.filter(pl.col("language") != MEAN)["table"]))
-            ]
-            listed = len(task_languages()[task])
+            numbers = sorted(set(paper.filter(pl.col("language") != MEAN)["table"]))
+            blocks = (_language_block(run, paper.filter(table=number), number) for number in numbers)
             shared = [block for block in blocks if block.rows]
-            found.append(Comparison(task, METRICS[task], step, listed, known, shared))
+            found.append(Comparison(task, METRICS[task], step, len(task_languages()[task]), known, shared))
     return found
 
 

@@ -40,19 +40,17 @@ def write_curves(scores: Path, held_out: Mapping[str, Path], out: Path, *, task:
     models = {row["model"]: model_of(row) for row in table.iter_rows(named=True) if row["model"] in held_out}
     if not models:
         raise InputError("no model of the run was pre-trained", where=scores, hint="give the configuration a `pretraining`")
-    losses = pl.concat([held_out_losses(held_out[name], model) for name, model in models.items()])
+    losses = pl.concat([_held_out_losses(held_out[name], model) for name, model in models.items()])
     groups = {model.seed_group for model in models.values()}
     scored = seed_summary(table).filter(pl.col("task") == wanted, pl.col("seed_group").is_in(groups))
     metric = scored["metric"][0].replace("_", "-")
     languages = table.filter(pl.col("task") == wanted)["language"].n_unique()
     titles = ("held-out loss, nats per token", f"{wanted} {metric}, mean of {languages} languages")
-    draw(
-        curves({titles[0]: over_seeds(losses), titles[1]: scored.select("seed_group", "step", "mean", "low", "high")}, models),
-        out,
-    )
+    tables = (over_seeds(losses), scored.select("seed_group", "step", "mean", "low", "high"))
+    draw(curves(dict(zip(titles, tables, strict=True)), models), out)
 
 
-def held_out_losses(path: Path, model: Model) -> pl.DataFrame:
+def _held_out_losses(path: Path, model: Model) -> pl.DataFrame:
     """Mean over languages of a model's held-out losses: seed_group, step, loss."""
     table = read_table(path, "pretraining", ["step", "language", "loss"])
     means = table.group_by("step", maintain_order=True).agg(pl.col("loss").mean())
@@ -76,6 +74,7 @@ def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> S
     color = alt.Color("seed_group:N", title=None, sort=names, legend=legend).scale(
         domain=names, range=[colors[groups[name].method] for name in names]
     )
+    dash = alt.StrokeDash("seed_group:N", title=None, sort=names).scale(domain=names, range=dashes)
     # where all panels have a point; as many as a panel has room for
     shared = sorted(set.intersection(*(set(table["step"]) for table in panels.values())))
     ticks = alt.Axis(values=shared) if len(shared) < _MOST_TICKS else alt.Axis()
@@ -83,12 +82,11 @@ def curves(panels: Mapping[str, pl.DataFrame], models: Mapping[str, Model]) -> S
     for title, table in panels.items():
         base = alt.Chart(DATA).transform_filter(alt.datum.panel == title).encode(x=alt.X("step:Q", title="step", axis=ticks))
         band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q"), y2="high:Q", color=color)
-        line = base.mark_line(
-            strokeWidth=2, point=alt.OverlayMarkDef(size=22) if table["step"].n_unique() < _MOST_TICKS else False
-        ).encode(
+        point = alt.OverlayMarkDef(size=22) if table["step"].n_unique() < _MOST_TICKS else False
+        line = base.mark_line(strokeWidth=2, point=point).encode(
             y=alt.Y("mean:Q", title=None).scale(zero=False),
             color=color,
-            strokeDash=alt.StrokeDash("seed_group:N", title=None, sort=names).scale(domain=names, range=dashes),
+            strokeDash=dash,
         )
         drawn.append((band + line).properties(title=alt.TitleParams(title, anchor="start"), **_PANEL))
     spec: Spec = alt.hconcat(*drawn, spacing=36).to_dict()

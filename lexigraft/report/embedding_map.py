@@ -82,9 +82,8 @@ def embedding_maps(inputs: ReportInputs, models: Mapping[str, Model]) -> dict[st
             log.info("no picture of the embeddings of %s: too few words of letters", name)
             continue
         table = _places(inputs.weights[name], inputs.tokens[name], samples[model.target], maps[path])
-        log.info(
-            "embeddings of %s: %d target tokens on a map of %d source tokens", name, len(table), len(maps[path].sample.ids)
-        )
+        shown = (name, len(table), len(maps[path].sample.ids))
+        log.info("embeddings of %s: %d target tokens on a map of %d source tokens", *shown)
         specs[name] = chart(maps[path].table, table)
     return specs
 
@@ -180,9 +179,8 @@ def target_sample(vocabulary: Vocabulary, count: int = TARGET_TOKENS_A_SCRIPT, s
     largest = sizes.sort(["total", "tokens", "script"], descending=[True, True, False])["script"].head(scripts).to_list()
     rank = {script: place for place, script in enumerate(largest)}
     table = table.filter(pl.col("script").is_in(largest)).with_columns(pl.col("script").replace_strict(rank).alias("place"))
-    table = (
-        table.sort(["place", "count", "id"], descending=[False, True, False]).group_by("place", maintain_order=True).head(count)
-    )
+    table = table.sort(["place", "count", "id"], descending=[False, True, False])
+    table = table.group_by("place", maintain_order=True).head(count)
     length = pl.col("word").str.len_chars().cast(pl.Int64).clip(upper_bound=7)
     order = pl.struct(-pl.col("whole").cast(pl.Int64), -length, -pl.col("count"), pl.col("id"))
     table = table.with_columns(order.rank("ordinal").over("place").alias("turn"))
@@ -230,26 +228,16 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
     color = alt.Color("script:N", scale=alt.Scale(domain=scripts, range=list(_SCRIPT_COLOURS[: len(scripts)])))
     made = [origin for origin in ("copied", "computed", "mean", "random") if origin in set(target["origin"])]
     below, above = alt.NamedData("source"), alt.NamedData("target")
-    tooltip = [
-        alt.Tooltip("word:N", title="target token"),
-        "script:N",
-        "origin:N",
-        alt.Tooltip("made_of:N", title="made of"),
-        alt.Tooltip("nearest:N", title="nearest source tokens"),
-    ]
+    shape = alt.Shape("origin:N", scale=alt.Scale(domain=made, range=[_SHAPES[origin] for origin in made]), legend=None)
+    titles = {"word": "target token", "made_of": "made of", "nearest": "nearest source tokens"}
+    word, *others = (alt.Tooltip(f"{name}:N", title=title) for name, title in titles.items())
     layers = [
         alt.Chart(below)
         .mark_circle(size=12, color="#9aa1ab", opacity=0.45)
         .encode(x=x, y=y, tooltip=[alt.Tooltip("word:N", title="source token")]),
         alt.Chart(above)
         .mark_point(size=24, filled=True, opacity=0.75, strokeWidth=0)
-        .encode(
-            x=x,
-            y=y,
-            color=color,
-            shape=alt.Shape("origin:N", scale=alt.Scale(domain=made, range=[_SHAPES[origin] for origin in made]), legend=None),
-            tooltip=tooltip,
-        ),
+        .encode(x=x, y=y, color=color, shape=shape, tooltip=[word, "script:N", "origin:N", *others]),
         alt.Chart(below)
         .transform_filter("datum.labeled")
         .mark_text(fontSize=10.5, dy=9, color="#6b7280")
@@ -259,11 +247,8 @@ def chart(source: pl.DataFrame, target: pl.DataFrame) -> Spec:
         .mark_text(fontSize=12, dy=-8, fontWeight="bold")
         .encode(x=x, y=y, text="word:N", color=color),
     ]
-    return finish(
-        alt.layer(*layers).properties(width="container", height=height),
-        {"source": rows_of(source, 3), "target": rows_of(target, 3)},
-        scripts,
-    )
+    drawn = alt.layer(*layers).properties(width="container", height=height)
+    return finish(drawn, {"source": rows_of(source, 3), "target": rows_of(target, 3)}, scripts)
 
 
 _SHAPES = {"copied": "square", "computed": "circle", "mean": "triangle-up", "random": "diamond"}

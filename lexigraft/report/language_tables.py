@@ -78,16 +78,10 @@ def language_table(
     for language, n in sizes.iter_rows():
         marks: dict[str, str] = {}
         for names_of_setting in scored:
-            there = [name for name in names_of_setting if (language, name) in value]
-            if not there:
-                continue
-            highest = column.best(value[language, name] for name in there)
-            leader = next(name for name in there if value[language, name] == highest)
-            for name in there:
-                if value[language, name] == highest:
-                    marks[name] = "best"
-                elif (language, frozenset((name, leader))) in same:
-                    marks[name] = "tied"
+            of = {name: value[language, name] for name in names_of_setting if (language, name) in value}
+            best = [name for name, score in of.items() if score == column.best(of.values())]
+            marks |= {name: "tied" for name in of if (language, frozenset((name, best[0]))) in same}
+            marks |= dict.fromkeys(best, "best")
         cells = [_cell(value.get((language, name)), ends.get((language, name)), marks.get(name), column) for name in present]
         known = languages().get(language)
         about = [known.name, known.family, known.resource or ""] if known else ["", "", ""]

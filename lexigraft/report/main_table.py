@@ -140,27 +140,29 @@ def main_table(
     """The table from the three artifacts; intervals and comparisons may be empty."""
     groups = {name: model.seed_group for name, model in models.items()}
     columns = columns_of(scores)
+    setting_of = {model.seed_group: model.setting for model in models.values()}
     settings: dict[tuple[str, str], list[str]] = {}
-    for model in models.values():
-        names = settings.setdefault(model.setting, [])
-        if model.seed_group not in names:
-            names.append(model.seed_group)
-    setting_of = {name: place for place, names in enumerate(settings.values()) for name in names}
+    for name, setting in setting_of.items():
+        settings.setdefault(setting, []).append(name)
     tests = _tests(comparisons, groups, columns)
     methods = {(test.column, frozenset((test.first, test.second))): test for test in tests["methods"]}
     changes: dict[tuple[str, Column], list[str]] = {}
     for test in tests["steps"]:
         changes.setdefault((test.first, test.column), []).append(test.verdict)
-    ends = interval_ends(intervals.filter(pl.col("language") == MEAN), groups)
+    # the interval of a seed group of several models comes last and stays
+    alone = intervals.filter(pl.col("language") == MEAN).sort("seeds", maintain_order=True)
+    ends = {
+        (groups.get(row["model"], row["model"]), row["task"], row["step"], row["metric"]): (row["low"], row["high"])
+        for row in alone.iter_rows(named=True)
+    }
     summary = seed_summary(scores).iter_rows(named=True)
-    best: dict[tuple[int, Column], str] = {}
+    best: dict[tuple[tuple[str, str], Column], str] = {}
     column_of = {(column.task, column.step): column for column in columns}
     places = {(row["seed_group"], column_of[row["task"], row["step"]]): row for row in summary}
     for (name, column), row in places.items():
-        key = (setting_of[name], column)
-        ahead = places[best[key], column]["mean"] if key in best else None
-        if ahead is None or (row["mean"] != ahead and column.best((row["mean"], ahead)) == row["mean"]):
-            best[key] = name
+        ahead = places[best.setdefault((setting_of[name], column), name), column]["mean"]
+        if row["mean"] != ahead and column.best((row["mean"], ahead)) == row["mean"]:
+            best[setting_of[name], column] = name
     cells = {}
     for (name, column), row in places.items():
         leader = best[setting_of[name], column]
@@ -175,6 +177,8 @@ def main_table(
             change=change[0] if len(change) == 1 else None,
         )
     names_of = Counter(name for name, _ in settings)
+    n = pl.col("n")
+    sizes = scores.filter("headline").group_by("task", maintain_order=True).agg(n.min().alias("low"), n.max().alias("high"))
     return MainTable(
         columns=columns,
         settings={name if names_of[name] == 1 else f"{name}, {target}": names for (name, target), names in settings.items()},
@@ -184,23 +188,8 @@ def main_table(
         methods=tests["methods"],
         steps=tests["steps"],
         languages=dict(scores.group_by("task", maintain_order=True).agg(pl.col("language").n_unique()).iter_rows()),
-        sizes={
-            task: (low, high)
-            for task, low, high in scores.filter("headline")
-            .group_by("task", maintain_order=True)
-            .agg(pl.col("n").min().alias("low"), pl.col("n").max().alias("high"))
-            .iter_rows()
-        },
+        sizes={task: (low, high) for task, low, high in sizes.iter_rows()},
     )
-
-
-def interval_ends(intervals: pl.DataFrame, groups: Mapping[str, str]) -> dict[tuple[str, str, int, str], tuple[float, float]]:
-    """(seed group, task, step, metric) -> ends of the interval of its mean over seeds, from rows of one language."""
-    alone = intervals.sort("seeds", maintain_order=True)  # a seed group of several models comes last and stays
-    return {
-        (groups.get(row["model"], row["model"]), row["task"], row["step"], row["metric"]): (row["low"], row["high"])
-        for row in alone.iter_rows(named=True)
-    }
 
 
 def _tests(comparisons: pl.DataFrame, groups: Mapping[str, str], columns: Iterable[Column]) -> dict[str, list[Versus]]:

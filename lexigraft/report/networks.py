@@ -77,10 +77,8 @@ def curves(history: pl.DataFrame) -> dict[str, tuple[Spec, str]]:
         shown = history.filter(pl.col("split").is_in(["train", "validation"] if column == "loss" else ["validation"]))
         shown = shown.filter(pl.col(column).is_not_null())
         if not shown.is_empty():
-            found[column] = (
-                hypernetwork_curves(shown, column, title.removeprefix("Validation ").replace("Loss", "loss")),
-                title,
-            )
+            axis = title.removeprefix("Validation ").replace("Loss", "loss")
+            found[column] = hypernetwork_curves(shown, column, axis), title
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,14 +25,7 @@ from lexigraft.report.language_tables import group_table, language_table
 from lexigraft.report.main_table import main_table
 from lexigraft.report.networks import curves, kept_epochs, read_histories, read_quality
 from lexigraft.report.origins import long, read_origins
-from lexigraft.report.tables import (
-    by_seed_group,
-    columns_of,
-    configuration_sections,
-    corpus_table,
-    of_column,
-    other_metrics,
-)
+from lexigraft.report.tables import by_seed_group, columns_of, configuration_sections, corpus_table, of_column, other_metrics
 from lexigraft.report.training import fertility_tables, held_out, loss_figure
 
 log = logging.getLogger(__name__)
@@ -51,14 +43,11 @@ class Figure:
     title: str = ""
 
 
-class _Charts:
+class _Charts(dict[str, Spec]):
     """Charts collected for the page: specifications by id."""
 
-    def __init__(self) -> None:
-        self.specs: dict[str, Spec] = {}
-
     def add(self, id: str, spec: Spec, label: str, title: str = "") -> Figure:
-        self.specs[id] = spec
+        self[id] = spec
         return Figure(id, label, title)
 
 
@@ -69,18 +58,17 @@ def write_report(inputs: ReportInputs, out: Path) -> None:
         ArtifactError: an artifact is missing, damaged, or does not belong with the others.
     """
     models = inputs.models()
-    page = _page(inputs, models)
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    text = environment.get_template("template.html").render(**page)
+    text = environment.get_template("template.html").render(**_page(inputs, models))
     write_text(out, sealed_page(text))
     log.info("report of %d models: %s, %.2f MB", len(models), out, len(text.encode()) / 1e6)
 
 
 def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     scores = read_table(inputs.scores, "scores").filter(pl.col("model").is_in(list(models)))
-    columns = columns_of(scores)
+    columns, names = columns_of(scores), labels(models)
     charts = _Charts()
     made = read_origins(inputs.token_origins, models)
     test = {name: read_table(path, "corpus", ["language", "text"]) for name, path in inputs.test_sentences.items()}
@@ -90,6 +78,10 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
     averaged, seed_groups = by_seed_group(scores, models)
     table = main_table(scores, intervals, tests, models)
     settings = table.settings.values()
+    # YAML's safe writer knows plain types only, and a workflow engine's strings are often of its own
+    plain = json.loads(json.dumps(inputs.configuration))
+    sources = inputs.configuration.get("sources") or {}
+    seen = {name: source["languages"] for name, source in sources.items() if source.get("languages")}
     history = read_histories(inputs.hypernetworks) if inputs.hypernetworks else None
     networks = curves(history) if history is not None else {}
     losses = held_out(inputs.held_out, models)
@@ -100,25 +92,28 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "run": inputs.run,
         "seed": inputs.seed,
         "models": models,
-        "labels": labels(models),
+        "labels": names,
         "short": labels(seed_groups),
         "colors": method_colors([model.method for model in models.values()]),
         "origin_colors": ORIGIN_COLOURS,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "configuration": configuration_sections(inputs.configuration),
-        "configuration_text": _as_yaml(inputs.configuration),
+        "configuration_text": yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100),
         "corpora": counts,
         "table": table,
         "notes": inputs.notes,
         "paper": comparisons(scores),
         "language_tables": [language_table(averaged, intervals, tests, column, models, settings) for column in columns],
-        "group_tables": [group_table(averaged, column, seed_groups, _seen(inputs.configuration)) for column in columns],
+        "group_tables": [group_table(averaged, column, seed_groups, seen) for column in columns],
         "metric_columns": used,
         "metric_scores": known,
         "heat_maps": _heat_maps(averaged, seed_groups, charts),
         "origins": made,
         "origin_figure": charts.add("origins", origin_bars(long(made), models), "Tokens by origin") if made else None,
-        "embedding_figures": _embedding_figures(inputs, models, charts),
+        "embedding_figures": [
+            charts.add(f"embeddings-{place}", spec, f"Source and target embeddings of {name}", names[name])
+            for place, (name, spec) in enumerate(embedding_maps(inputs, models).items())
+        ],
         "hypernetwork_figures": [
             charts.add(f"hypernetwork-{column}", spec, f"{title} of hypernetworks by epoch", title)
             for column, (spec, title) in networks.items()
@@ -132,7 +127,7 @@ def _page(inputs: ReportInputs, models: dict[str, Model]) -> dict[str, Any]:
         "style": Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         "script": _inline("\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("tables.js", "page.js"))),
         "bundle": _inline(_drawing_code()),
-        "charts": as_json(charts.specs),
+        "charts": as_json(charts),
     }
 
 
@@ -147,32 +142,12 @@ def _heat_maps(scores: pl.DataFrame, models: dict[str, Model], charts: _Charts) 
     return figures
 
 
-def _embedding_figures(inputs: ReportInputs, models: dict[str, Model], charts: _Charts) -> list[Figure]:
-    short = labels(models)
-    return [
-        charts.add(f"embeddings-{place}", spec, f"Source and target embeddings of {name}", short[name])
-        for place, (name, spec) in enumerate(embedding_maps(inputs, models).items())
-    ]
-
-
-def _seen(configuration: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Languages that each source was trained on, as the configuration says."""
-    sources = configuration.get("sources") or {}
-    return {name: source["languages"] for name, source in sources.items() if source.get("languages")}
-
-
 def as_json(value: object) -> Markup:
     """JSON for the inside of a script element: no `<`, `>` or `&` that could end it, no NaN."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
-
-
-def _as_yaml(configuration: Mapping[str, Any]) -> str:
-    # through JSON: YAML's safe writer knows plain types only, and a workflow engine's strings are often of its own
-    plain = json.loads(json.dumps(configuration))
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _inline(script: str) -> Markup:

@@ -93,9 +93,8 @@ def picture(means: pl.DataFrame, models: Mapping[str, Model], title: str) -> Spe
     whiskers = base.mark_rule(color="#1d2430", strokeWidth=1.4).encode(x=alt.X("low:Q", scale=across), x2="high:Q")
     ticks = base.mark_tick(color="#1d2430", thickness=1.4, height=9, opacity=1)
     ends = [ticks.encode(x=alt.X(f"{end}:Q", scale=across)) for end in ("low", "high")]
-    numbers = base.mark_text(align="left", dx=7, fontSize=13, color="#1d2430").encode(
-        x=alt.X("high:Q", scale=across), text="label:N"
-    )
+    numbers = base.mark_text(align="left", dx=7, fontSize=13, color="#1d2430")
+    numbers = numbers.encode(x=alt.X("high:Q", scale=across), text="label:N")
     chart = alt.layer(bars, whiskers, *ends, numbers).properties(
         width=_WIDTH, height=len(models) * (18 + 24 * len(steps)), title=alt.TitleParams(title, anchor="start", offset=14)
     )

@@ -65,9 +65,8 @@ def held_out(paths: Mapping[str, Path], models: Mapping[str, Model]) -> HeldOut 
             at = dict(part.select("step", "loss").iter_rows())
             losses[str(code)] = [_number(at.get(step)) for step in steps["step"]]
             ends[str(code), name] = part["loss"][0], part["loss"][-1]
-        series.append(
-            {"model": short[name], "step": steps["step"].to_list(), "tokens": steps["tokens"].to_list(), "loss": losses}
-        )
+        at_steps = {column: steps[column].to_list() for column in ("step", "tokens")}
+        series.append({"model": short[name], **at_steps, "loss": losses})
     spec = pretraining_curves(pl.concat(means), models, "held-out loss (nats per predicted token)")
     spec["usermeta"]["choice"] = {"names": [MEAN_OF_LANGUAGES, *languages], "series": series}
     rows = [(code, [ends.get((code, name)) for name in tables]) for code in languages]
@@ -116,10 +115,7 @@ def fertility_tables(paths: Mapping[str, Path]) -> list[FertilityTable]:
             for name, table in tables.items()
             for row in table.iter_rows(named=True)
         }
-        sentences = {row["language"]: row["sentences"] for table in tables.values() for row in table.iter_rows(named=True)}
-        rows = [
-            (language, count, [values.get((language, name), (None, None)) for name in tables])
-            for language, count in sentences.items()
-        ]
+        counts = {row["language"]: row["sentences"] for table in tables.values() for row in table.iter_rows(named=True)}
+        rows = [(code, count, [values.get((code, name), (None, None)) for name in tables]) for code, count in counts.items()]
         found.append(FertilityTable(corpus, list(tables), rows))
     return found

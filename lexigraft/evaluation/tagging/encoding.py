@@ -100,16 +100,12 @@ class WordEncoder:
         too_long = np.array([len(word) > self.room for word in ids], dtype=bool)
         ids = [word[: self.room] for word in ids]
         counts = np.array([len(word) for word in ids], dtype=np.int64)
-        begins = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-        lengths = counts[word_of]
-        ends = np.cumsum(lengths)
-        first = ends - lengths
-        inside = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(first, lengths)
+        begins, lengths = np.cumsum(counts) - counts, counts[word_of]
         flat = np.concatenate([np.asarray(word, dtype=np.int64) for word in ids])
-        tokens = flat[np.repeat(begins[:-1][word_of], lengths) + inside]
-        piece_words, per_sentence = self._cut(sentences.starts, lengths, first)
-        starts = np.concatenate([first, [len(tokens)]])[piece_words]
-        return Pieces(tokens, starts, first, piece_words, per_sentence, int(too_long[word_of].sum()))
+        tokens = flat[np.repeat(begins[word_of], lengths) + ragged(lengths)[1]]
+        bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+        piece_words, per_sentence = self._cut(sentences.starts, bounds)
+        return Pieces(tokens, bounds[piece_words], bounds[:-1], piece_words, per_sentence, int(too_long[word_of].sum()))
 
     def batch(self, pieces: Pieces, chosen: Integers, width: int | None = None) -> Batch:
         """Put pieces side by side.
@@ -131,7 +127,7 @@ class WordEncoder:
 
     def unknown_words(self, pieces: Pieces) -> int:
         """Words of which some token is the unknown one."""
-        if self.unknown is None or not len(pieces.first):
+        if self.unknown is None:
             return 0
         return int(np.logical_or.reduceat(pieces.tokens == self.unknown, pieces.first).sum())
 
@@ -142,18 +138,15 @@ class WordEncoder:
             )
         return [int(self.unknown)]
 
-    def _cut(self, starts: Integers, lengths: Integers, first: Integers) -> tuple[Integers, Integers]:
-        """Where pieces begin among the words, and how many each sentence has."""
-        ends = np.concatenate([first, [first[-1] + lengths[-1] if len(first) else 0]])
-        totals = ends[starts[1:]] - ends[starts[:-1]]
+    def _cut(self, starts: Integers, bounds: Integers) -> tuple[Integers, Integers]:
+        """Where pieces begin among the words, and how many each sentence has; word i has tokens bounds[i] to bounds[i + 1]."""
         cuts: list[int] = []
         per_sentence = np.ones(len(starts) - 1, dtype=np.int64)
-        for sentence in np.flatnonzero(totals > self.room):
-            used = 0
+        for sentence in np.flatnonzero(np.diff(bounds[starts]) > self.room):
+            begin = bounds[starts[sentence]]
             for word in range(int(starts[sentence]), int(starts[sentence + 1])):
-                if used + lengths[word] > self.room:
+                if bounds[word + 1] - begin > self.room:
                     cuts.append(word)
                     per_sentence[sentence] += 1
-                    used = 0
-                used += lengths[word]
+                    begin = bounds[word]
         return np.sort(np.concatenate([starts, np.array(cuts, dtype=np.int64)])), per_sentence

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 OUTSIDE = "O"
-_NAMES = ("words", "right_words", "marked", "predicted_marked", "right_marked")
-COUNTS = pl.Schema(dict.fromkeys((*_NAMES, "entities", "predicted_entities", "right_entities"), pl.Int64))
+_OF_WORDS = ("words", "right_words", "marked", "predicted_marked", "right_marked")
+COUNTS = pl.Schema(dict.fromkeys((*_OF_WORDS, "entities", "predicted_entities", "right_entities"), pl.Int64))
 """Of each sentence: words, those with the right tag; words whose tag is not O (by gold, by
 prediction, by both with the same tag); entities (by gold, by prediction, by both: same place and type)."""
 
@@ -37,17 +37,10 @@ def sentence_counts(gold: Integers, predicted: Integers, starts: Integers, tags:
     marked = np.array([tag != OUTSIDE for tag in tags])
     by_gold, by_prediction = _Entities(gold, starts, tags), _Entities(predicted, starts, tags)
     both = by_gold.ends & by_prediction.ends & (by_gold.types == by_prediction.types) & (by_gold.begins == by_prediction.begins)
-    columns = {
-        "words": _per_sentence(np.ones(len(gold), dtype=bool), starts),
-        "right_words": _per_sentence(right, starts),
-        "marked": _per_sentence(marked[gold], starts),
-        "predicted_marked": _per_sentence(marked[predicted], starts),
-        "right_marked": _per_sentence(marked[gold] & right, starts),
-        "entities": _per_sentence(by_gold.ends, starts),
-        "predicted_entities": _per_sentence(by_prediction.ends, starts),
-        "right_entities": _per_sentence(both, starts),
-    }
-    return pl.DataFrame(columns, schema=COUNTS)
+    of_words = [np.ones_like(right), right, marked[gold], marked[predicted], marked[gold] & right]
+    flags = np.stack([*of_words, by_gold.ends, by_prediction.ends, both])
+    totals = np.cumsum(np.pad(flags, ((0, 0), (1, 0))), axis=1, dtype=np.int64)
+    return pl.DataFrame(np.diff(totals[:, starts]).T, schema=COUNTS, orient="row")
 
 
 class _Entities:
@@ -82,9 +75,3 @@ def _type(tag: str) -> str:
 
 def _either(prefixes: Integers, letters: str) -> NDArray[np.bool_]:
     return np.isin(prefixes, [ord(letter) for letter in letters])
-
-
-def _per_sentence(flags: NDArray[np.bool_], starts: Integers) -> Integers:
-    total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(flags, dtype=np.int64)])
-    counts: Integers = total[starts[1:]] - total[starts[:-1]]
-    return counts

@@ -99,13 +99,8 @@ def confusion(gold: NDArray[np.int64], predicted: NDArray[np.int64], tags: Seque
     """Words by their gold and predicted tag: gold, predicted, words; pairs that occur, in the order of the tag set."""
     pairs = np.bincount(gold * len(tags) + predicted, minlength=len(tags) ** 2)
     (found,) = np.nonzero(pairs)
-    names = np.array(tags, dtype=object)
-    columns = {
-        "gold": names[found // len(tags)].tolist(),
-        "predicted": names[found % len(tags)].tolist(),
-        "words": pairs[found],
-    }
-    return pl.DataFrame(columns, schema={name: CONFUSION[name] for name in columns})
+    rows = [(tags[pair // len(tags)], tags[pair % len(tags)], int(pairs[pair])) for pair in found.tolist()]
+    return pl.DataFrame(rows, schema={name: CONFUSION[name] for name in ("gold", "predicted", "words")}, orient="row")
 
 
 def _made_from(task: TaggingTask, language: str, tagger_path: Path, provenance: Provenance) -> str:

@@ -145,8 +145,8 @@ class Task(Settings):
 def kind_class(kind: str) -> type[Task]:
     """The class of a kind of task; imports the module of this kind alone."""
     module = import_module(f"{__name__}.{kind}")
-    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
-    (found,) = [value for value in own if issubclass(value, Task)]
+    classes = (value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__)
+    (found,) = (value for value in classes if issubclass(value, Task))
     return found
 
 

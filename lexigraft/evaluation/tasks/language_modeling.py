@@ -55,10 +55,9 @@ def metrics_of(measure: str) -> dict[str, Metric]:
     Columns are those of the likelihoods, and `surprise`, minus the log-likelihood.
     """
     loss = {"surprise": 1, "scored": -1}
-    bits = Metric({**loss, "tokens": 1, "bytes": -1}, "scored", "tokens", scale=1 / math.log(2), lower_is_better=True)
-    perplexity = Metric(loss, "scored", "tokens", exponential=True, lower_is_better=True)
+    bits = {**loss, "tokens": 1, "bytes": -1}
     return {
-        "bits_per_byte": bits,
+        "bits_per_byte": Metric(bits, "scored", "tokens", scale=1 / math.log(2), lower_is_better=True),
         "loss": Metric(loss, "scored", "tokens", lower_is_better=True),
-        PERPLEXITIES[measure]: perplexity,
+        PERPLEXITIES[measure]: Metric(loss, "scored", "tokens", exponential=True, lower_is_better=True),
     }
