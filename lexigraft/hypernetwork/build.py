@@ -22,7 +22,7 @@ from lexigraft.hypernetwork import quality
 from lexigraft.hypernetwork.evidence import Predictor
 from lexigraft.hypernetwork.history import EpochHistory
 from lexigraft.hypernetwork.losses import MEASURES
-from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor, network_metadata
+from lexigraft.hypernetwork.predict import MLPPredictor, SetPredictor
 from lexigraft.hypernetwork.sets import Integers, WordSets
 from lexigraft.hypernetwork.settings import MLPHypernetwork, SetSettings
 from lexigraft.hypernetwork.split import Split, split_pairs
@@ -155,11 +155,16 @@ def write_hypernetwork(
     table = quality.quality_table(predict, pairs.evidence, pairs.targets, pairs.words.vectors, pairs.split, named)
     write_table(outputs.history, pl.concat([history.epochs() for history in histories]), provenance)
     write_table(outputs.quality, table, provenance)
-    metadata = network_metadata(settings, pairs.words.vectors.shape[1], pairs.targets.shape[1], seed)
+    sizes = {"width": pairs.words.vectors.shape[1], "rank": pairs.targets.shape[1]}
+    metadata = {"settings": settings.model_dump(mode="json"), **sizes, "seed": seed}
     write_tensors(outputs.network, tensors, provenance, metadata)
     if checkpoints is not None:
         checkpoints.clear()
-    _report(histories)
+    for history in histories:
+        epoch = history.tested_epoch()
+        for row in history.epochs().filter(pl.col("epoch") == epoch, pl.col("split") != "train").iter_rows(named=True):
+            measured = ", ".join(f"{name} {row[name]:.4f}" for name in MEASURES)
+            log.info("network %d, weights of epoch %d, %s: %s", history.network + 1, epoch, row["split"], measured)
     log.info("held-out source tokens: %s", quality.sentence(table))
 
 
@@ -223,11 +228,3 @@ def mlp_pairs(settings: MLPHypernetwork, pairs: SourcePairs) -> MeanPairs:
 
 def _target_scale(table: EmbeddingTable) -> float:
     return float(np.mean(np.abs(table.rows * table.scale), dtype=np.float64))
-
-
-def _report(histories: list[EpochHistory]) -> None:
-    for history in histories:
-        epoch = history.tested_epoch()
-        for row in history.epochs().filter(pl.col("epoch") == epoch, pl.col("split") != "train").iter_rows(named=True):
-            measured = ", ".join(f"{name} {row[name]:.4f}" for name in MEASURES)
-            log.info("network %d, weights of epoch %d, %s: %s", history.network + 1, epoch, row["split"], measured)

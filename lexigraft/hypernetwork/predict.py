@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -96,11 +96,6 @@ def load_predictor(path: Path, words: WordVectors, device: torch.device) -> SetP
     network = network_of(settings, width, rank)
     network.load_state_dict(tensors)
     return SetPredictor(network.to(device).eval(), settings, words, metadata["seed"], device)
-
-
-def network_metadata(settings: SetSettings | MLPHypernetwork, width: int, rank: int, seed: int) -> dict[str, Any]:
-    """What `load_predictor` needs in addition to the weights: the metadata of `network.safetensors`."""
-    return {"settings": settings.model_dump(mode="json"), "width": width, "rank": rank, "seed": seed}
 
 
 def tensors_below(prefix: str, tensors: Mapping[str, T]) -> dict[str, T]:

@@ -59,23 +59,18 @@ def quality_table(
         rows of a split.
     """
     means, _ = mean_vectors(evidence, vectors)
-    rows = []
+    rows, all_keys = [], np.ones(len(split.train), bool)
     for name, items in (("validation", split.validation), ("test", split.test)):
         predictions = {
             str(named["method"]): predict(csr_matrix(evidence[items])),
-            OFA: ofa_rows(means[items], means[split.train], targets[split.train]),
+            # docs/methods.md, section 6, with the published k and temperature
+            OFA: similar_weights(means[items], means[split.train], all_keys, OFA_TOP_K, OFA_TEMPERATURE) @ targets[split.train],
         }
         for method, predicted in predictions.items():
             cosine, l1 = agreement(predicted, targets[items])
             row = {**named, "method": method, "dim": targets.shape[1], "split": name, "tokens": len(items)}
             rows.append({**row, "cosine": cosine, "l1": l1})
     return pl.DataFrame(rows, schema=SCHEMA)
-
-
-def ofa_rows(queries: Floats, keys: Floats, rows: Floats) -> Floats:
-    """OFA's combination (docs/methods.md, section 6) with its published k and temperature."""
-    combined: Floats = similar_weights(queries, keys, np.ones(len(keys), bool), OFA_TOP_K, OFA_TEMPERATURE) @ rows
-    return combined
 
 
 def agreement(predicted: Floats, true: Floats) -> tuple[float, float]:

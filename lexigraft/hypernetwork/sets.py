@@ -47,13 +47,12 @@ class WordSets:
         """The sets of `items`, in their order."""
         lengths = self.lengths[items]
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        pairs = np.arange(starts[-1]) + np.repeat(self.starts[items] - starts[:-1], lengths)
-        return WordSets(starts, self.words[pairs], None if self.weights is None else self.weights[pairs])
+        return self._select(np.arange(starts[-1]) + np.repeat(self.starts[items] - starts[:-1], lengths), lengths)
 
     def first(self, max_words: int) -> WordSets:
         """The first `max_words` of each set."""
-        place = np.arange(len(self.words)) - np.repeat(self.starts[:-1], self.lengths)
-        return self._select(np.flatnonzero(place < max_words), np.minimum(self.lengths, max_words))
+        sizes = np.minimum(self.lengths, max_words)
+        return self._select(np.flatnonzero(self._among_first(sizes)), sizes)
 
     def heaviest(self, max_words: int) -> WordSets:
         """The `max_words` of each set with the largest weights, of equal ones the first, in their order in the set."""
@@ -85,9 +84,7 @@ class WordSets:
 
         With weights, words are drawn one after the other, each with a probability in proportion to its weight among those that
         remain (Efraimidis and Spirakis 2006, https://doi.org/10.1016/j.ipl.2005.11.003: the smallest of -log(u) / weight).
-
-        Args:
-            uniform: (pairs,) independent draws from [0, 1).
+        `uniform` are (pairs,) independent draws u from [0, 1).
         """
         if self.weights is None:
             return uniform
@@ -119,10 +116,7 @@ def select_words(sets: WordSets, max_words: int, sampling: str, words: int, seed
     """The words that validation and prediction read, the same every time.
 
     Of sets with more than `max_words`: the heaviest if words have weights; under `parity` the first; else random ones, which
-    depend on the seed and the set alone, not on other sets.
-
-    Args:
-        words: number of all words, in this set or not.
+    depend on the seed and the set alone, not on other sets; `words` is the number of all words, in this set or not.
     """
     if sets.weights is not None:
         return sets.heaviest(max_words)
@@ -135,10 +129,7 @@ def select_words(sets: WordSets, max_words: int, sampling: str, words: int, seed
 def sample_words(sets: WordSets, max_words: int, words: int, seed: int, draw: int) -> WordSets:
     """Sample number `draw` (from 0) of at most `max_words` of each set, by weight where words have weights, in random order.
 
-    It depends on the seed, the number of the draw and the set alone.
-
-    Args:
-        words: number of all words, in this set or not.
+    It depends on the seed, the number of the draw and the set alone; `words` is the number of all words, in this set or not.
     """
     rng = np.random.default_rng([seed, 1, draw])
     keys, order = rng.random(words)[sets.words], rng.random(words)[sets.words]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from lexigraft.tokenizers.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-_UNTIED_FACTORS = "a model whose output table is not tied to its embeddings has no factors that both share"
 _NOT_TAKEN_OVER = ("model_type", "architectures", "transformers_version", "_name_or_path", "dtype", "torch_dtype")
 
 
@@ -66,7 +65,8 @@ def assemble(
     source_config, family = read_source_config(config_path)
     _check_sizes(source_config, rows, primitives, target, source_folder)
     if output_rows is not None and primitives is not None:
-        raise InputError(_UNTIED_FACTORS, where=config_path, hint="use D' = full")
+        problem = "a model whose output table is not tied to its embeddings has no factors that both share"
+        raise InputError(problem, where=config_path, hint="use D' = full")
     weights = read_tensors(weights_path, "source")
     has_head = f"{family.head_dense}.weight" in weights
     dim = None if primitives is None else len(primitives)
@@ -80,14 +80,19 @@ def assemble(
         bias = weights.get(bias_name)
         if bias is None:
             raise ArtifactError(f"the head has no tensor {bias_name!r}", where=weights_path, hint="make the source again")
-        weights[bias_name] = np.zeros(len(target), np.float32) if parity else _copied_bias(bias, token_map)
+        copied = (token_map.copies >= 0) & (not parity)
+        weights[bias_name] = np.where(copied, bias[token_map.copies], 0).astype(np.float32)
     elif not has_head:
         weights |= added_head(family, config, target.counts)
     if family.positions_from_padding is not None and family.positions in weights:
         weights[family.positions] = _moved_positions(weights[family.positions], source_config.pad_token_id, config.pad_token_id)
     if output_rows is not None:
         weights[family.table("output").weight] = output_rows
-    weights |= _tables(family.embedding, rows, primitives, source_config.vocab_size if balanced else 1)
+    if primitives is None:
+        weights[f"{family.embedding}.weight"] = rows
+    else:
+        scale = np.float32(np.sqrt(source_config.vocab_size if balanced else 1))
+        weights |= {f"{family.embedding}.coordinates": rows * scale, f"{family.embedding}.primitives": primitives / scale}
     model = _build(class_of(family, "language_model", factorized=dim is not None), config, weights, weights_path)
     made = ", ".join(f"{count} {origin}" for origin, count in token_map.counts().items())
     log.info("assembled %s: %d tokens (%s), D' = %s", type(model).__name__, len(target), made, dim or "full")
@@ -156,20 +161,6 @@ def _target_config(
     return config
 
 
-def _tables(embedding: str, coordinates: Floats, primitives: Floats | None, balance: int) -> dict[str, Floats]:
-    """Tensors of the word embeddings by name: F * sqrt(balance) and P / sqrt(balance), or F alone."""
-    if primitives is None:
-        return {f"{embedding}.weight": coordinates}
-    scale = np.float32(np.sqrt(balance))
-    return {f"{embedding}.coordinates": coordinates * scale, f"{embedding}.primitives": primitives / scale}
-
-
-def _copied_bias(source: Floats, token_map: TokenMap) -> Floats:
-    """(V,) output bias: the source token's for copied tokens, 0 for the others."""
-    copies = token_map.copies
-    return np.where(copies >= 0, source[copies], 0).astype(np.float32)
-
-
 def _moved_positions(positions: Floats, old_padding: int, new_padding: int) -> Floats:
     """Position embeddings (fairseq's: the first token of a text is at padding id + 1) moved to another padding id.
 
@@ -184,20 +175,15 @@ def _moved_positions(positions: Floats, old_padding: int, new_padding: int) -> F
     return moved
 
 
-def _build(kind: type[PreTrainedModel], config: Any, weights: dict[str, Floats], where: Path) -> PreTrainedModel:
+def _build(kind: Any, config: Any, weights: dict[str, Floats], where: Path) -> PreTrainedModel:
     # copies: training the model must not change the caller's arrays
     state = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in weights.items()}
-    loaded: Any = kind.from_pretrained(
+    loaded: tuple[PreTrainedModel, dict[str, set[Any]]] = kind.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
     )
-    model, report = cast(tuple[PreTrainedModel, dict[str, set[Any]]], loaded)
-    wrong = {
-        "lacks": report["missing_keys"],
-        "has unknown": report["unexpected_keys"],
-        "has misshapen": report["mismatched_keys"],
-    }
-    for what, names in wrong.items():
-        if names:
-            listed = ", ".join(sorted(map(str, names))[:5])
+    model, report = loaded
+    for what, key in (("lacks", "missing_keys"), ("has unknown", "unexpected_keys"), ("has misshapen", "mismatched_keys")):
+        if report[key]:
+            listed = ", ".join(sorted(map(str, report[key]))[:5])
             raise ArtifactError(f"the source model {what} weights: {listed}", where=where, hint="make the source again")
     return model

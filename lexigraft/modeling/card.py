@@ -50,16 +50,11 @@ def model_card(
     """Write the card of an initialized model.
 
     Args:
-        name: of the model.
         method, options: the initializer and its settings.
-        seed: of everything random in the initialization.
-        source: the source model as it was named in the configuration.
+        source, base_model: the source model as the configuration names it, and its hub id, None where it has none.
         source_license: license identifier of the source model, None where it is not known.
-        base_model: hub id of the source model, None where it has none.
         languages: codes of the form iso639-3_Script that the target tokenizer was made for; empty where that is not known.
-        dim: D', None where the embeddings are not factorized.
-        balanced: whether F and P are balanced (`assemble`).
-        parameters: of the model.
+        dim, balanced: D', None where the embeddings are not factorized; whether F and P are balanced (`assemble`).
         counts: number of target tokens of each origin (`TokenMap.counts`).
         corpus, tokenizer, vectors: what they are, a few words each.
 
@@ -76,7 +71,10 @@ def model_card(
         **({"base_model": base_model} if base_model else {}),
     }
     vocabulary = sum(counts.values())
-    of_languages = f" for {_several(len(codes), 'language')}" if codes else ""
+    license_text = f"The license of the source model `{source}` is not recorded here; it holds for this model as well."
+    if source_license is not None:
+        license_text = f"The source model `{source}` is under {source_license}; this model is derived from it."
+    of_languages = f" for {len(codes)} language{'s' if len(codes) > 1 else ''}" if codes else ""
     embeddings = "" if dim is None else f" with factorized word embeddings (E = F P, D' = {dim})"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=True, allow_unicode=True)}---",
@@ -87,7 +85,7 @@ def model_card(
         _how_made(method, {**options, "seed": seed} | ({"balanced_factors": True} if balanced else {}), counts),
         "## Data\n\n" + _table(("what", "which"), {"corpus": corpus, "tokenizer": tokenizer, "word vectors": vectors}),
     ]
-    parts += [_loading(_PLAIN if dim is None else _FACTORizED), _license(source, source_license)]
+    parts += [_loading(_PLAIN if dim is None else _FACTORizED), f"## License\n\n{license_text}"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -133,14 +131,6 @@ def _loading(last: str) -> str:
     )
 
 
-def _license(source: str, license: str | None) -> str:
-    if license is None:
-        return (
-            f"## License\n\nThe license of the source model `{source}` is not recorded here; it holds for this model as well."
-        )
-    return f"## License\n\nThe source model `{source}` is under {license}; this model is derived from it."
-
-
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
     lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
     return "\n".join([*lines, *(f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items())])
@@ -154,7 +144,3 @@ def _cell(value: Any) -> str:
     else:
         text = str(value)
     return " ".join(text.split()).replace("|", r"\|")
-
-
-def _several(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,8 +83,8 @@ def multiplied_out(model: PreTrainedModel) -> PreTrainedModel:
         del state[f"{family.embedding}.{name}"]
     state[f"{family.embedding}.weight"] = multiply(embedding.coordinates.detach(), embedding.primitives.detach())
     kind = class_of(family, "language_model", factorized=False)
-    plain: Any = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
-    return cast(PreTrainedModel, plain)
+    plain: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
+    return plain
 
 
 def multiply(coordinates: Tensor, primitives: Tensor) -> Tensor:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers.modeling_utils import PreTrainedModel
 
 from lexigraft.artifacts import PROVENANCE_KEY, check, check_companion
-from lexigraft.errors import ArtifactError, InputError
+from lexigraft.errors import ArtifactError, InputError, LexigraftError
 from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import PREFIX, family_of
 
 log = logging.getLogger(__name__)
 
 STAGES = ("initialized_model", "pretraining")
-_WEIGHTS = "model.safetensors"
 
 
 def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
@@ -39,7 +38,7 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
         InputError: the folder does not hold a model of lexigraft.
         ArtifactError: weights or `config.json` are truncated, altered, made by another stage, or do not fit.
     """
-    config_path, weights_path = folder / "config.json", folder / _WEIGHTS
+    config_path, weights_path = folder / "config.json", folder / "model.safetensors"
     model_type = _model_type(config_path)
     sealed, factorized = _is_sealed(weights_path), model_type.startswith(PREFIX)
     if not sealed and not factorized:
@@ -53,9 +52,14 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
         check_companion(config_path)
     else:
         log.warning("%s has no seal of lexigraft: it was saved by another program and cannot be checked", weights_path)
-    family = family_of(model_type, where=config_path)
+    kind = class_of(family_of(model_type, where=config_path), "language_model", factorized=factorized)
+    return load_whole(kind, folder, ArtifactError, "make it again", "make the model again")
+
+
+def load_whole(kind: Any, folder: Path, refusal: type[LexigraftError], hint: str, misfit_hint: str) -> PreTrainedModel:
+    """`kind.from_pretrained` of a folder, float32; `refusal` where it fails, ArtifactError unless all weights fit."""
     try:
-        loaded: Any = class_of(family, "language_model", factorized=factorized).from_pretrained(
+        loaded: tuple[PreTrainedModel, dict[str, set[Any]]] = kind.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
@@ -63,15 +67,13 @@ def load_model(folder: Path, *, must_be_sealed: bool = True) -> PreTrainedModel:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         message = " ".join(str(error).split())[:300]
-        raise ArtifactError(f"the model cannot be loaded: {message}", where=folder, hint="make it again") from error
-    model, report = cast(tuple[PreTrainedModel, dict[str, set[Any]]], loaded)
+        raise refusal(f"the model cannot be loaded: {message}", where=folder, hint=hint) from error
+    model, report = loaded
     wrong = sorted(str(name) for key in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[key])
     if wrong:
-        raise ArtifactError(
-            f"weights do not fit config.json: {', '.join(wrong[:5])}", where=folder, hint="make the model again"
-        )
+        raise ArtifactError(f"weights do not fit config.json: {', '.join(wrong[:5])}", where=folder, hint=misfit_hint)
     return model
 
 

@@ -154,11 +154,7 @@ def hardware(gpus: int, accumulation: int, nodes: int = 1) -> tuple[Literal["cpu
 
 
 def prepare(job: Job) -> None:
-    """Check all that can be checked before the first step.
-
-    Raises:
-        ConfigError, InputError, ArtifactError, MissingPackageError: see `pretrain`.
-    """
+    """Check all that can be checked before the first step; for what is raised see `pretrain`."""
     settings, objective = job.settings, objective_of(job.settings)
     vocabulary = read_vocabulary(job.vocabulary_path)
     objective.check(settings.length, vocabulary, job.vocabulary_path)

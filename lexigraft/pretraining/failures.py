@@ -23,16 +23,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def save_batches(job: Job, rank: int, step: int, own: Mapping[int, tuple[Batch, Tensor]]) -> tuple[str, str]:
-    """Save the batches of a step whose loss or gradient is not finite.
+    """Save the batches of a step whose loss or gradient is not finite; the result is for `explain` of `check_finite`.
 
-    Args:
-        job: of the run.
-        rank: of this process; each saves its own micro-batches.
-        step: that failed.
-        own: number of each micro-batch of this process -> batch and its share of the loss.
-
-    Returns:
-        which micro-batch failed first, and where batches and checkpoints are: for `check_finite`.
+    `own` has the micro-batches of this process by their numbers, each with its share of the loss.
     """
     path = job.folder / f"diverged-step-{step:08d}-process-{rank}.safetensors"
     tensors = {"losses": np.array([float(loss) for _, loss in own.values()], np.float64)}

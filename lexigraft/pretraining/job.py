@@ -16,17 +16,13 @@ class Job(Settings):
     """A pre-training run.
 
     Attributes:
-        settings: of the run.
         model_folder: the model at step 0.
         data_paths: the packed sequences, one file per language; their order is part of the result.
         vocabulary_path: `vocabulary.parquet` of the model's tokenizer.
-        folder: where checkpoints are.
-        tensorboard_folder: where TensorBoard files go, if they are wanted.
+        folder, tensorboard_folder: where checkpoints are, and where TensorBoard files go, if they are wanted.
         start: step of the checkpoint to continue from, 0 for none.
         seed: of order, masking and dropout.
-        device: kind of device.
-        processes: number of processes on a machine, one per GPU; their number changes the result by rounding only.
-        machines: number of machines, with as many processes each.
+        processes: on each machine, one per GPU; their number changes the result by rounding only.
         threads: of each process.
         fingerprint: digests of all that decides the result, by name.
     """

@@ -17,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from lexigraft.errors import ConfigError, LexigraftError
 from lexigraft.pretraining.job import Job
-from lexigraft.training.interruption import SIGNALS, Interrupted, Interruption
+from lexigraft.training.interruption import Interrupted, Interruption
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,16 @@ def launch(job: Job) -> None:
         (folder / "accelerate.yaml").write_text(accelerate_configuration(job, host, port), encoding="utf-8")
         command = [sys.executable, "-m", "lexigraft.pretraining.worker", "launch", str(folder)]
         if job.machines > 1:
-            command = [*_on_all_machines(job.machines), *command]
+            # a new step in the step of Snakemake's one task: it shares the resources, but must state its own numbers
+            options = [f"--nodes={job.machines}", f"--ntasks={job.machines}", "--ntasks-per-node=1", "--overlap"]
+            processors = os.environ.get("SLURM_CPUS_PER_TASK")
+            options += ["--kill-on-bad-exit=1", *([f"--cpus-per-task={processors}"] if processors else [])]
+            command = ["srun", *options, *command]
         code = _run(job, command)
-        _raise_errors_of_workers(job, folder)
+        for path in sorted(folder.glob("error-*.json")):
+            raise LexigraftError(**json.loads(path.read_text(encoding="utf-8")))
+        if (folder / "interrupted").exists():
+            raise Interrupted(int((folder / "interrupted").read_text(encoding="utf-8")), job.folder)
         if code:
             total = job.processes * job.machines
             raise RuntimeError(f"training in {total} processes ended with exit code {code}: see the log")
@@ -110,7 +118,7 @@ def _run(job: Job, command: list[str]) -> int:
             errors="replace",
             start_new_session=True,
         )
-        relay = threading.Thread(target=_relay, args=(process,), daemon=True)
+        relay = threading.Thread(target=_relay, args=(process.stdout,), daemon=True)
         relay.start()
         try:
             while True:
@@ -128,17 +136,9 @@ def _run(job: Job, command: list[str]) -> int:
     return code
 
 
-def _relay(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
+def _relay(lines: Iterable[str]) -> None:
+    for line in lines:
         log.info("[training] %s", line.rstrip())
-
-
-def _raise_errors_of_workers(job: Job, folder: Path) -> None:
-    for path in sorted(folder.glob("error-*.json")):
-        raise LexigraftError(**json.loads(path.read_text(encoding="utf-8")))
-    if (folder / "interrupted").exists():
-        raise Interrupted(int((folder / "interrupted").read_text(encoding="utf-8")), job.folder)
 
 
 def _free_port() -> tuple[str, int]:
@@ -147,23 +147,8 @@ def _free_port() -> tuple[str, int]:
         return "127.0.0.1", int(found.getsockname()[1])
 
 
-def _on_all_machines(machines: int) -> list[str]:
-    """The call of `srun` that runs a command once on each machine of a Slurm job.
-
-    This process runs in a step of the job itself, which Snakemake started as one task: the new step must share its resources,
-    and must state its own numbers of tasks and processors, or it inherits those of that step.
-    """
-    options = [f"--nodes={machines}", f"--ntasks={machines}", "--ntasks-per-node=1", "--overlap", "--kill-on-bad-exit=1"]
-    processors = os.environ.get("SLURM_CPUS_PER_TASK")
-    return ["srun", *options, *([f"--cpus-per-task={processors}"] if processors else [])]
-
-
 def _first_machine() -> str:
-    """Name of the first machine of a Slurm job.
-
-    Raises:
-        ConfigError: this is no Slurm job.
-    """
+    """Name of the first machine of a Slurm job; ConfigError if this is none."""
     names = os.environ.get("SLURM_JOB_NODELIST")
     if not names or shutil.which("scontrol") is None:
         raise ConfigError(
@@ -173,9 +158,3 @@ def _first_machine() -> str:
         )
     listed = subprocess.run(["scontrol", "show", "hostnames", names], capture_output=True, text=True, check=True).stdout
     return listed.split()[0]
-
-
-def ignore_signals() -> None:
-    """In a launcher: leave the signals to the workers, who write a checkpoint."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)

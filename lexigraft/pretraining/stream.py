@@ -8,6 +8,7 @@ The buffer is shuffled as a whole. So reading is nearly sequential within blocks
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,11 +65,8 @@ class Stream:
         """(languages,) exact number of sequences of each language before `position`."""
         epoch, place = divmod(position, self.epoch)
         number, start = self._find(place)
-        whole = epoch * np.array(self.drawn) + self._up_to(number)
-        if place == start:
-            return whole
         within = np.bincount(self._buffer(epoch, number)[0][: place - start], minlength=len(self.sizes))
-        counts: Integers = whole + within
+        counts: Integers = epoch * np.array(self.drawn) + self._up_to(number) + within
         return counts
 
     def _up_to(self, number: int) -> Integers:
@@ -78,11 +76,7 @@ class Stream:
 
     def _find(self, place: int) -> tuple[int, int]:
         """Buffer of a place in an epoch, and the buffer's first place."""
-        number = min(place * self._buffers // self.epoch, self._buffers - 1)
-        while self._up_to(number).sum() > place:
-            number -= 1
-        while number < self._buffers - 1 and self._up_to(number + 1).sum() <= place:
-            number += 1
+        number = bisect_right(range(self._buffers), place, key=lambda buffer: int(self._up_to(buffer).sum())) - 1
         return number, int(self._up_to(number).sum())
 
     @lru_cache(maxsize=4)  # noqa: B019 - a stream lives as long as the process

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
 
 from lexigraft.errors import LexigraftError
 from lexigraft.pretraining.job import Job
-from lexigraft.pretraining.launch import WATCH_PARENT, ignore_signals
-from lexigraft.training.interruption import Interrupted
+from lexigraft.pretraining.launch import WATCH_PARENT
+from lexigraft.training.interruption import SIGNALS, Interrupted
 
 MODULE = "lexigraft.pretraining.worker"
 
@@ -21,7 +22,9 @@ def launch_here(folder: Path) -> None:
     """Run `accelerate launch` with the configuration in `folder`; under Slurm this machine's number comes from there."""
     from accelerate.commands.launch import launch_command, launch_command_parser
 
-    ignore_signals()
+    # the workers get the signals as well, and write a checkpoint
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     arguments = ["--config_file", str(folder / "accelerate.yaml"), "--machine_rank", os.environ.get("SLURM_NODEID", "0")]
     launch_command(launch_command_parser().parse_args([*arguments, "--module", MODULE, "train", str(folder)]))
 

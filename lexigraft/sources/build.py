@@ -45,9 +45,8 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
         provenance: of weights and vocabulary.
 
     Raises:
-        InputError: a file has another digest than the one given.
-        InputError: the checkpoint is not whole, holds NaN, is of a family that cannot be grafted, or its tokenizer has ids
-            beyond the embedding rows or is another model's.
+        InputError: a file has another digest than the one given, the checkpoint is not whole, holds NaN, is of a family that
+            cannot be grafted, or its tokenizer has ids beyond the embedding rows or is another model's.
     """
     code = settings.trust_remote_code
     path = resolve(settings.model, settings.revision, code=code)

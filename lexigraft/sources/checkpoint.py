@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 from lexigraft.errors import InputError
 from lexigraft.modeling.classes import class_of, embedding_width
@@ -49,7 +49,7 @@ def read_weights(path: Path) -> Weights:
     weights: Weights = {}
     for file in weight_files(path):
         try:
-            tensors = _safetensors(file) if file.suffix == ".safetensors" else torch_file(file)
+            tensors = load_file(file) if file.suffix == ".safetensors" else torch_file(file)
         # torch's reader of pickles raises any kind of exception
         except Exception as error:
             problem = f"the weights cannot be read ({' '.join(str(error).split())[:200]})"
@@ -89,11 +89,6 @@ def _indexed(index: Path) -> list[Path]:
     if away:
         raise InputError(f"the index names a file outside of the checkpoint's folder, {away[0]!r}", where=index, hint=_HINT)
     return [index.parent / name for name in names]
-
-
-def _safetensors(file: Path) -> dict[str, torch.Tensor]:
-    with safe_open(str(file), framework="pt") as handle:
-        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
 
 
 def masked_lm_names(weights: Weights, family: Family, where: Path) -> Weights:

@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 Tensors = Mapping[str, NDArray[Any]]
 STAGE = "checkpoint"
 _LAST = 2
-_PATTERN = "checkpoint-*.safetensors"
-_UNFINISHED = ".checkpoint-*.part"
 
 
 def fingerprint(
@@ -69,7 +67,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps whose checkpoints are there, ascending."""
-        return sorted(int(path.stem.removeprefix("checkpoint-")) for path in self.folder.glob(_PATTERN))
+        return sorted(int(path.stem.removeprefix("checkpoint-")) for path in self.folder.glob("checkpoint-*.safetensors"))
 
     @property
     def due(self) -> bool:
@@ -146,7 +144,7 @@ class Checkpoints:
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process was writing."""
-        for path in self.folder.glob(_UNFINISHED):
+        for path in self.folder.glob(".checkpoint-*.part"):
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:

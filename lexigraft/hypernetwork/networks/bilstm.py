@@ -17,11 +17,6 @@ class BiLSTM(SetNetwork):
     The two directions are separate LSTMs over the padded batch, the backward one over each sequence reversed within its
     length. That is the packed bidirectional `nn.LSTM`, whose gradient on a CPU takes time that grows with the square of the
     length (every time step's slice of the packed batch is padded to the whole of it).
-
-    Args:
-        width: of the word vectors.
-        rank: D', width of the coordinates.
-        settings: hidden size, layers and dropout.
     """
 
     reads_order: ClassVar[bool] = True
@@ -37,7 +32,7 @@ class BiLSTM(SetNetwork):
         self.head = head(2 * hidden, rank, settings.dropout)
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """Coordinates (batch, D') from padded word vectors (batch, longest, width) and lengths (batch,), at least 1."""
+        """See `SetNetwork.forward`."""
         places = torch.arange(vectors.shape[1], device=vectors.device)[None, :]
         mirrored = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)[:, :, None]
         last = (lengths - 1)[:, None, None]

@@ -17,14 +17,6 @@ class Setformer(SetNetwork):
 
     The encoder is torch's own with its defaults (ReLU, LayerNorm after each residual sum). The order of the words makes no
     difference, nor does padding.
-
-    Args:
-        width: of the word vectors, a multiple of `settings.heads`.
-        rank: D', width of the coordinates.
-        settings: layers, heads, feed-forward width and dropout.
-
-    Raises:
-        ConfigError: the attention heads do not divide the width.
     """
 
     reads_order: ClassVar[bool] = False
@@ -45,7 +37,7 @@ class Setformer(SetNetwork):
         self.head = head(width, rank, settings.dropout)
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """Coordinates (batch, D') from padded word vectors (batch, longest, width) and lengths (batch,), at least 1."""
+        """See `SetNetwork.forward`."""
         outside = torch.arange(vectors.shape[1], device=vectors.device)[None, :] >= lengths[:, None]
         states: Tensor = self.encoder(vectors, src_key_padding_mask=outside)
         means = states.masked_fill(outside[:, :, None], 0.0).sum(dim=1) / lengths[:, None]
