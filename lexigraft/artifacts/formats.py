@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from lexigraft.artifacts.sealing import (
+    ARROW_SEAL,
     Provenance,
-    arrow_metadata,
     check,
     damaged,
     existing,
@@ -26,17 +27,9 @@ from lexigraft.artifacts.sealing import (
     unreadable,
 )
 
-_SAFETENSORS_DTYPES = {
-    "bool": "BOOL",
-    "uint8": "U8",
-    "int8": "I8",
-    "int16": "I16",
-    "int32": "I32",
-    "int64": "I64",
-    "float16": "F16",
-    "float32": "F32",
-    "float64": "F64",
-}
+_SAFETENSORS_DTYPES = {"bool": "BOOL", "uint8": "U8"}
+_SAFETENSORS_DTYPES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
+_SAFETENSORS_DTYPES |= {f"float{bits}": f"F{bits}" for bits in (16, 32, 64)}
 
 
 def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], provenance: Provenance) -> None:
@@ -54,10 +47,8 @@ def write_table(path: Path, table: pl.DataFrame | Iterable[pl.DataFrame], proven
     with sealed_file(path) as handle:
         schema = _plain_arrow(first).schema
         with pq.ParquetWriter(handle, schema, compression="zstd") as writer:
-            block: pl.DataFrame | None = first
-            while block is not None:
+            for block in chain([first], blocks):
                 writer.write_table(_plain_arrow(block).cast(schema), row_group_size=1 << 20)
-                block = next(blocks, None)
             writer.add_key_value_metadata(file_metadata(provenance))
 
 
@@ -162,7 +153,7 @@ def write_arrow(
 
     A stream of batches is never held in memory as a whole. `read_metadata` returns `metadata`. Format: https://arrow.apache.org/docs/format/Columnar.html
     """
-    described = arrow_metadata(provenance, metadata)
+    described = file_metadata(provenance, metadata, ARROW_SEAL)
     with sealed_file(path) as handle, pa.ipc.new_file(handle, schema, metadata=described) as writer:
         for batch in batches:
             writer.write_batch(batch)

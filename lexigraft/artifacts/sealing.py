@@ -25,7 +25,7 @@ METADATA_KEY = "lexigraft.metadata"
 SEAL_KEY = "lexigraft.sha256"
 _UNSEALED = b"0" * 64
 _PARQUET, _ARROW = b"PAR1", b"ARROW1"
-_ARROW_SEAL = f"{SEAL_KEY}=".encode()
+ARROW_SEAL = f"{SEAL_KEY}="
 """In the footer of an Arrow file a value may come before its key, so the value repeats the key."""
 _BLOCK = 1 << 22
 _LONGEST_HEADER = 100_000_000
@@ -74,13 +74,12 @@ def file_metadata(provenance: Provenance, own: Mapping[str, Any] | None = None, 
         own: what readers need to read the file, JSON values only.
         seal: text before the seal, by which it is found.
     """
-    described = {} if own is None else {METADATA_KEY: _json(own)}
-    return {PROVENANCE_KEY: _describe(provenance), **described, SEAL_KEY: seal + _UNSEALED.decode()}
-
-
-def arrow_metadata(provenance: Provenance, own: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """`file_metadata` of an Arrow file."""
-    return file_metadata(provenance, own, _ARROW_SEAL.decode())
+    described = {"format_version": FORMAT_VERSION, **asdict(provenance)}
+    if not provenance.companions:
+        del described["companions"]
+    found = {PROVENANCE_KEY: described} if own is None else {PROVENANCE_KEY: described, METADATA_KEY: own}
+    texts = {key: json.dumps(value, sort_keys=True, ensure_ascii=False) for key, value in found.items()}
+    return {**texts, SEAL_KEY: seal + _UNSEALED.decode()}
 
 
 def check(path: Path, stage: str | Sequence[str] | None) -> dict[str, Any]:
@@ -168,17 +167,6 @@ def _stored_as(path: Path, identity: str) -> str:
     return identity
 
 
-def _describe(provenance: Provenance) -> str:
-    described = {"format_version": FORMAT_VERSION, **asdict(provenance)}
-    if not provenance.companions:
-        del described["companions"]
-    return _json(described)
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
 def _read_json(path: Path, key: str) -> dict[str, Any]:
     """The value of `key` in the metadata of a file."""
     path = existing(path)
@@ -221,7 +209,7 @@ def _seal_position(handle: BinaryIO, path: Path) -> int:
         raise damaged(path, "is truncated, or neither Parquet nor Arrow nor safetensors")
     handle.seek(start)
     header = handle.read(length)
-    found = header.rfind(_ARROW_SEAL if footer == _ARROW else SEAL_KEY.encode())
+    found = header.rfind((ARROW_SEAL if footer == _ARROW else SEAL_KEY).encode())
     seal = re.compile(rb"[0-9a-f]{64}").search(header, found) if found >= 0 else None
     if seal is None:
         raise damaged(path, "was not written by lexigraft (it has no seal)")

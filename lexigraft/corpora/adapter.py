@@ -8,7 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
-from lexigraft.corpora.cleaning import Marks
+from lexigraft.corpora.cleaning import NO_MARKS, Marks
 
 BLOCK_ROWS = 1 << 17
 """Number of sentences held in memory at a time."""
@@ -30,15 +30,15 @@ class Block:
 class Adapter(Protocol):
     """A source of text. The constructor checks the settings against the files; sentences are read later, block by block."""
 
-    @property
-    def languages(self) -> Sequence[str]:
-        """Languages in the order of the settings."""
+    languages: Sequence[str]
+    """In the order of the settings."""
 
     def source(self, language: str) -> str:
         """Name of the translation, file or dataset with the language's text."""
 
-    def marks(self, language: str) -> Marks:
-        """Editorial marks to remove from this text."""
+    def marks(self, language: str) -> Marks:  # noqa: ARG002
+        """Editorial marks to remove from this text; by default none."""
+        return NO_MARKS
 
     def blocks(self, language: str) -> Iterator[Block]:
         """The language's sentences, in blocks of about `BLOCK_ROWS`; ids are unique within the language."""

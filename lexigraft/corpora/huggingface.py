@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lexigraft.corpora.adapter import Block, sentence_block
-from lexigraft.corpora.cleaning import NO_MARKS, Marks
+from lexigraft.corpora.adapter import Adapter, Block, sentence_block
 from lexigraft.corpora.settings import HuggingFaceCorpus
 from lexigraft.errors import InputError, MissingPackageError
 
@@ -15,7 +14,7 @@ _BATCH = 10_000
 _SAVED = ("dataset_dict.json", "state.json")
 
 
-class HuggingFaceText:
+class HuggingFaceText(Adapter):
     """Rows of a dataset, streamed where possible; ids are row numbers from 0. Code in datasets is never run.
 
     In a local folder a language's configuration may also be a subfolder with data files or the output of `save_to_disk`.
@@ -36,9 +35,6 @@ class HuggingFaceText:
 
     def source(self, language: str) -> str:
         return f"{self.settings.dataset}, {self.settings.languages[language]}, {self.settings.split}"
-
-    def marks(self, language: str) -> Marks:  # noqa: ARG002
-        return NO_MARKS
 
     def blocks(self, language: str) -> Iterator[Block]:
         column, first = self.settings.text_column, 0

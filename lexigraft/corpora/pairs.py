@@ -11,8 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lexigraft.corpora.adapter import BLOCK_ROWS, Block
-from lexigraft.corpora.cleaning import NO_MARKS, Marks
+from lexigraft.corpora.adapter import BLOCK_ROWS, Adapter, Block
 from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import PairsCorpus
 from lexigraft.corpora.sources import pair_files
@@ -22,7 +21,7 @@ from lexigraft.files.parquet import holds_text, open_parquet, parquet_blocks, te
 _SIDES = {"query": pl.String, "sentence": pl.String}
 
 
-class Pairs:
+class Pairs(Adapter):
     """A folder of pair files; ids are `<language>/<line>`, lines counted from 0."""
 
     def __init__(self, settings: PairsCorpus) -> None:
@@ -45,9 +44,6 @@ class Pairs:
 
     def source(self, language: str) -> str:
         return "query sides of all pairs" if language == self.query_language else self.files[language][0].name
-
-    def marks(self, language: str) -> Marks:  # noqa: ARG002
-        return NO_MARKS
 
     def blocks(self, language: str) -> Iterator[Block]:
         for paired in self.files if language == self.query_language else [language]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from lexigraft.corpora.adapter import Block
+from lexigraft.corpora.adapter import Adapter, Block
 from lexigraft.corpora.cleaning import Marks
 from lexigraft.corpora.settings import SonofmanCorpus
 from lexigraft.corpora.sources import bible_database
@@ -68,7 +68,7 @@ TRANSLATIONS = {
 _VERSES = "select bNumber, cNumber, vNumber, vText from bible where bbName = ? order by bNumber, cNumber, vNumber"
 
 
-class SonofmanBible:
+class SonofmanBible(Adapter):
     """Verses with ids BBCCCVVV (book, chapter, verse), which are the same in all translations."""
 
     def __init__(self, settings: SonofmanCorpus) -> None:

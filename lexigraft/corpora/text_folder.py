@@ -8,8 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lexigraft.corpora.adapter import BLOCK_ROWS, Block, sentence_block
-from lexigraft.corpora.cleaning import NO_MARKS, Marks
+from lexigraft.corpora.adapter import BLOCK_ROWS, Adapter, Block, sentence_block
 from lexigraft.corpora.lines import line_blocks
 from lexigraft.corpora.settings import TextFolderCorpus
 from lexigraft.corpora.sources import TEXT_SUFFIXES, language_files
@@ -20,7 +19,7 @@ _KEY = "text"
 _TABLE = {"sentence_id": pl.String, "text": pl.String}
 
 
-class TextFolder:
+class TextFolder(Adapter):
     """`<language>.txt`, `.txt.gz`, `.jsonl` (key `text`), `.parquet` (column `text`); or `.tsv`, `.tsv.gz` of `id TAB text`.
 
     In all but `.tsv` files, ids are line or row numbers from 0.
@@ -37,9 +36,6 @@ class TextFolder:
 
     def source(self, language: str) -> str:
         return self.files[language].name
-
-    def marks(self, language: str) -> Marks:  # noqa: ARG002
-        return NO_MARKS
 
     def blocks(self, language: str) -> Iterator[Block]:
         file = self.files[language]

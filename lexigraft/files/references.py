@@ -58,9 +58,7 @@ def source_files(reference: str, *, code: bool = False) -> list[Path]:
     if path.is_file():
         return [path]
     has_safetensors = any(path.glob("*.safetensors"))
-    patterns = MODEL_PATTERNS if has_safetensors else (*MODEL_PATTERNS, *_LOCAL_BINARIES)
-    if code:
-        patterns = (*patterns, *_CODE_PATTERNS)
+    patterns = [*MODEL_PATTERNS, *(() if has_safetensors else _LOCAL_BINARIES), *(_CODE_PATTERNS if code else ())]
     files = sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
     if not files:
         raise InputError("the folder holds no model or tokenizer files", where=path, hint=_FORMS)

@@ -111,9 +111,7 @@ def share(cache: Path, recipe: Recipe, outputs: Mapping[str, Path]) -> None:
         ArtifactError: the existing entry is damaged.
     """
     key = recipe.key()
-    local = {}
-    if not (cache / key).exists():
-        local = _store(cache, key, recipe, outputs)
+    local = {} if (cache / key).exists() else _store(cache, key, recipe, outputs)
     if (entry := fetch(cache, key)) is None:  # removed in the meantime
         return
     for name, path in outputs.items():

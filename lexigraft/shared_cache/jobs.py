@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,10 @@ class SharedCache:
 
     def _planned_entry(self, job: Any) -> Entry | None:
         if job not in self._planned:
-            try:
+            self._planned[job] = None
+            with suppress(LexigraftError, OSError):
                 folder = self.folder / self._recipe(job, self._planned_identity).key()
                 self._planned[job] = read_entry(folder) if folder.exists() else None
-            except (LexigraftError, OSError):
-                self._planned[job] = None
         return self._planned[job]
 
 

@@ -7,7 +7,7 @@ words begin with their language, `en:Paris TAB B-LOC`. CoNLL: https://aclantholo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lexigraft.errors import InputError
 from lexigraft.tagged_corpora.table import Lines, Sentence
@@ -22,20 +22,15 @@ def wikiann_sentences(lines: Lines, where: object) -> Iterator[Sentence]:
     Raises:
         InputError: a line is not of that form; names it.
     """
-    for sentence in _column_sentences(lines, where):
-        words, tags = [], []
-        for number, fields in sentence:
-            prefix = _LANGUAGE.match(fields[0])
-            if len(fields) != 2 or prefix is None:
-                raise _broken(
-                    f"expected language:word TAB tag, got {chr(9).join(fields)!r}",
-                    where,
-                    number,
-                    "for `word TAB tag` say `format: bio`",
-                )
-            words.append(fields[0][prefix.end() :].strip())
-            tags.append(_checked(fields[-1], where, number))
-        yield words, tags
+
+    def word_of(fields: list[str], number: int) -> str:
+        prefix = _LANGUAGE.match(fields[0])
+        if len(fields) != 2 or prefix is None:
+            problem = f"expected language:word TAB tag, got {chr(9).join(fields)!r}"
+            raise _broken(problem, where, number, "for `word TAB tag` say `format: bio`")
+        return fields[0][prefix.end() :].strip()
+
+    return _column_sentences(lines, where, word_of)
 
 
 def bio_sentences(lines: Lines, where: object) -> Iterator[Sentence]:
@@ -44,43 +39,33 @@ def bio_sentences(lines: Lines, where: object) -> Iterator[Sentence]:
     Raises:
         InputError: a line has fewer than two columns, no word, or a tag of another form; names it.
     """
-    for sentence in _column_sentences(lines, where):
-        words, tags = [], []
-        for number, fields in sentence:
-            word = "".join(fields[0].split())
-            if not word:
-                raise _broken("no word before the tab", where, number, "leave out words that are empty")
-            words.append(word)
-            tags.append(_checked(fields[-1], where, number))
-        yield words, tags
+
+    def word_of(fields: list[str], number: int) -> str:
+        if not (word := "".join(fields[0].split())):
+            raise _broken("no word before the tab", where, number, "leave out words that are empty")
+        return word
+
+    return _column_sentences(lines, where, word_of)
 
 
-def _column_sentences(lines: Lines, where: object) -> Iterator[list[tuple[int, list[str]]]]:
-    sentence: list[tuple[int, list[str]]] = []
+def _column_sentences(lines: Lines, where: object, word_of: Callable[[list[str], int], str]) -> Iterator[Sentence]:
+    words, tags = list[str](), list[str]()
     for number, line in lines:
         if not line.strip() or line.startswith("-DOCSTART-"):
-            if sentence:
-                yield sentence
-            sentence = []
+            if words:
+                yield words, tags
+            words, tags = [], []
             continue
         fields = line.split("\t")
         if len(fields) < 2:
             raise _broken(f"no tab in {line[:60]!r}", where, number, "separate word and tag by one tab")
-        sentence.append((number, fields))
-    if sentence:
-        yield sentence
-
-
-def _checked(field: str, where: object, number: int) -> str:
-    tag = field.strip()
-    if not _TAG.fullmatch(tag):
-        raise _broken(
-            f"{tag!r} is no tag of an entity",
-            where,
-            number,
-            "tags are O or B-X, I-X (with E-X and S-X for ends and single words)",
-        )
-    return tag
+        words.append(word_of(fields, number))
+        tags.append(fields[-1].strip())
+        if not _TAG.fullmatch(tags[-1]):
+            hint = "tags are O or B-X, I-X (with E-X and S-X for ends and single words)"
+            raise _broken(f"{tags[-1]!r} is no tag of an entity", where, number, hint)
+    if words:
+        yield words, tags
 
 
 def _broken(problem: str, where: object, number: int, hint: str) -> InputError:

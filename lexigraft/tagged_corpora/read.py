@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def read_tagged(file: TaggedFile, form: TagFormat, language: str) -> TaggedSente
     if not path.is_file():
         raise InputError(f"file of tagged sentences in {language} does not exist", where=path, hint="give the path of a file")
     check_digests([path], file.sha256, f"tagged sentences in {language}")
-    lines = _numbered(path)
+    lines = (numbered for first, block in line_blocks(path) for numbered in enumerate(block, start=first + 1))
     if form.format == "conllu":
         sentences = conllu_sentences(lines, form.column, path)
     elif form.format == "wikiann":
@@ -82,8 +82,3 @@ def check_tags(sentences: TaggedSentences, known: list[str], what: str, where: o
         where=where,
         hint=f"read them as others with `tag_map`, for example {{{first}: {other}}}; {nearest(first, known)}",
     )
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
-    for first, block in line_blocks(path):
-        yield from enumerate(block, start=first + 1)

@@ -17,8 +17,8 @@ from lexigraft.tokenizers.extension.build import extend_tokenizer
 from lexigraft.tokenizers.fast import TOKENIZER_FILES, fast_tokenizer, role_attributes, write_tokenizer_files
 from lexigraft.tokenizers.load import load_tokenizer
 from lexigraft.tokenizers.sentences import scan_sentences
-from lexigraft.tokenizers.settings import ExistingTokenizer, ExtendedTokenizer, TokenizerSettings, UnigramTokenizer
-from lexigraft.tokenizers.unigram import SPECIAL_TOKENS, Piece, text_front_end, train_pieces, unigram_tokenizer
+from lexigraft.tokenizers.settings import ExistingTokenizer, TokenizerSettings, UnigramTokenizer
+from lexigraft.tokenizers.unigram import SPECIAL_TOKENS, text_front_end, train_pieces, unigram_tokenizer
 from lexigraft.tokenizers.vocabulary_table import vocabulary_table
 from lexigraft.tokenizers.words import count_words
 
@@ -78,20 +78,11 @@ def _make(
     if sentences_path is None:
         raise ConfigError("a tokenizer is learned from text, but none was given", where="tokenizers", hint="set its `corpus`")
     if isinstance(settings, UnigramTokenizer):
-        return _learn(settings, sentences_path, seed)
+        words = count_words(text_front_end(), scan_sentences(sentences_path, None, settings.max_sentences, seed))
+        pieces = train_pieces(words, settings.vocab_size, settings.character_coverage)
+        attributes = {**role_attributes(SPECIAL_TOKENS), "model_input_names": ["input_ids", "attention_mask"]}
+        return fast_tokenizer(unigram_tokenizer(pieces), attributes)
     if source_folder is None:
         raise ConfigError("an extension builds on a source, but none was given", where="tokenizers", hint="set its `source`")
-    return _extend(settings, sentences_path, seed, source_folder)
-
-
-def _learn(settings: UnigramTokenizer, sentences_path: Path, seed: int) -> PreTrainedTokenizerFast:
-    sentences = scan_sentences(sentences_path, None, settings.max_sentences, seed)
-    words = count_words(text_front_end(), sentences)
-    pieces: list[Piece] = train_pieces(words, settings.vocab_size, settings.character_coverage)
-    attributes = {**role_attributes(SPECIAL_TOKENS), "model_input_names": ["input_ids", "attention_mask"]}
-    return fast_tokenizer(unigram_tokenizer(pieces), attributes)
-
-
-def _extend(settings: ExtendedTokenizer, sentences_path: Path, seed: int, source_folder: Path) -> PreTrainedTokenizerFast:
     sentences = scan_sentences(sentences_path, settings.languages, settings.max_sentences, seed)
     return extend_tokenizer(load_tokenizer(source_folder), sentences, settings.new_tokens, settings.character_coverage)

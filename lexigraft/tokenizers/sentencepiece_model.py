@@ -80,7 +80,7 @@ def _roles(model: Any) -> dict[str, str]:
 
 
 def _tokenizer(model: Any, pieces: list[tuple[str, float]]) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     trained, normalization = model.trainer_spec, model.normalizer_spec
     if trained.model_type == _UNIGRAM:
@@ -100,8 +100,6 @@ def _tokenizer(model: Any, pieces: list[tuple[str, float]]) -> Tokenizer:
     if normalization.precompiled_charsmap:
         steps.append(normalizers.Precompiled(normalization.precompiled_charsmap))
     if normalization.remove_extra_whitespaces:
-        from tokenizers import Regex
-
         steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     if steps:
         tokenizer.normalizer = normalizers.Sequence(steps)
@@ -112,11 +110,8 @@ def _tokenizer(model: Any, pieces: list[tuple[str, float]]) -> Tokenizer:
         "split": trained.split_by_whitespace,
     }
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(**space)
-    to_text = decoders.Metaspace(**space)
-    if trained.byte_fallback:
-        tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), to_text])
-    else:
-        tokenizer.decoder = to_text
+    to_text: Any = decoders.Metaspace(**space)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), to_text]) if trained.byte_fallback else to_text
     return tokenizer
 
 

@@ -30,8 +30,8 @@ Piece = tuple[str, float]
 SPECIAL_TOKENS = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
 """By role, in the order of their ids (that of XLM-R, but for `<mask>`, which is last there)."""
 UNK_ID = 3
-_INVISIBLE = r"[\p{Cc}&&[^\t\n\r\x{85}]]|[\x{AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]"
-_SPACES = r"[\s▁\x{200B}]+"
+INVISIBLE = r"[\p{Cc}&&[^\t\n\r\x{85}]]|[\x{AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]"
+SPACES = r"[\s▁\x{200B}]+"
 # SentencePiece adds up expected counts per thread: the scores, and so the pieces, would depend on the number of threads
 _TRAINING_THREADS = 1
 _LONGEST_WORD_BYTES = 1 << 16
@@ -129,9 +129,9 @@ def text_normalizer() -> Normalizer:
 
     return normalizers.Sequence(
         [
-            normalizers.Replace(Regex(_INVISIBLE), ""),
+            normalizers.Replace(Regex(INVISIBLE), ""),
             normalizers.NFKC(),
-            normalizers.Replace(Regex(_SPACES), " "),
+            normalizers.Replace(Regex(SPACES), " "),
             normalizers.Strip(),
         ]
     )

@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ATTRIBUTES = {
-    "pad": ("pad_token_id",),
-    "unk": ("unk_token_id",),
-    "mask": ("mask_token_id",),
-    "bos": ("bos_token_id", "cls_token_id"),
-    "eos": ("eos_token_id", "sep_token_id"),
-}
+_ATTRIBUTES = {"pad": "pad", "unk": "unk", "mask": "mask", "bos": "bos", "cls": "bos", "eos": "eos", "sep": "eos"}
+"""Name of each token of transformers -> its role."""
 
 
 def vocabulary_table(
@@ -93,11 +88,9 @@ def token_roles(tokenizer: PreTrainedTokenizerFast) -> dict[int, str]:
     """
     special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     roles = dict.fromkeys(sorted(special | set(tokenizer.all_special_ids)), "special")
-    for role, attributes in _ATTRIBUTES.items():
-        for attribute in attributes:
-            index = getattr(tokenizer, attribute)
-            if index is not None:
-                roles[index] = role
+    for name, role in _ATTRIBUTES.items():
+        if (index := getattr(tokenizer, f"{name}_token_id")) is not None:
+            roles[index] = role
     return roles
 
 

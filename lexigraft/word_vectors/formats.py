@@ -27,10 +27,8 @@ class VectorFile(Protocol):
     rows: int
     """Upper limit of the number of words; exact for most formats."""
     dim: int
-
-    @property
-    def expected_blocks(self) -> int:
-        """Estimated number of blocks."""
+    expected_blocks: int
+    """Estimated number of blocks."""
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """Words as a frame (column `key`; `language` if the file has it) and their vectors, (rows, dim) float32."""

@@ -127,11 +127,7 @@ class GensimVectors:
             problem = f"{len(self._keys)} words, but vectors of the shape {shown or '()'}"
             raise InputError(problem, where=self._file, hint="do both files belong together?")
         self.rows, self.dim = int(shape[0]), int(shape[1])
-
-    @property
-    def expected_blocks(self) -> int:
-        """See `formats.VectorFile`."""
-        return -(-self.rows // _BLOCK_ROWS)
+        self.expected_blocks = -(-self.rows // _BLOCK_ROWS)
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """See `formats.VectorFile`."""

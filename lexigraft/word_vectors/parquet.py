@@ -34,8 +34,8 @@ class ParquetVectors:
             there = ", ".join(names[:10])
             if "word" not in names:
                 raise InputError(f"no column 'word': the file has {there}", where=path, hint=_PARQUET_HINT)
-            self.with_language = "language" in names
-            for name in ["word", *(["language"] if self.with_language else [])]:
+            self.texts = {key: name for key, name in (("key", "word"), ("language", "language")) if name in names}
+            for name in self.texts.values():
                 if not holds_text(schema.field(name).type):
                     problem = f"the column {name!r} holds {schema.field(name).type}, not texts"
                     raise InputError(problem, where=path, hint=_PARQUET_HINT)
@@ -48,20 +48,15 @@ class ParquetVectors:
         if self.dim < 1:
             raise InputError(f"no vectors: the file has {there}", where=path, hint=_PARQUET_HINT)
         check_width(self.dim, path)
-
-    @property
-    def expected_blocks(self) -> int:
-        """See `formats.VectorFile`."""
-        return int(-(-self.rows // _BLOCK_ROWS))
+        self.expected_blocks = int(-(-self.rows // _BLOCK_ROWS))
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """See `formats.VectorFile`."""
-        texts = {"key": "word", **({"language": "language"} if self.with_language else {})}
         row = 0
         with open_parquet(self.path) as file:
-            for batch in parquet_blocks(file, _BLOCK_ROWS, [*texts.values(), *self.columns]):
-                keys = pl.DataFrame({key: text_column(batch, name) for key, name in texts.items()})
-                for key, name in texts.items():
+            for batch in parquet_blocks(file, _BLOCK_ROWS, [*self.texts.values(), *self.columns]):
+                keys = pl.DataFrame({key: text_column(batch, name) for key, name in self.texts.items()})
+                for key, name in self.texts.items():
                     if keys[key].null_count():
                         number = row + int(cast(int, keys[key].is_null().arg_max()))
                         raise InputError(f"no {name}", where=f"{self.path}, row {number}", hint=_PARQUET_HINT)

@@ -38,7 +38,8 @@ def write_vector_files(settings: VectorFiles, words_path: Path, vectors_path: Pa
     if settings.sha256 is not None:
         check_digests(vector_files(settings), settings.sha256, "word vectors")
     files = _opened(settings)
-    with vector_stream(vectors_path, _dim(files), provenance) as stream:
+    dim = next(iter(files.values())).dim
+    with vector_stream(vectors_path, dim, provenance) as stream:
         words = _pass(files, settings, stream)
     write_table(words_path, words.with_columns(sentences=pl.lit(0, dtype=pl.Int64)).cast(SCHEMA), provenance)
 
@@ -53,16 +54,19 @@ def _opened(settings: VectorFiles) -> dict[str | None, VectorFile]:
     }
     if not files:
         raise _nothing_left(settings)
-    _check_same_width(list(files.values()))
+    first = next(iter(files.values()))
+    for file in files.values():
+        if file.dim != first.dim:
+            raise InputError(
+                f"vectors of two widths: {first.dim} and {file.dim}",
+                where=f"{first.path}, {file.path}",
+                hint="vectors of all languages must share one space and width",
+            )
     return files
 
 
 def _wanted(settings: VectorFiles) -> list[str] | None:
     return None if settings.languages is None else sorted({code[:3] for code in settings.languages})
-
-
-def _dim(files: dict[str | None, VectorFile]) -> int:
-    return next(iter(files.values())).dim
 
 
 def _pass(files: dict[str | None, VectorFile], settings: VectorFiles, stream: VectorStream) -> pl.DataFrame:
@@ -133,13 +137,3 @@ def _kept(file: VectorFile, language: str | None, wanted: list[str] | None, most
         yield table[rows], block[rows.to_numpy()]
         if found == most:
             return
-
-
-def _check_same_width(files: list[VectorFile]) -> None:
-    for file in files[1:]:
-        if file.dim != files[0].dim:
-            raise InputError(
-                f"vectors of two widths: {files[0].dim} and {file.dim}",
-                where=f"{files[0].path}, {file.path}",
-                hint="vectors of all languages must share one space and width",
-            )

@@ -47,11 +47,7 @@ class TextVectors:
         check_width(self.dim, path)
         # the file size bounds the memory that a wrong header can request
         self.rows = min(self.promised, _most_rows(path, 2 * self.dim)) if self.promised is not None else _lines(path)
-
-    @property
-    def expected_blocks(self) -> int:
-        """See `formats.VectorFile`."""
-        return _expected_blocks(self.path)
+        self.expected_blocks = _expected_blocks(path)
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """See `formats.VectorFile`."""
@@ -125,11 +121,7 @@ class BinaryVectors:
         self.promised, self.dim = int(header[1]), int(header[2])
         check_width(self.dim, path)
         self.rows = min(self.promised, _most_rows(path, 4 * self.dim + 1))
-
-    @property
-    def expected_blocks(self) -> int:
-        """See `formats.VectorFile`."""
-        return _expected_blocks(self.path)
+        self.expected_blocks = _expected_blocks(path)
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """See `formats.VectorFile`."""
@@ -139,7 +131,8 @@ class BinaryVectors:
             while found < self.promised:
                 chunk = read_some(handle, _BLOCK, self.path)
                 if not chunk:
-                    raise self._truncated(found)
+                    problem = f"the file is truncated: it holds {found} of {self.promised} words"
+                    raise InputError(problem, where=self.path, hint="get the file again")
                 keys, vectors, rest = self._split(rest + chunk, self.promised - found, found, width)
                 if keys:
                     found += len(keys)
@@ -173,10 +166,6 @@ class BinaryVectors:
         except UnicodeDecodeError:
             where, hint = f"{self.path}, word {number}", "is the width in the first line right? words must be UTF-8"
             raise InputError(f"a word is not UTF-8: {data[:40]!r}", where=where, hint=hint) from None
-
-    def _truncated(self, found: int) -> InputError:
-        problem = f"the file is truncated: it holds {found} of {self.promised} words"
-        return InputError(problem, where=self.path, hint="get the file again")
 
 
 def check_width(dim: int, where: object) -> None:

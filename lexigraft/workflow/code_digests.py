@@ -148,9 +148,11 @@ def _walk(node: ast.AST, package: str, imported: set[str], strings: set[str], to
     elif counts and isinstance(node, ast.Constant) and isinstance(node.value, str):
         strings.add(node.value)
     tokens.append(node.__class__.__name__)
+    test = node.test if isinstance(node, ast.If) else None
+    never_runs = (test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)) == "TYPE_CHECKING"
     for field in node._fields:
         value = getattr(node, field, None)
-        inside = counts and not (field == "body" and isinstance(node, ast.If) and _is_type_checking(node.test))
+        inside = counts and not (field == "body" and never_runs)
         if value.__class__ is list:
             tokens.append("[")
             for item in _without_docstring(node, value) if field == "body" else value:
@@ -174,11 +176,6 @@ def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
         above = package.split(".")[: len(package.split(".")) - node.level + 1]
         base = ".".join([*above, *([base] if base else [])])
     return [base, *(f"{base}.{alias.name}" for alias in node.names)]
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
-    return name == "TYPE_CHECKING"
 
 
 def _without_docstring(node: ast.AST, body: list[ast.AST]) -> list[ast.AST]:

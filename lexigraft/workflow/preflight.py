@@ -31,7 +31,16 @@ def check_before_start(changed: Iterable[Path], read: Iterable[Path], written: I
     """
     from lexigraft.artifacts import verify
 
-    _check_folders({_existing_folder(Path(path)) for path in written})
+    # of each file the folder, or its nearest ancestor that exists, in which the missing folders will be created
+    folders = sorted({next(above for above in Path(path).absolute().parents if above.is_dir()) for path in written})
+    _check_writable(folders)
+    for folder in folders:
+        if (free := shutil.disk_usage(folder).free) < LEAST_ROOM:
+            raise ArtifactError(
+                f"the disk is full: only {free / 2**20:.1f} MiB are free",
+                where=folder,
+                hint=f"make room on this disk, at least {LEAST_ROOM / 2**20:.0f} MiB, and run again",
+            )
     for path in sorted({Path(path) for path in read}):
         if path.exists() and not os.access(path, os.R_OK):
             raise ArtifactError("cannot be read: permission denied", where=path, hint=f"make the file readable {_USER}")
@@ -48,23 +57,7 @@ def check_records(folder: Path) -> None:
         _check_writable([folder, *sorted(path for path in folder.iterdir() if path.is_dir())])
 
 
-def _check_folders(folders: set[Path]) -> None:
-    _check_writable(sorted(folders))
-    for folder in sorted(folders):
-        if (free := shutil.disk_usage(folder).free) < LEAST_ROOM:
-            raise ArtifactError(
-                f"the disk is full: only {free / 2**20:.1f} MiB are free",
-                where=folder,
-                hint=f"make room on this disk, at least {LEAST_ROOM / 2**20:.0f} MiB, and run again",
-            )
-
-
 def _check_writable(folders: Iterable[Path]) -> None:
     for folder in folders:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ArtifactError("cannot be written: permission denied", where=folder, hint=f"make the folder writable {_USER}")
-
-
-def _existing_folder(path: Path) -> Path:
-    """The folder of a file, or its nearest ancestor that exists, in which the missing folders will be created."""
-    return next(folder for folder in path.absolute().parents if folder.is_dir())

@@ -40,8 +40,7 @@ def use_library_of(checkout: Path) -> None:
             where=f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}",
             hint="unset PYTHONPATH; two checkouts of lexigraft cannot be modules of one workflow",
         )
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), before]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
 
 
 def configuration_of_run(config: Mapping[str, Any], is_head: bool, module: int = 0) -> Mapping[str, Any]:

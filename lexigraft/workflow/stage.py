@@ -91,7 +91,9 @@ def stage(name: str, job: Any) -> Iterator[Stage]:
         for noisy in ("httpx", "filelock", "huggingface_hub", "faiss"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         started = time.monotonic()
-        logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, _devices())
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = f" and GPUs {given}" if given else ""
+        logging.info("stage %s on %s with %d threads%s", name, platform.machine(), job.threads, gpus)
         try:
             params = SimpleNamespace(**{key: plain(value) for key, value in job.params.items()})
             with _prepared(log_path, job):
@@ -116,12 +118,6 @@ def ignore_time_limit_signal() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(WARNING_SIGNAL, signal.SIG_IGN)
-
-
-def _devices() -> str:
-    """The GPUs of this process, if a cluster or a user assigned some."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return f" and GPUs {given}" if given else ""
 
 
 @contextmanager
@@ -168,11 +164,7 @@ def _opened(path: Path, name: str) -> Iterator[TextIO]:
 
 
 def _stop_if_superseded(log: Path) -> None:
-    """Refuse to start a job that a later run has started: this one waited in a queue while its own run was killed.
-
-    Raises:
-        LexigraftError: the log belongs to a later run.
-    """
+    """Refuse to start a job that a later run has started: this one waited in a queue while its own run was killed."""
     with suppress(FileNotFoundError), log.open(encoding="utf-8", errors="replace") as lines:
         theirs = lines.readline().strip().removeprefix(_RUN_OF_LOG)
         if theirs.isdecimal() and int(theirs) > int(os.environ.get(RUN, sys.maxsize)):

@@ -75,8 +75,7 @@ def _segmented(description: Mapping[str, Any], words: WordCounts) -> tuple[list[
     vocabulary = model["vocab"]
     unknown = {index for token, index in vocabulary.items() if token == model.get("unk_token") or _BYTE.fullmatch(token)}
     segment = Tokenizer.from_str(json.dumps(description)).model.tokenize
-    sequences: list[list[int]] = []
-    counts: list[int] = []
+    sequences, counts = list[list[int]](), list[int]()
     for word, count in zip(words.words, words.counts.tolist(), strict=True):
         runs: list[list[int]] = [[]]
         for token in segment(word):

@@ -55,11 +55,7 @@ def extend_unigram(description: Mapping[str, Any], words: WordCounts, new_tokens
 
 
 def _learned(words: WordCounts, known: set[str], size: int, new_tokens: int, coverage: float) -> list[Piece]:
-    """Unigram pieces of the text, best first; at least `new_tokens` of them are not `known` if the text has that many.
-
-    Args:
-        size: initial guess of the vocabulary size.
-    """
+    """Pieces of the text, best first: `new_tokens` of them are not `known` if it has so many; `size` is a first guess."""
     largest: int | None = None
     while True:
         try:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from lexigraft.tokenizers.segmentation.ragged import joined
-from lexigraft.tokenizers.unigram import text_normalizer
+from lexigraft.tokenizers.unigram import INVISIBLE, SPACES
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,7 +19,8 @@ SEPARATOR = "\ufff1"
 _TEXTS_A_CALL = 5_000
 # these change a character, or a character and the marks on it; the separator takes no mark
 _LOCAL = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "Precompiled"}
-_SEVERAL_SPACES = " {2,}"
+# these match neither the separator nor anything across it
+_LOCAL_EXPRESSIONS = {" {2,}", INVISIBLE, SPACES}
 
 
 class SeparatorLostError(Exception):
@@ -42,8 +42,10 @@ class Normalizer:
         steps = _steps(description)
         if not all(_is_local(step) or step["type"] == "Strip" for step in steps):
             raise ValueError("the normalizer is of no kind that can be applied to joined texts")
-        self._steps = [(kind, list(part)) for kind, part in groupby(steps, lambda step: step["type"] == "Strip")]
-        self._local = [None if is_strip else _rust_normalizer(part) for is_strip, part in self._steps]
+        self._steps: list[Any] = []
+        for is_strip, group in groupby(steps, lambda step: step["type"] == "Strip"):
+            part = list(group)
+            self._steps += part if is_strip else [_rust_normalizer(part)]
 
     def __call__(self, texts: pl.Series) -> pl.Series:
         """Normalize texts, none of which holds the separator.
@@ -51,12 +53,10 @@ class Normalizer:
         Raises:
             SeparatorLostError: it cannot be told where texts end.
         """
-        for (_, part), local in zip(self._steps, self._local, strict=True):
-            texts = self._stripped(texts, part) if local is None else self._normalized(texts, local)
-        return texts
-
-    def _stripped(self, texts: pl.Series, steps: list[dict[str, Any]]) -> pl.Series:
-        for step in steps:
+        for step in self._steps:
+            if not isinstance(step, dict):
+                texts = self._normalized(texts, step)
+                continue
             texts = texts.str.strip_chars_start() if step["strip_left"] else texts
             texts = texts.str.strip_chars_end() if step["strip_right"] else texts
         return texts
@@ -82,19 +82,8 @@ def _is_local(step: dict[str, Any]) -> bool:
     if step["type"] == "Replace":
         pattern = step["pattern"]
         literal = bool(pattern.get("String")) and SEPARATOR not in pattern["String"]
-        return (literal or pattern.get("Regex") in _local_expressions()) and SEPARATOR not in step["content"]
+        return (literal or pattern.get("Regex") in _LOCAL_EXPRESSIONS) and SEPARATOR not in step["content"]
     return step["type"] in _LOCAL
-
-
-@cache
-def _local_expressions() -> frozenset[str]:
-    """Regular expressions that match neither the separator nor anything across it: several spaces, and our own."""
-    from tokenizers import Tokenizer, models
-
-    bare = Tokenizer(models.BPE())
-    bare.normalizer = text_normalizer()
-    steps = _steps(json.loads(bare.to_str())["normalizer"])
-    return frozenset({_SEVERAL_SPACES, *(step["pattern"]["Regex"] for step in steps if step["type"] == "Replace")})
 
 
 def _rust_normalizer(steps: list[dict[str, Any]]) -> Any:

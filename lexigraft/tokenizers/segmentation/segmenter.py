@@ -96,7 +96,9 @@ class _UnigramArrays:
         self._added = _added_tokens(tokenizer)
         tokens = tokenizer.get_added_tokens_decoder().values()
         self._added_after_normalizing = tokenizer.normalizer is not None and any(token.normalized for token in tokens)
-        self._model = UnigramSegmenter(_pieces(tokenizer))
+        with _without_collection():
+            pieces = [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+        self._model = UnigramSegmenter(pieces)
 
     @staticmethod
     def of(tokenizer: Tokenizer) -> _UnigramArrays | None:
@@ -148,12 +150,6 @@ class _UnigramArrays:
         strings = marked.select(begun).to_series()
         # on a text of nothing the pre-tokenizer is not run
         return strings, ((texts != "") & ~strings.str.slice(1).str.contains(METASPACE, literal=True)).to_numpy()
-
-
-def _pieces(tokenizer: Tokenizer) -> list[tuple[str, float]]:
-    """Pieces and scores of a unigram model by id."""
-    with _without_collection():
-        return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
 
 
 @contextmanager
