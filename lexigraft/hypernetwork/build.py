@@ -44,14 +44,7 @@ NOT_IN_FINGERPRINT = {"prediction_draws", "checkpoint_minutes"}
 
 @dataclass(frozen=True, slots=True)
 class HypernetworkInputs:
-    """Files that the stage reads (see docs/artifacts.md).
-
-    Attributes:
-        table: factors of the source model, or its weights where D' is `full`.
-        matches: of the source vocabulary with the words.
-        vocabulary: the source's `vocabulary.parquet`.
-        words, vectors: the word vectors.
-    """
+    """Files that the stage reads (see docs/artifacts.md); `table` holds factors, or the source's weights where D' is `full`."""
 
     table: Path
     matches: Path

@@ -91,10 +91,9 @@ def write_model_folder(
             shutil.copyfileobj(source, target)
     write_table(folder / "tokens.parquet", tokens.cast(TOKENS_SCHEMA), provenance)
     write_text(folder / "README.md", card)
-    tied, weights = model.all_tied_weights_keys, model.state_dict()
     write_tensors(
         folder / WEIGHTS,
-        {name: value.detach().to("cpu", torch.float32).numpy() for name, value in weights.items() if name not in tied},
+        weights_without_duplicates(model),
         with_companions(provenance, folder, (*TOKENIZER_FILES, *_PLAIN_FILES)),
         {INPUT_TABLE: input_table(model)},
     )
@@ -105,3 +104,11 @@ def input_table(model: PreTrainedModel) -> list[str]:
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
     return sorted(f"{name}.{parameter}" for parameter, _ in embeddings.named_parameters())
+
+
+def weights_without_duplicates(model: PreTrainedModel) -> dict[str, NDArray[np.float32]]:
+    """Parameters of the model by name, as float32 arrays on the CPU, each shared one once."""
+    tied = model.all_tied_weights_keys
+    return {
+        name: value.detach().to("cpu", torch.float32).numpy() for name, value in model.state_dict().items() if name not in tied
+    }

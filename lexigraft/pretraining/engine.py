@@ -46,14 +46,7 @@ NOT_IN_FINGERPRINT = {"models", "save_every", "save_minutes", "tensorboard", "ma
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where the tables of a run go.
-
-    Attributes:
-        history: of all steps, `history.STEPS`.
-        held_out: losses of held-out sequences, `history.HELD_OUT` with names of languages.
-        languages: `sequences_by_language`.
-        speed: `history.SPEED`; the only one that is not the same in every run.
-    """
+    """Where `history.written_tables` and `sequences_by_language` of a run go; only `speed` is not the same in every run."""
 
     history: Path
     held_out: Path

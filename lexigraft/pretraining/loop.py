@@ -104,7 +104,10 @@ def _train(job: Job, group: Accelerator, interruption: Interruption) -> None:
         _resume(job, data, state, history)
     _announce(job, group, data)
     if group.device.type == "cuda":
-        _try_out(data, state, job.start + 1)
+        # a batch that is too large is an error at once
+        torch.autograd.backward(state.loss(data.batch(job.start + 1, 0)))
+        for parameter in model.parameters():
+            parameter.grad = None
     progress = ProgressLog(job, history) if group.is_main_process else None
     measure = partial(_measure, data, held_out, state, history, group, progress)
     if job.start == 0 and settings.measured_at(0):
@@ -203,13 +206,6 @@ def _measure(
         history.add("held_out", step=step, tokens=tokens, language=language, loss=loss, predicted=predicted)
     if progress is not None:
         progress.held_out(step, {data.languages[language]: loss for language, (loss, _) in losses.items()})
-
-
-def _try_out(data: TrainingData, state: TrainingState, step: int) -> None:
-    """One forward and backward pass before the first step: a batch that is too large is an error at once."""
-    torch.autograd.backward(state.loss(data.batch(step, 0)))
-    for parameter in state.model.parameters():
-        parameter.grad = None
 
 
 def _resume(job: Job, data: TrainingData, state: TrainingState, history: History) -> None:

@@ -30,8 +30,7 @@ def parameter_groups(model: PreTrainedModel) -> dict[str, list[nn.Parameter]]:
     named: dict[int, str] = {id(embedding.coordinates if factorized else embedding.weight): "coordinates"}
     if factorized:
         named[id(embedding.primitives)] = "primitives"
-    output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    bias = getattr(output, "bias", None)
+    bias = getattr(model.get_output_embeddings(), "bias", None)  # type: ignore[no-untyped-call]
     if bias is not None:
         named[id(bias)] = "bias"
     inside = {id(parameter) for parameter in model.base_model.parameters()}

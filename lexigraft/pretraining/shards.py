@@ -126,9 +126,8 @@ def _check_tokens(path: Path, length: int, vocab_size: int) -> None:
         raise ArtifactError("the shard holds no sequence", where=path, hint="delete the file and run snakemake again")
     for number, batch in enumerate(batches):
         if number < len(batches) - 1 and len(batch) != SEQUENCES_A_BATCH:
-            raise ArtifactError(
-                "the shard has batches of another size", where=path, hint="delete the file and run snakemake again"
-            )
+            problem = "the shard has batches of another size"
+            raise ArtifactError(problem, where=path, hint="delete the file and run snakemake again")
         tokens = batch.column(0).flatten().to_numpy(zero_copy_only=True)
         low, high = int(tokens.min()), int(tokens.max())
         if low < 0 or high >= vocab_size or len(tokens) != length * len(batch):

