@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from lexigraft.initializers.parts.rows import most_similar, similar_combination, token_vectors
 from scipy.sparse import csr_matrix
 
 from benchmarks.harness import Arrays, Case, benchmark, cached, close
 from benchmarks.real import recombined, word_vectors
+from lexigraft.token_maps.token_map import RANDOM, token_map
+from lexigraft.word_vectors.similarity import mean_vectors, most_similar, similar_weights
 
 TOKENS, COMPUTED, SOURCE, RANK = 401_000, 84_000, 103_000, 100
 TOP_K, TEMPERATURE = 10, 0.1
@@ -42,7 +43,9 @@ def ofa_rows(fraction: float) -> Case:
         return {"found": found, "rows": combined}
 
     def ours() -> Arrays:
-        return {"rows": similar_combination(targets, sources, rows, TOP_K, TEMPERATURE)}
+        weights = similar_weights(targets, sources, np.ones(len(sources), dtype=bool), TOP_K, TEMPERATURE)
+        none = np.full(len(targets), -1)
+        return {"rows": token_map(none, len(sources), RANDOM, np.arange(len(targets)), weights).apply(rows)}
 
     def same(one: Arrays, other: Arrays) -> str:
         _, found = most_similar(targets, sources, TOP_K)
@@ -91,6 +94,6 @@ def vectors_of_tokens(fraction: float) -> Case:
         return {"vectors": matches @ words / np.maximum(sums, 1)[:, None]}
 
     def ours() -> Arrays:
-        return {"vectors": token_vectors(matches, words)[0]}
+        return {"vectors": mean_vectors(matches, words)[0]}
 
     return Case(ours, plain, lambda one, other: f"largest difference {close(one['vectors'], other['vectors'], atol=1e-5):.0e}")

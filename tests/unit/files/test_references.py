@@ -54,8 +54,8 @@ def test_a_folder_in_a_package(package: Path) -> None:
         ("./no/folder", InputError, "does not exist"),
         ("/no/folder", InputError, "does not exist"),
         ("~/no/such/folder", InputError, "does not exist"),
-        ("three/part/name", InputError, "give a hub id"),
-        ("not a name", InputError, "give a hub id"),
+        ("three/part/name", InputError, "name a hub id"),
+        ("not a name", InputError, "name a hub id"),
     ],
 )
 def test_references_that_lead_nowhere(package: Path, reference: str, error: type[Exception], message: str) -> None:

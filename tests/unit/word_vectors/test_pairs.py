@@ -146,7 +146,7 @@ def test_errors_name_the_problem(tsv: Path) -> None:
     with pytest.raises(InputError, match="no sentence pairs of one side of kor"):
         corpus_sources(settings(tsv, languages={"kor_Hang": "kor"}))
     (tsv / "tatoeba.kor-eng.eng").write_text("one\n")
-    with pytest.raises(InputError, match=r"2 sentences, but 1 in tatoeba.kor-eng.eng"):
+    with pytest.raises(InputError, match=r"2 sentences but 1 in tatoeba.kor-eng.eng"):
         made(settings(tsv, languages={"kor_Hang": "kor"}), tsv)
     with pytest.raises(InputError, match=r"no sentence pairs of deu \(deu_Latn\), fra \(fra_Latn\)"):
         corpus_sources(settings(tsv, languages={"deu_Latn": "deu", "fra_Latn": "fra", "tur_Latn": "tur"}))
