@@ -35,9 +35,9 @@ rule language_modeling:
 
 rule source_fertility:
     input:
-        sentences="<resources>/corpora/{corpus}/held_out.parquet",
-        tokenizer="<resources>/sources/{source}/tokenizer.json",
-        tokenizer_config="<resources>/sources/{source}/tokenizer_config.json",
+        sentences=rules.corpus.output.held_out,
+        tokenizer=rules.source.output.tokenizer,
+        tokenizer_config=rules.source.output.tokenizer_config,
     output:
         fertility="<resources>/fertility/{corpus}/source-{source}.parquet",
     log:
@@ -62,9 +62,9 @@ rule source_fertility:
 
 rule target_fertility:
     input:
-        sentences="<resources>/corpora/{corpus}/held_out.parquet",
-        tokenizer="<resources>/tokenizers/{tokenizer}/tokenizer.json",
-        tokenizer_config="<resources>/tokenizers/{tokenizer}/tokenizer_config.json",
+        sentences=rules.corpus.output.held_out,
+        tokenizer=rules.tokenizer.output.tokenizer,
+        tokenizer_config=rules.tokenizer.output.tokenizer_config,
     output:
         fertility="<resources>/fertility/{corpus}/target-{tokenizer}.parquet",
     log:
