@@ -1,15 +1,6 @@
 from lexigraft.evidence import kinds
 
 
-def made_from(wildcards):
-    """What an evidence kind without a rule of its own is made from."""
-    kind = kinds()[wildcards.kind]
-    return {
-        name: output_of(*output.split("."), **dict(wildcards.items()))
-        for name, output in kind.made_from.items()
-    }
-
-
 rule evidence:
     input:
         unpack(made_from),

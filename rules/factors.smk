@@ -25,16 +25,6 @@ rule factors:
         "../workflow_scripts/factors.py"
 
 
-def embedding_table(wildcards):
-    """F and P of a source model at D', or its weights where D' is `full`."""
-    made = (
-        rules.source.output.weights
-        if wildcards.dim == "full"
-        else rules.factors.output.factors
-    )
-    return made.format(source=wildcards.source, dim=wildcards.dim)
-
-
 ARTIFACTS += of_models(
     rules.factors.output, [model for model in MODELS.values() if model.dim != "full"]
 )

@@ -1,9 +1,3 @@
-def row_evidence(wildcards):
-    """The evidence that a model's method needs for its dense rows."""
-    model = model_of(wildcards)
-    return evidence_files(PLAN.methods[model.method].row_needs, PLAN.values(model))
-
-
 rule initialized_model:
     input:
         unpack(row_evidence),

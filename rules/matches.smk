@@ -1,7 +1,3 @@
-def max_words_per_token(wildcards):
-    return named("word_vectors", "word_vectors")(wildcards).max_words_per_token
-
-
 MATCHES_CODE = code_of("matches.py")
 
 

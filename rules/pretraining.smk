@@ -37,16 +37,6 @@ rule pretraining_data:
         "../workflow_scripts/pretraining_data.py"
 
 
-def packed_text(model):
-    """The packed text that a model is trained on, a file for each language."""
-    return expand(
-        rules.pretraining_data.output.data,
-        corpus=CONFIG.pretraining.corpus,
-        tokenizer=model.tokenizer,
-        language=stop_on_error(PLAN.training_languages),
-    )
-
-
 rule pretraining:
     input:
         weights=rules.initialized_model.output.weights,

@@ -1,9 +1,3 @@
-def map_evidence(wildcards):
-    """The evidence that a method needs for its map."""
-    kinds = named("methods", "method")(wildcards).needs
-    return evidence_files(kinds, PLAN.map_values(dict(wildcards.items())))
-
-
 rule token_map:
     input:
         unpack(map_evidence),

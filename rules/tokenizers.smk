@@ -1,17 +1,3 @@
-def counted_text(wildcards):
-    """The corpus that a tokenizer is learned from or counted on; none for an existing one that is not counted."""
-    corpus = named("tokenizers", "tokenizer")(wildcards).corpus
-    return [rules.corpus.output.sentences.format(corpus=corpus)] if corpus else []
-
-
-def extended_source(wildcards):
-    """Files of the source that an extension builds on; none for other kinds."""
-    source = getattr(named("tokenizers", "tokenizer")(wildcards), "source", None)
-    made = rules.source.output
-    files = (made.tokenizer, made.tokenizer_config, made.vocabulary)
-    return [file.format(source=source) for file in files] if source else []
-
-
 rule tokenizer:
     input:
         sentences=counted_text,

@@ -1,14 +1,6 @@
 from lexigraft.word_vectors.settings import MATCHING_ONLY
 
 
-def vector_inputs(wildcards):
-    """A corpus to learn from, or the files to read."""
-    settings = named("word_vectors", "word_vectors")(wildcards)
-    if settings.kind == "learned":
-        return [rules.corpus.output.sentences.format(corpus=settings.corpus)]
-    return OUTSIDE["word_vectors"][wildcards.word_vectors]
-
-
 rule word_vectors:
     input:
         files=vector_inputs,
